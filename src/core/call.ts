@@ -1,0 +1,68 @@
+import { type ConnectError, type ContextKey, createContextKey, type HandlerContext } from "@connectrpc/connect";
+import { type Failure, type Outcome, toConnectError, toFailure } from "./errors.ts";
+
+/** What is known of one call while it runs: the log line at its end is made of this, and a failure says what it says. */
+export interface Call {
+  /** UUID of this call: in the log, in `google.rpc.RequestInfo`, and as Audit-ID in the audit log of a cluster. */
+  readonly id: string;
+  /** Resource name of what the call is about, once it is known. */
+  target: string | undefined;
+  /** `not_applied` until a byte that may change something can have left; `unknown` from then on, until an answer settles it. */
+  outcome: Outcome;
+  /** Whether its request has been understood: what connect fails with before that is the caller's doing, after it ours. */
+  received: boolean;
+  /** Why it failed; undefined while it has not. */
+  failure: Failure | undefined;
+}
+
+/** A call of which nothing is known but its id. */
+export const newCall = (id: string): Call => ({
+  id,
+  target: undefined,
+  outcome: "not_applied",
+  received: false,
+  failure: undefined,
+});
+
+/** Where handlers and interceptors find the {@link Call}. Its default, a call without an id, serves calls that no server made. */
+export const callKey: ContextKey<Call> = createContextKey<Call>(newCall(""), { description: "call" });
+
+/**
+ * What a successful restart should have people know: the closed list of the response header `restart-warning`.
+ *
+ * - NO_REPLICAS: there is no pod to restart; the next ones will be new.
+ * - RECREATE_DOWNTIME: all pods go before the new ones come.
+ * - PARTITIONED: a partition keeps some of the pods as they are.
+ * - PREFLIGHT_SKIPPED: the object could not be read before; the guards inside the request held all the same.
+ * - MANAGED_BY_CONTROLLER: something else owns the object and may take the restart back.
+ * - SERVER_WARNING: the vendor's server sent a warning of its own; it is in the log.
+ */
+export type Warning =
+  | "NO_REPLICAS"
+  | "RECREATE_DOWNTIME"
+  | "PARTITIONED"
+  | "PREFLIGHT_SKIPPED"
+  | "MANAGED_BY_CONTROLLER"
+  | "SERVER_WARNING";
+
+/** Response header of mutating rpcs, on success and on errors: the {@link Warning}s, separated by commas. */
+export const WARNING_HEADER = "restart-warning";
+
+/** Response header of mutating rpcs that names the operation, once there is one. */
+export const OPERATION_HEADER = "operation-name";
+
+/** Puts warnings into the answer, whichever way the call ends. */
+export function warn(context: Pick<HandlerContext, "responseHeader">, warnings: Iterable<Warning>): void {
+  const tokens = [...warnings];
+  if (tokens.length > 0) {
+    context.responseHeader.set(WARNING_HEADER, tokens.join(", "));
+  }
+}
+
+/** Ends a call with what was thrown: puts it into the record, and makes of it what the caller gets. */
+export function fail(call: Call, error: unknown): ConnectError {
+  const failure = toFailure(error, call);
+  call.failure = failure;
+  call.outcome = failure.outcome;
+  return toConnectError(failure, call);
+}

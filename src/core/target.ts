@@ -1,0 +1,65 @@
+import type { DescService, MessageInitShape } from "@bufbuild/protobuf";
+import type { Config, ConfigSchema } from "../../gen/restart/config/v1/config_pb.ts";
+import type { SectionReader } from "./section-reader.ts";
+import type { Call } from "./call.ts";
+import type { Route } from "./route.ts";
+
+/*
+ * Glossary
+ *
+ *   target     a system whose things can be restarted: a folder of src/targets, a section of the configuration, some services.
+ *              Also the one thing that a call is about, by its resource name.
+ *   outcome    whether a call changed anything: applied, not_applied, unknown.
+ *   simulator  a server on loopback that speaks a target's wire format and keeps state, for the sandbox and the tests.
+ */
+
+/**
+ * One target, as everything outside its folder knows it: a line of the list in targets/index.ts. Servers, health, reflection,
+ * configuration, the sandbox and the tests are derived from that list.
+ */
+export interface Target {
+  /** Its folder, and its section of the configuration. */
+  readonly name: string;
+  /** What it serves. */
+  readonly services: readonly DescService[];
+  /** Judges its section, which agrees with the schema, and says how to begin. Mistakes are reported to the reader. */
+  read(sections: Config, reader: SectionReader): OpenTarget;
+  /**
+   * Starts its simulator with the sandbox's world.
+   *
+   * @param folder where it may keep files, such as credentials; removed with the sandbox.
+   */
+  simulate(folder: string): Promise<Simulation>;
+}
+
+/** Begins to work. Nothing is connected before the first call, so that no vendor's outage stops a start. */
+export type OpenTarget = (runtime: Runtime) => RunningTarget;
+
+/** A target at work. */
+export interface RunningTarget extends AsyncDisposable {
+  /** Its services, with what answers them. */
+  readonly routes: readonly Route[];
+  /** Loads what the first call would otherwise wait for. */
+  warmUp(): Promise<void>;
+}
+
+/** A simulator at work. */
+export interface Simulation extends AsyncDisposable {
+  /** What a configuration says to reach it: the same as for a real one. */
+  readonly sections: MessageInitShape<typeof ConfigSchema>;
+}
+
+/** What a target gets from the process that it runs in. */
+export interface Runtime {
+  /** The wall clock. */
+  readonly now: () => Date;
+  /** A clock in milliseconds that never goes back. */
+  readonly monotonic: () => number;
+  /** A number from 0 to below 1. */
+  readonly random: () => number;
+  /**
+   * Takes work that goes on after its call has been answered: a request that was on its way when its caller left. Its outcome is
+   * logged, and shutting down waits for it.
+   */
+  readonly background: (call: Call, work: Promise<unknown>) => void;
+}

@@ -1,0 +1,160 @@
+import { Code, ConnectError, type Interceptor, type StreamRequest, type UnaryRequest } from "@connectrpc/connect";
+import { type Call, callKey } from "../core/call.ts";
+import { deadlineKey } from "../core/deadline.ts";
+import { excerpt, Failure } from "../core/errors.ts";
+import { type AbortOptions, follow, orAbort } from "./abort.ts";
+
+/** How long calls may take. */
+export interface DeadlineLimits {
+  /** Milliseconds for a unary call whose caller set no deadline. */
+  readonly defaultMs: number;
+  /** Most milliseconds for a unary call: a longer deadline is shortened, never refused. Streams have only the caller's own. */
+  readonly maxMs: number;
+}
+
+/** What the interceptor needs beside the limits. */
+export interface DeadlineOptions extends DeadlineLimits {
+  /** Milliseconds that a handler has after its signal fired to say itself how it ended, e.g. that the outcome is unknown. Default 100. */
+  readonly graceMs?: number;
+  /**
+   * Told of a handler that was not waited for any longer, so that shutting down waits for it and the log gets its end. Has to take
+   * the rejection of `work`.
+   */
+  readonly abandoned: (call: Call, work: Promise<unknown>) => void;
+}
+
+/** The longest that a timer of Node waits; it takes anything longer for 1 ms. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+/** Milliseconds in each unit of gRPC's timeout header. */
+const GRPC_UNITS: ReadonlyMap<string, number> = new Map([
+  ["H", 3_600_000],
+  ["M", 60_000],
+  ["S", 1000],
+  ["m", 1],
+  ["u", 1e-3],
+  ["n", 1e-6],
+]);
+
+/**
+ * When a call must be over, on the clock of `now`: the caller's own deadline, shortened to the maximum; without one the default.
+ * For a stream the caller's own or Infinity.
+ *
+ * @throws Failure MALFORMED_REQUEST when the caller's cannot be read.
+ */
+export function deadlineOf(header: Headers, stream: boolean, limits: DeadlineLimits, now: number): number {
+  const asked = timeoutOf(header);
+  return now + (stream ? (asked ?? Number.POSITIVE_INFINITY) : Math.min(asked ?? limits.defaultMs, limits.maxMs));
+}
+
+function timeoutOf(header: Headers): number | undefined {
+  const grpc = header.get("content-type")?.startsWith("application/grpc") ?? false;
+  const name = grpc ? "grpc-timeout" : "connect-timeout-ms";
+  const value = header.get(name);
+  if (value === null) {
+    return undefined;
+  }
+  const [, digits, unit = "m"] = (grpc ? /^(\d{1,8})([HMSmun])$/ : /^(\d{1,10})$/).exec(value) ?? [];
+  const factor = GRPC_UNITS.get(unit);
+  if (digits === undefined || factor === undefined) {
+    const form = grpc ? "at most 8 digits and one of H, M, S, m, u, n" : "milliseconds in at most 10 digits";
+    throw new Failure(
+      "MALFORMED_REQUEST",
+      `header ${name}: must be ${form}: got ${JSON.stringify(excerpt(value, 40))}`,
+    );
+  }
+  return Number(digits) * factor;
+}
+
+/**
+ * Ends every call at its deadline, or when its signal fires, whatever its handler does: the handler's own signal fires, and after a
+ * short grace nobody waits for it any longer. Handlers find the deadline under {@link deadlineKey}.
+ */
+export const deadline =
+  (options: DeadlineOptions): Interceptor =>
+  (next) =>
+    async function deadline(req) {
+      const call = req.contextValues.get(callKey);
+      const { signal, clear } = limit(req, options);
+      const bounds: AbortOptions = {
+        graceMs: options.graceMs ?? 100,
+        abandoned: (work) => options.abandoned(call, work),
+      };
+      try {
+        const res = await orAbort(req.stream ? next({ ...req, signal }) : next({ ...req, signal }), signal, bounds);
+        if (res.stream) {
+          return { ...res, message: bounded(res.message, signal, bounds, clear) };
+        }
+        clear();
+        return res;
+      } catch (error) {
+        clear();
+        throw error;
+      }
+    };
+
+/** The signal that ends a call, and what to do when it has ended. */
+function limit(
+  req: UnaryRequest | StreamRequest,
+  options: DeadlineOptions,
+): { signal: AbortSignal; clear: () => void } {
+  const now = performance.now();
+  const at = req.contextValues.get(deadlineKey) ?? deadlineOf(req.header, req.stream, options, now);
+  req.contextValues.set(deadlineKey, at);
+  if (at <= now) {
+    throw new Failure("DEADLINE_EXCEEDED", "the deadline had passed before the call began");
+  }
+  const controller = new AbortController();
+  const expire = (): void => controller.abort(new ConnectError("the deadline has passed", Code.DeadlineExceeded));
+  const timer = at - now <= MAX_TIMER_MS ? setTimeout(expire, at - now) : undefined;
+  const unlink = follow(controller, req.signal);
+  return {
+    signal: controller.signal,
+    clear: () => {
+      clearTimeout(timer);
+      unlink();
+    },
+  };
+}
+
+/** A stream that ends with the reason of `signal`, be it deaf to it or be it so quick to heed it that it forgets to say why it ends. */
+async function* bounded<T>(
+  messages: AsyncIterable<T>,
+  signal: AbortSignal,
+  bounds: AbortOptions,
+  clear: () => void,
+): AsyncGenerator<T> {
+  const iterator = messages[Symbol.asyncIterator]();
+  let stuck = false;
+  const abandoned = (): void => {
+    stuck = true;
+  };
+  let graceEnds: number | undefined;
+  try {
+    for (;;) {
+      if (signal.aborted) {
+        graceEnds ??= performance.now() + bounds.graceMs;
+      }
+      const graceMs = graceEnds === undefined ? bounds.graceMs : graceEnds - performance.now();
+      if (graceMs <= 0) {
+        throw signal.reason;
+      }
+      const result = await orAbort(iterator.next(), signal, { graceMs, abandoned });
+      if (result.done) {
+        if (signal.aborted) {
+          throw signal.reason;
+        }
+        return;
+      }
+      yield result.value;
+    }
+  } finally {
+    clear();
+    const end = iterator.return?.() ?? Promise.resolve();
+    if (stuck) {
+      bounds.abandoned(end);
+    } else {
+      await end;
+    }
+  }
+}

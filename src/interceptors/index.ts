@@ -1,0 +1,26 @@
+import type { Validator } from "@bufbuild/protovalidate";
+import type { Interceptor } from "@connectrpc/connect";
+import { type DeadlineOptions, deadline } from "./deadline.ts";
+import { drain } from "./drain.ts";
+import { errors } from "./errors.ts";
+import { validate } from "./validate.ts";
+
+/** What the interceptors need. None of them names a service: they read descriptors. */
+export interface InterceptorOptions {
+  /** Makes the id of a call that no server made one for. */
+  readonly newId: () => string;
+  /** Aborted with a Failure when the server begins to drain. */
+  readonly shutdown: AbortSignal;
+  /** How long calls may take. */
+  readonly deadline: DeadlineOptions;
+  /** Knows the rules of every request. */
+  readonly validator: Validator;
+}
+
+/** Every interceptor, outermost first. */
+export const interceptors = (options: InterceptorOptions): Interceptor[] => [
+  errors(options.newId), // outermost: what any other throws, a caller gets in one form
+  drain(options.shutdown), // outside the deadline, which sees to it that whoever is told also ends
+  deadline(options.deadline), // outside validation, so that an expired call costs no more
+  validate(options.validator), // innermost: a handler gets nothing that was not checked
+];

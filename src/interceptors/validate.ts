@@ -1,0 +1,129 @@
+import {
+  create,
+  type DescField,
+  type DescMessage,
+  type DescMethod,
+  type DescService,
+  type Message,
+  type Registry,
+} from "@bufbuild/protobuf";
+import { isReflectMessage, pathToString, type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
+import { createValidator, type Validator, type Violation, violationsToProto } from "@bufbuild/protovalidate";
+import type { Interceptor } from "@connectrpc/connect";
+import { badRequest, Failure, type FieldViolation, unknownFields, unknownFieldViolations } from "../core/errors.ts";
+import { isMutating } from "../core/route.ts";
+
+/** At most so many unknown fields are named: a request of garbage has thousands. */
+const MAX_UNKNOWN_FIELDS = 20;
+
+/**
+ * Validates every request against the rules in the schema: all violations at once, as BadRequest beside protovalidate's own
+ * detail. Fields of the binary format that the schema does not know are refused for whatever may change something.
+ */
+export const validate =
+  (validator: Validator): Interceptor =>
+  (next) =>
+    async function validate(req) {
+      if (!req.stream) {
+        check(validator, req.method, req.message);
+        return next(req);
+      }
+      return next({ ...req, message: checked(validator, req.method, req.message) });
+    };
+
+/** A validator that knows the rules of our own making. */
+export const newValidator = (registry: Registry): Validator => createValidator({ registry });
+
+/**
+ * Compiles the rules of every request of some services, so that neither the first caller waits for it nor anybody meets a rule that
+ * does not compile.
+ *
+ * @throws Error that names the message and the mistake.
+ */
+export function warmUp(validator: Validator, services: readonly DescService[]): void {
+  for (const method of services.flatMap((service) => service.methods)) {
+    const result = validator.validate(method.input, create(method.input));
+    if (result.kind === "error") {
+      throw new Error(`${method.input.typeName}: ${result.error.message}`, { cause: result.error });
+    }
+  }
+}
+
+async function* checked<T extends Message>(
+  validator: Validator,
+  method: DescMethod,
+  messages: AsyncIterable<T>,
+): AsyncGenerator<T> {
+  for await (const message of messages) {
+    check(validator, method, message);
+    yield message;
+  }
+}
+
+function check(validator: Validator, method: DescMethod, message: Message): void {
+  const result = validator.validate(method.input, message);
+  if (result.kind === "error") {
+    throw new Failure("INTERNAL", "internal error", { cause: result.error });
+  }
+  const unknown = isMutating(method) ? unknownNumbers(method.input, message) : [];
+  if (result.kind === "invalid") {
+    throw invalid(result.violations, unknown);
+  }
+  if (unknown.length > 0) {
+    throw unknownFields(unknown);
+  }
+}
+
+function invalid(violations: readonly Violation[], unknown: readonly string[]): Failure {
+  const fields = [...violations.map(fieldViolation), ...unknownFieldViolations(unknown)];
+  const [first] = fields;
+  const more = fields.length > 1 ? `, and ${fields.length - 1} more` : "";
+  const where = first?.field ? `${first.field}: ` : "";
+  const [value, desc] = violationsToProto([...violations]);
+  return new Failure("INVALID_ARGUMENT", `${where}${first?.description}${more}`, {
+    details: [badRequest(fields), { desc, value }],
+  });
+}
+
+const fieldViolation = (violation: Violation): FieldViolation => ({
+  field: pathToString(violation.field),
+  description: violation.message,
+  reason: violation.ruleId.replace(/[^A-Za-z0-9]+/g, "_").toUpperCase(),
+});
+
+function unknownNumbers(desc: DescMessage, message: Message): string[] {
+  const found = new Set<string>();
+  collect(reflect(desc, message), "", found);
+  return [...found].slice(0, MAX_UNKNOWN_FIELDS);
+}
+
+function collect(message: ReflectMessage, path: string, found: Set<string>): void {
+  for (const { no } of message.getUnknown() ?? []) {
+    found.add(`${path === "" ? "" : `${path}: `}unknown field number ${no}`);
+  }
+  for (const field of message.fields) {
+    if (!message.isSet(field)) {
+      continue;
+    }
+    const at = path === "" ? field.name : `${path}.${field.name}`;
+    for (const [key, value] of valuesOf(message, field)) {
+      if (isReflectMessage(value)) {
+        collect(value, `${at}${key}`, found);
+      }
+    }
+  }
+}
+
+/** The values of a field, each with what follows the field's name in a path. */
+function valuesOf(message: ReflectMessage, field: DescField): [string, unknown][] {
+  switch (field.fieldKind) {
+    case "message":
+      return [["", message.get(field)]];
+    case "list":
+      return [...message.get(field)].map((value, index) => [`[${index}]`, value]);
+    case "map":
+      return [...message.get(field)].map(([key, value]) => [`[${JSON.stringify(key)}]`, value]);
+    default:
+      return [];
+  }
+}

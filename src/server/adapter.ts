@@ -1,0 +1,223 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { constants, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
+import type { Registry } from "@bufbuild/protobuf";
+import { base64Decode } from "@bufbuild/protobuf/wire";
+import { createContextValues } from "@connectrpc/connect";
+import type { UniversalServerRequest, UniversalServerResponse } from "@connectrpc/connect/protocol";
+import { type Call, callKey, fail, newCall } from "../core/call.ts";
+import { deadlineKey } from "../core/deadline.ts";
+import { excerpt, Failure } from "../core/errors.ts";
+import { type DeadlineLimits, deadlineOf } from "../interceptors/deadline.ts";
+import { answer, formOf } from "./answer.ts";
+import { CLIENT_GONE, requestBody } from "./body.ts";
+import type { Endpoint } from "./endpoints.ts";
+import type { Gate } from "./gate.ts";
+import { type Logger, logCall } from "./log.ts";
+import { type Refusal, refusalOf, unknownProcedure, wrongMethod } from "./refusals.ts";
+import { send } from "./send.ts";
+import { type Shutdown, shuttingDown } from "./shutdown.ts";
+
+/** What lies between HTTP and the handlers. */
+export interface AdapterOptions {
+  /** Every rpc, by its path. */
+  readonly endpoints: ReadonlyMap<string, Endpoint>;
+  /** Looks at Host and Origin. */
+  readonly gate: Gate;
+  /** Waits for calls, and says when no more are taken. */
+  readonly shutdown: Shutdown;
+  /** How long calls may take. */
+  readonly deadline: DeadlineLimits;
+  /** A call's one request message must have arrived after so many milliseconds, be the call's deadline later. */
+  readonly bodyTimeoutMs: number;
+  /** Knows every message that an Any may hold. */
+  readonly registry: Registry;
+  /** Gets a line per call. */
+  readonly log: Logger;
+  /** Makes the id of each call. */
+  readonly newId: () => string;
+}
+
+/** One request and what is known of it while it is answered. */
+interface Exchange {
+  readonly call: Call;
+  readonly request: IncomingMessage | Http2ServerRequest;
+  readonly method: string;
+  readonly path: string;
+  readonly contentType: string;
+  readonly endpoint: Endpoint | undefined;
+  readonly started: number;
+  /** Aborted when the client goes away before it has its answer. */
+  readonly gone: AbortController;
+}
+
+/** Takes every request, of HTTP/1.1 and HTTP/2, answers it whatever it is, and logs one line when all is over. */
+export const createAdapter =
+  (options: AdapterOptions) =>
+  (request: IncomingMessage | Http2ServerRequest, response: ServerResponse | Http2ServerResponse): void => {
+    const exchange = newExchange(request, options);
+    const { call, gone, started } = exchange;
+    const peer = `${request.socket.remoteAddress}:${request.socket.remotePort}`;
+    const closed = Promise.withResolvers<void>();
+    let sent = false;
+    response.once("close", () => {
+      if (!sent) {
+        gone.abort(CLIENT_GONE);
+      }
+      closed.resolve();
+    });
+    response.on("error", (error) => options.log.debug({ request_id: call.id, error: error.message }, "response"));
+    const respond = async (): Promise<void> => {
+      try {
+        const common = commonHeaders(exchange, options);
+        sent = await send(await respondTo(exchange, options), response, common, gone.signal);
+        finishRequest(request, response);
+      } catch (error) {
+        // Nobody is left to be told: the answer has begun, and its source broke.
+        fail(call, error);
+        response.destroy();
+      }
+      await closed.promise;
+      if (!sent && call.failure === undefined) {
+        call.failure = new Failure("CANCELLED", CLIENT_GONE.rawMessage, { outcome: call.outcome });
+      }
+      logCall(options.log, call, {
+        method: exchange.endpoint?.name ?? excerpt(exchange.path, 200),
+        protocol: formOf(exchange.contentType),
+        http: request.httpVersion,
+        peer,
+        durationMs: performance.now() - started,
+      });
+    };
+    const over = respond();
+    if (exchange.endpoint !== undefined && !isRefusedByDrain(exchange.endpoint, options)) {
+      options.shutdown.waitFor(over);
+    }
+  };
+
+function newExchange(request: IncomingMessage | Http2ServerRequest, options: AdapterOptions): Exchange {
+  const [path = ""] = (request.url ?? "").split("?", 1);
+  return {
+    call: newCall(options.newId()),
+    request,
+    method: request.method ?? "",
+    path,
+    contentType: request.headers["content-type"] ?? "",
+    endpoint: options.endpoints.get(path),
+    started: performance.now(),
+    gone: new AbortController(),
+  };
+}
+
+const isRefusedByDrain = (endpoint: Endpoint, { shutdown }: AdapterOptions): boolean =>
+  shutdown.signal.aborted && !endpoint.whileDraining;
+
+function commonHeaders({ request }: Exchange, { gate, shutdown }: AdapterOptions): Record<string, string> {
+  const headers: Record<string, string> = { "cache-control": "no-store", ...gate.headers(request) };
+  if (shutdown.signal.aborted && request.httpVersionMajor === 1) {
+    headers.connection = "close";
+  }
+  return headers;
+}
+
+async function respondTo(exchange: Exchange, options: AdapterOptions): Promise<UniversalServerResponse> {
+  const { call, request, endpoint, gone } = exchange;
+  try {
+    const refusal = options.gate.refuse(request);
+    if (refusal !== undefined) {
+      return refuse(exchange, options, { failure: refusal });
+    }
+    const preflight = options.gate.preflight(request);
+    if (preflight !== undefined) {
+      return { status: 204, header: new Headers(preflight) };
+    }
+    if (endpoint === undefined) {
+      return refuse(exchange, options, unknownProcedure(exchange.path, options.endpoints));
+    }
+    if (!endpoint.methods.includes(exchange.method)) {
+      return refuse(exchange, options, wrongMethod(exchange.method, endpoint));
+    }
+    if (isRefusedByDrain(endpoint, options)) {
+      return refuse(exchange, options, { failure: shuttingDown() });
+    }
+    const response = await endpoint.handler(toUniversal(exchange, endpoint, options));
+    const bare = refusalOf(response, endpoint, exchange);
+    return bare === undefined ? response : refuse(exchange, options, bare);
+  } catch (error) {
+    return answer(exchange.contentType, fail(call, gone.signal.aborted ? CLIENT_GONE : error), options);
+  }
+}
+
+const refuse = (
+  { call, contentType, method }: Exchange,
+  { registry }: AdapterOptions,
+  { failure, ...rest }: Refusal,
+): UniversalServerResponse => {
+  const response = answer(contentType, fail(call, failure), { ...rest, registry });
+  // A HEAD has an answer without a body, also over HTTP/2, where Node does not see to it.
+  return method === "HEAD"
+    ? { status: response.status, ...(response.header && { header: response.header }) }
+    : response;
+};
+
+/** The request as connect takes it. Deadlines are ours: connect would refuse the long ones and abort its own work at the short ones. */
+function toUniversal(exchange: Exchange, endpoint: Endpoint, options: AdapterOptions): UniversalServerRequest {
+  const { request, method, started, gone, call } = exchange;
+  const { methodKind } = endpoint.handler.method;
+  const header = new Headers();
+  for (const [name, value] of Object.entries(request.headers)) {
+    if (!name.startsWith(":") && value !== undefined) {
+      header.set(name, String(value));
+    }
+  }
+  const deadline = deadlineOf(header, methodKind !== "unary", options.deadline, started);
+  if (deadline <= performance.now()) {
+    throw new Failure("DEADLINE_EXCEEDED", "the deadline had passed before the call began");
+  }
+  header.delete("connect-timeout-ms");
+  header.delete("grpc-timeout");
+  const url = `http://localhost${request.url}`;
+  if (method === "GET") {
+    checkBase64(new URL(url).searchParams);
+  }
+  const single = methodKind === "unary" || methodKind === "server_streaming";
+  return {
+    httpVersion: request.httpVersion,
+    method,
+    url,
+    header,
+    body: requestBody(request, single ? Math.min(deadline, started + options.bodyTimeoutMs) : Number.POSITIVE_INFINITY),
+    signal: gone.signal,
+    contextValues: createContextValues().set(callKey, call).set(deadlineKey, deadline),
+  };
+}
+
+/** connect takes a message that is not base64 for a defect of its own. */
+function checkBase64(parameters: URLSearchParams): void {
+  if (parameters.get("base64") === "1") {
+    try {
+      base64Decode(parameters.get("message") ?? "");
+    } catch {
+      throw new Failure("MALFORMED_REQUEST", "parameter message is not base64, though parameter base64 says so");
+    }
+  }
+}
+
+/** A client of HTTP/2 that has its answer has so many milliseconds to end its request; then it is reset. */
+const RESET_AFTER_MS = 1000;
+
+/** Gets rid of what is left of a request whose answer did not need all of it, so that its connection can go on. */
+function finishRequest(
+  request: IncomingMessage | Http2ServerRequest,
+  response: ServerResponse | Http2ServerResponse,
+): void {
+  if (request.readableEnded) {
+    return;
+  }
+  request.resume();
+  if ("stream" in response) {
+    // Not at once: a reset overtakes the end of the answer. Over HTTP/1.1 Node's requestTimeout sees to it.
+    const { stream } = response;
+    const timer = setTimeout(() => stream.close(constants.NGHTTP2_NO_ERROR), RESET_AFTER_MS);
+    stream.once("close", () => clearTimeout(timer));
+  }
+}

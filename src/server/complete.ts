@@ -1,0 +1,42 @@
+import { ConnectError, type HandlerContext } from "@connectrpc/connect";
+import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
+import { callKey, fail } from "../core/call.ts";
+import { CLIENT_GONE } from "./body.ts";
+
+/**
+ * Gives our form to the failures that connect makes by itself: of a body that it cannot read, of an answer that it cannot serialise.
+ * Interceptors never see these.
+ *
+ * In all protocols connect aborts the context of a call with the very error that it is about to write down, and does so before it
+ * writes: what is changed of the error then is written. The types do not show that contexts can be aborted, though each can. To be
+ * used as connect's requestGate; a test holds it for every protocol and every failure.
+ */
+export function completeErrors(context: HandlerContext): void {
+  if (!isAbortable(context)) {
+    throw new TypeError("connect has changed: a context cannot be aborted");
+  }
+  const { abort, values } = context;
+  context.abort = (reason) => {
+    if (reason instanceof ConnectError && reason !== CLIENT_GONE && !hasErrorInfo(reason)) {
+      const { message, rawMessage, code, details } = fail(values.get(callKey), copyOf(reason));
+      Object.assign(reason, { message, rawMessage, code, details });
+    }
+    abort(reason);
+  };
+}
+
+interface Abortable {
+  abort: (reason?: unknown) => void;
+}
+
+const isAbortable = (context: HandlerContext): context is HandlerContext & Abortable =>
+  "abort" in context && typeof context.abort === "function";
+
+const hasErrorInfo = (error: ConnectError): boolean =>
+  error.details.some((detail) => "desc" in detail && detail.desc.typeName === ErrorInfoSchema.typeName);
+
+/** The error as it is now: the log shall have what connect said, not what we make of it. */
+function copyOf(error: ConnectError): ConnectError {
+  const copy = new ConnectError(error.rawMessage, error.code, undefined, undefined, error.cause);
+  return Object.assign(copy, { stack: error.stack });
+}

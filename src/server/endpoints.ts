@@ -1,0 +1,65 @@
+import type { Registry } from "@bufbuild/protobuf";
+import { createConnectRouter, type Interceptor } from "@connectrpc/connect";
+import type { UniversalHandler } from "@connectrpc/connect/protocol";
+import { compressionGzip } from "@connectrpc/connect-node";
+import type { Route } from "../core/route.ts";
+import { completeErrors } from "./complete.ts";
+
+/** One rpc as HTTP sees it. */
+export interface Endpoint {
+  /** connect's handler, which speaks every protocol. */
+  readonly handler: UniversalHandler;
+  /** Full name, `package.Service/Method`. */
+  readonly name: string;
+  /** Methods of HTTP that it answers. */
+  readonly methods: readonly string[];
+  /** Content types that it reads. */
+  readonly contentTypes: readonly string[];
+  /** Whether it is answered while the server drains. */
+  readonly whileDraining: boolean;
+}
+
+/** What all endpoints share. */
+export interface EndpointOptions {
+  readonly interceptors: Interceptor[];
+  /** Knows every message that an Any may hold. */
+  readonly registry: Registry;
+  /** Most bytes of one request message, unpacked. */
+  readonly readMaxBytes: number;
+}
+
+const GRPC_TYPES = ["grpc", "grpc-web"].flatMap((name) => [`${name}+proto`, `${name}+json`, name]);
+
+const typesOf = (connect: string): string[] =>
+  [`${connect}json`, `${connect}proto`, ...GRPC_TYPES].map((name) => `application/${name}`);
+
+/** The endpoints of some services, by their path. */
+export function endpointsOf(routes: readonly Route[], options: EndpointOptions): ReadonlyMap<string, Endpoint> {
+  const { interceptors, registry, readMaxBytes } = options;
+  const endpoints = new Map<string, Endpoint>();
+  for (const route of routes) {
+    const router = createConnectRouter({
+      interceptors,
+      readMaxBytes,
+      acceptCompression: [compressionGzip], // brotli would run at its slowest
+      requestGate: completeErrors,
+    });
+    // What a read does not understand of its request cannot do harm; a mistyped field of a mutation can.
+    route.register(router, {
+      reads: { jsonOptions: { registry } },
+      mutations: { jsonOptions: { registry, ignoreUnknownFields: false } },
+    });
+    for (const handler of router.handlers) {
+      const unary = handler.method.methodKind === "unary";
+      endpoints.set(handler.requestPath, {
+        handler,
+        name: handler.requestPath.slice(1),
+        // connect would let GET through to streams, and then complain about the content type that a GET does not have.
+        methods: unary ? handler.allowedMethods : ["POST"],
+        contentTypes: typesOf(unary ? "" : "connect+"),
+        whileDraining: route.whileDraining,
+      });
+    }
+  }
+  return endpoints;
+}

@@ -1,0 +1,76 @@
+import { cors } from "@connectrpc/connect";
+import { OPERATION_HEADER, WARNING_HEADER } from "../core/call.ts";
+import { excerpt, Failure } from "../core/errors.ts";
+import { isLoopbackHost } from "../core/loopback.ts";
+
+/** What the gate looks at: the request's method and headers as Node has them. */
+export interface GateRequest {
+  readonly method?: string | undefined;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+}
+
+/** Keeps web pages out: those whose host name was rebound to us, and those that nobody allowed. */
+export interface Gate {
+  /** Why a request is refused, before a byte of its body is read; undefined when it is not. */
+  refuse(request: GateRequest): Failure | undefined;
+  /** Headers that every answer to a request has, so that a browser shows it to the page it is for, and to no other. */
+  headers(request: GateRequest): Record<string, string>;
+  /** The headers of the answer to a browser's preflight, undefined when the request is none. */
+  preflight(request: GateRequest): Record<string, string> | undefined;
+}
+
+/** For so many seconds a browser may remember what a preflight said. Chromium has no more patience than this. */
+const PREFLIGHT_MAX_AGE = "7200";
+
+const EXPOSED_HEADERS = [...cors.exposedHeaders, OPERATION_HEADER, WARNING_HEADER].join(", ");
+
+/** @param allowedOrigins the origins whose pages may call, such as `http://localhost:5173`. */
+export function createGate(allowedOrigins: readonly string[]): Gate {
+  const allowed: ReadonlySet<string> = new Set(allowedOrigins);
+  return {
+    refuse({ headers }) {
+      const hosts = [headers[":authority"], headers.host].filter((host) => host !== undefined);
+      const host = hosts.find((name) => !isLoopback(String(name)));
+      if (host !== undefined || hosts.length === 0) {
+        const said = host === undefined ? "no Host" : `Host ${JSON.stringify(excerpt(String(host), 100))}`;
+        return new Failure(
+          "HOST_NOT_ALLOWED",
+          `the request has ${said}: use 127.0.0.1, [::1] or localhost, this server answers on loopback only`,
+        );
+      }
+      const origin = headers.origin;
+      if (origin !== undefined && !allowed.has(String(origin))) {
+        return new Failure(
+          "HOST_NOT_ALLOWED",
+          `origin ${JSON.stringify(excerpt(String(origin), 100))} is not allowed: add it to cors.allowed_origins`,
+        );
+      }
+      return undefined;
+    },
+    headers({ headers }) {
+      const origin = headers.origin;
+      return origin !== undefined && allowed.has(String(origin))
+        ? {
+            vary: "Origin",
+            "access-control-allow-origin": String(origin),
+            "access-control-expose-headers": EXPOSED_HEADERS,
+          }
+        : { vary: "Origin" };
+    },
+    preflight({ method, headers }) {
+      return method === "OPTIONS" && headers.origin !== undefined && "access-control-request-method" in headers
+        ? {
+            "access-control-allow-methods": cors.allowedMethods.join(", "),
+            "access-control-allow-headers": cors.allowedHeaders.join(", "),
+            "access-control-max-age": PREFLIGHT_MAX_AGE,
+          }
+        : undefined;
+    },
+  };
+}
+
+/** Whether a Host header names this machine by loopback, at any port. */
+function isLoopback(header: string): boolean {
+  const [, host = "", port = "0"] = /^(.+?)(?::(\d{1,5}))?$/.exec(header) ?? [];
+  return isLoopbackHost(host) && Number(port) <= 65535;
+}

@@ -1,0 +1,197 @@
+import { createServer, type Server as Http1Server, type IncomingMessage, type ServerResponse } from "node:http";
+import {
+  createServer as createHttp2Server,
+  type Http2Server,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+  type ServerHttp2Session,
+} from "node:http2";
+import { isIPv6, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import type { Logger } from "./log.ts";
+import { type SessionOptions, superviseSession } from "./sessions.ts";
+
+/** Bounds of what a connection may take, whatever it carries. */
+export interface PortLimits extends SessionOptions {
+  /** Most bytes of a request's headers. */
+  readonly maxHeaderBytes: number;
+  /** The headers of a request must have arrived after so many milliseconds; a new connection's first bytes too. */
+  readonly headersTimeoutMs: number;
+  /** A whole request of HTTP/1.1 must have arrived after so many milliseconds. */
+  readonly requestTimeoutMs: number;
+  /** Most calls at a time on one connection of HTTP/2. */
+  readonly maxConcurrentStreams: number;
+}
+
+/** Who gets what arrives at a port. */
+export interface PortHandlers {
+  /** Gets every request, those of HTTP/2 through Node's compatibility layer. */
+  request(request: IncomingMessage | Http2ServerRequest, response: ServerResponse | Http2ServerResponse): void;
+  /**
+   * Gets a connection of HTTP/1.1 on which something came that Node refuses, and has to close it.
+   *
+   * @param response the one that is being made on the connection, if any.
+   */
+  refused(error: Error, socket: Duplex, response: ServerResponse | undefined): void;
+}
+
+/** What {@link PortLimits} are unless somebody says otherwise. */
+export const DEFAULT_PORT_LIMITS: PortLimits = {
+  maxHeaderBytes: 16 * 1024,
+  headersTimeoutMs: 10_000,
+  requestTimeoutMs: 60_000,
+  maxConcurrentStreams: 250,
+  pingIntervalMs: 30_000,
+  pingTimeoutMs: 10_000,
+  idleTimeoutMs: 300_000,
+};
+
+/** Bytes that tell the preface of HTTP/2, `PRI`, from every method of HTTP/1.1. */
+const PREFACE = "PRI";
+
+/** A port that speaks HTTP/1.1 and HTTP/2 in clear, each connection by the first bytes that its client sends. */
+export class Port implements AsyncDisposable {
+  readonly #handlers: PortHandlers;
+  readonly #http1: Http1Server;
+  readonly #http2: Http2Server;
+  readonly #limits: PortLimits;
+  readonly #log: Logger;
+  readonly #sockets = new Set<Socket>();
+  readonly #silent = new Set<Socket>();
+  readonly #sessions = new Set<ServerHttp2Session>();
+
+  /** @param limits those of {@link DEFAULT_PORT_LIMITS} that shall be others. */
+  constructor(handlers: PortHandlers, log: Logger, limits: Partial<PortLimits> = {}) {
+    this.#handlers = handlers;
+    this.#log = log;
+    this.#limits = { ...DEFAULT_PORT_LIMITS, ...limits };
+    this.#http1 = this.#createHttp1();
+    this.#http2 = this.#createHttp2();
+  }
+
+  /** @returns the port that was taken, the one that was asked for unless that is 0. */
+  async listen(host: string, port: number): Promise<number> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.#http1.once("error", reject);
+    this.#http1.listen({ host, port }, resolve);
+    await promise;
+    this.#http1.off("error", reject);
+    this.#http1.on("error", (error) => this.#log.error({ error: error.message }, "listener"));
+    const address = this.#http1.address();
+    return address === null || typeof address === "string" ? port : address.port;
+  }
+
+  /**
+   * Takes no connection any longer and closes each as soon as no request is left on it.
+   *
+   * @param limitMs what is open then is cut off.
+   */
+  async close(limitMs: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#http1.close(() => resolve());
+    this.#http1.closeIdleConnections();
+    for (const socket of this.#silent) {
+      socket.destroy();
+    }
+    for (const session of this.#sessions) {
+      session.close();
+    }
+    const timer = setTimeout(() => {
+      for (const socket of this.#sockets) {
+        socket.destroy();
+      }
+    }, limitMs);
+    await promise;
+    clearTimeout(timer);
+  }
+
+  /** Cuts everything off. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close(0);
+  }
+
+  #createHttp1(): Http1Server {
+    const limits = this.#limits;
+    const responses = new WeakMap<Duplex, ServerResponse>();
+    const server = createServer({
+      maxHeaderSize: limits.maxHeaderBytes,
+      headersTimeout: limits.headersTimeoutMs,
+      requestTimeout: Math.max(limits.requestTimeoutMs, limits.headersTimeoutMs),
+      keepAliveTimeout: limits.idleTimeoutMs,
+      connectionsCheckingInterval: Math.min(1000, limits.headersTimeoutMs),
+      requireHostHeader: false, // ours to refuse, with a reason
+      keepAlive: true,
+      keepAliveInitialDelay: limits.pingIntervalMs,
+    });
+    server.on("request", (request, response) => {
+      responses.set(request.socket, response);
+      this.#handlers.request(request, response);
+    });
+    server.on("clientError", (error, socket) => {
+      const response = responses.get(socket);
+      this.#handlers.refused(error, socket, response?.writableFinished ? undefined : response);
+    });
+    // Node's own listeners stay behind the look at the first bytes: only a server that listens itself enforces its timeouts.
+    const toHttp1 = server.listeners("connection");
+    server.removeAllListeners("connection");
+    server.on("connection", (socket: Socket) => {
+      this.#sockets.add(socket);
+      socket.once("close", () => this.#sockets.delete(socket));
+      socket.on("error", (error) => this.#log.debug({ error: error.message }, "connection"));
+      this.#peek(socket, () => {
+        for (const listener of toHttp1) {
+          listener.call(server, socket);
+        }
+      });
+    });
+    return server;
+  }
+
+  #createHttp2(): Http2Server {
+    const { maxConcurrentStreams, maxHeaderBytes } = this.#limits;
+    const server = createHttp2Server({ settings: { maxConcurrentStreams, maxHeaderListSize: maxHeaderBytes } });
+    server.on("request", (request, response) => this.#handlers.request(request, response));
+    server.on("sessionError", (error) => this.#log.debug({ error: String(error) }, "http/2 session"));
+    server.on("session", (session) => {
+      this.#sessions.add(session);
+      session.once("close", () => this.#sessions.delete(session));
+      superviseSession(session, this.#limits, this.#log);
+    });
+    return server;
+  }
+
+  /** Waits for a connection's first bytes and hands it to HTTP/2, or to `toHttp1`. */
+  #peek(socket: Socket, toHttp1: () => void): void {
+    let head = Buffer.alloc(0);
+    const timer = setTimeout(() => socket.destroy(), this.#limits.headersTimeoutMs);
+    const stop = (): void => {
+      clearTimeout(timer);
+      this.#silent.delete(socket);
+      socket.off("readable", onReadable);
+      socket.off("close", stop);
+    };
+    const onReadable = (): void => {
+      for (let chunk: Buffer | null = socket.read(); chunk !== null; chunk = socket.read()) {
+        head = Buffer.concat([head, chunk]);
+      }
+      if (head.length < PREFACE.length) {
+        return;
+      }
+      stop();
+      socket.unshift(head);
+      if (head.toString("latin1", 0, PREFACE.length) === PREFACE) {
+        // A session on a half-open socket would not notice that its client has gone while it waits for it to read.
+        socket.allowHalfOpen = false;
+        this.#http2.emit("connection", socket);
+      } else {
+        toHttp1();
+      }
+    };
+    this.#silent.add(socket);
+    socket.on("readable", onReadable);
+    socket.on("close", stop);
+  }
+}
+
+/** The address as it stands in a URL. */
+export const urlOf = (host: string, port: number): string => `http://${isIPv6(host) ? `[${host}]` : host}:${port}`;

@@ -1,0 +1,80 @@
+import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
+
+/** What the responses of HTTP/1.1 and HTTP/2 have in common. */
+export interface NodeResponse {
+  statusCode: number;
+  setHeader(name: string, value: string): unknown;
+  flushHeaders?(): void;
+  write(chunk: Uint8Array): boolean;
+  addTrailers(trailers: Record<string, string>): void;
+  end(): unknown;
+  once(event: "drain", listener: (value?: unknown) => void): unknown;
+  off(event: "drain", listener: (value?: unknown) => void): unknown;
+}
+
+/**
+ * Sends an answer, no faster than the client reads it.
+ *
+ * @param common headers beside those of the answer.
+ * @param gone fires when the client goes away: then the answer's source is told and nothing more is sent.
+ * @returns whether all of it was handed over.
+ */
+export async function send(
+  answer: UniversalServerResponse,
+  response: NodeResponse,
+  common: Readonly<Record<string, string>>,
+  gone: AbortSignal,
+): Promise<boolean> {
+  const chunks = answer.body?.[Symbol.asyncIterator]();
+  try {
+    // The headers follow the first chunk, not the other way round: until then a handler may still set some.
+    let chunk = await chunks?.next();
+    if (gone.aborted) {
+      return false;
+    }
+    writeHead(answer, response, common);
+    for (; chunk !== undefined && !chunk.done; chunk = await chunks?.next()) {
+      if (!response.write(chunk.value)) {
+        await drained(response, gone);
+      }
+      if (gone.aborted) {
+        return false;
+      }
+    }
+    if (answer.trailer !== undefined) {
+      response.flushHeaders?.(); // otherwise HTTP/1.1 would announce an empty body, which has no trailers
+      response.addTrailers(Object.fromEntries(answer.trailer));
+    }
+    response.end();
+    return true;
+  } finally {
+    await chunks?.return?.();
+  }
+}
+
+function writeHead(
+  answer: UniversalServerResponse,
+  response: NodeResponse,
+  common: Readonly<Record<string, string>>,
+): void {
+  response.statusCode = answer.status;
+  for (const [name, value] of Object.entries(common)) {
+    response.setHeader(name, value);
+  }
+  for (const [name, value] of answer.header ?? []) {
+    response.setHeader(name, value);
+  }
+}
+
+/** Resolves when there is room again, or nobody to make some. */
+async function drained(response: NodeResponse, gone: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<unknown>();
+  response.once("drain", resolve);
+  gone.addEventListener("abort", resolve);
+  if (gone.aborted) {
+    resolve(undefined);
+  }
+  await promise;
+  response.off("drain", resolve);
+  gone.removeEventListener("abort", resolve);
+}
