@@ -1,0 +1,126 @@
+import { dirname, resolve } from "node:path";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { durationMs } from "@bufbuild/protobuf/wkt";
+import type { Validator } from "@bufbuild/protovalidate";
+import { ConfigSchema, type Deadline, type Config as Sections } from "../gen/restart/config/v1/config_pb.ts";
+import { type Decoded, decodeYaml } from "./config/decode.ts";
+import { ConfigError, formatPath, type Problem } from "./core/problem.ts";
+import { createReport, type Origin, type Report } from "./config/report.ts";
+import type { ReadSections, SectionReader } from "./core/section-reader.ts";
+import { brokenRules } from "./config/violations.ts";
+import { readYaml } from "./config/yaml.ts";
+
+/** What the server works with. */
+export interface Config<Settings> {
+  /** Where to listen: a host without brackets, and a port (0: any free one). */
+  readonly listen: { readonly host: string; readonly port: number };
+  /** Origins whose web pages may call, as browsers send them. */
+  readonly allowedOrigins: readonly string[];
+  /** How long a unary call may take, in ms: when its caller sets no deadline, and at most. */
+  readonly deadline: { readonly defaultMs: number; readonly maxMs: number };
+  /** What the targets made of their sections. */
+  readonly targets: Settings;
+  /** What deserves a line in the log, though it is no mistake. */
+  readonly warnings: readonly Problem[];
+}
+
+/** What reading a configuration takes. */
+export interface ConfigOptions<Settings> {
+  /** Knows the rules that restart.config.v1 uses: its registry has restart.kubernetes.v1's. Shared, since its first use is slow. */
+  readonly validator: Validator;
+  /** Reads the sections of all targets. */
+  readonly readSections: ReadSections<Sections, Settings>;
+  /** HOST:PORT out of the command line: stands in for `listen`. */
+  readonly listen?: string | undefined;
+}
+
+type Mistakes = Pick<Decoded<typeof ConfigSchema>, "problems" | "unreadable">;
+
+const NO_MISTAKES: Mistakes = { problems: [], unreadable: new Set() };
+
+/** How long a unary call may take when the configuration does not say. The schema's comments and rules name these too. */
+const DEADLINE_MS = { default: 60_000, max: 600_000 };
+
+/**
+ * Reads a configuration file.
+ *
+ * @param file its path, also what messages call it.
+ * @throws ConfigError with every mistake: of syntax alone where there is one, since nothing else can be judged then.
+ */
+export function loadConfig<Settings>(file: string, options: ConfigOptions<Settings>): Config<Settings> {
+  const source = readYaml(file, file);
+  if (!("root" in source)) throw new ConfigError(source);
+  const decoded = decodeYaml(ConfigSchema, source);
+  const origin: Origin = { file, folder: dirname(resolve(file)), positionOf: decoded.positionOf };
+  return finish(decoded.message, origin, decoded, options);
+}
+
+/**
+ * Makes the configuration that no file says: the sandbox's, or that of `--kubeconfig FILE`. It is judged like a file.
+ *
+ * @param make returns the sections; relative paths are relative to the working directory.
+ * @throws ConfigError with every mistake.
+ */
+export function makeConfig<Settings>(
+  make: (reader: SectionReader) => MessageInitShape<typeof ConfigSchema>,
+  options: ConfigOptions<Settings>,
+): Config<Settings> {
+  const origin: Origin = { file: undefined, folder: process.cwd(), positionOf: () => undefined };
+  const making = createReport(origin, [], NO_MISTAKES.unreadable);
+  const sections = create(ConfigSchema, make(making.reader));
+  if (making.problems.length > 0) throw new ConfigError(making.problems);
+  const config = finish(sections, origin, NO_MISTAKES, options);
+  return { ...config, warnings: [...making.warnings, ...config.warnings] };
+}
+
+function finish<Settings>(
+  sections: Sections,
+  origin: Origin,
+  mistakes: Mistakes,
+  { validator, readSections, listen }: ConfigOptions<Settings>,
+): Config<Settings> {
+  if (listen !== undefined) sections.listen = listen;
+  const report = createReport(origin, mistakes.problems, mistakes.unreadable);
+  judge(validator, sections, mistakes.unreadable, report, listen !== undefined);
+  const targets = readSections(sections, report.reader);
+  if (report.problems.length > 0) throw new ConfigError(report.problems);
+  return {
+    listen: address(sections.listen),
+    allowedOrigins: sections.cors?.allowedOrigins ?? [],
+    deadline: deadlines(sections.deadline),
+    targets,
+    warnings: report.warnings,
+  };
+}
+
+/** Reports the rules that the sections break, except those about something that could not be read. */
+function judge(
+  validator: Validator,
+  sections: Sections,
+  unreadable: ReadonlySet<string>,
+  report: Report,
+  listenIsArgument: boolean,
+): void {
+  for (const { path, about, message } of brokenRules(validator, ConfigSchema, sections)) {
+    const around = path.map((_, length) => path.slice(0, length));
+    if ([...around, ...about].some((field) => unreadable.has(formatPath(field)))) continue;
+    if (listenIsArgument && path[0] === "listen") {
+      report.problems.push({ file: undefined, line: undefined, column: undefined, field: "--listen", message });
+    } else {
+      report.reader.problem(path, message);
+    }
+  }
+}
+
+function address(listen: string): Config<unknown>["listen"] {
+  const colon = listen.lastIndexOf(":");
+  const host = listen.slice(0, colon).replace(/^\[(.*)\]$/, "$1");
+  return { host: host === "" ? "127.0.0.1" : host, port: Number(listen.slice(colon + 1)) };
+}
+
+function deadlines(deadline: Deadline | undefined): Config<unknown>["deadline"] {
+  const maxMs = deadline?.max === undefined ? DEADLINE_MS.max : durationMs(deadline.max);
+  const defaultMs =
+    deadline?.default === undefined ? Math.min(DEADLINE_MS.default, maxMs) : durationMs(deadline.default);
+  return { defaultMs, maxMs };
+}

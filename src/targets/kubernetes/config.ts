@@ -1,0 +1,152 @@
+import { relative, resolve } from "node:path";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import {
+  type Kubernetes,
+  type KubernetesCluster,
+  type KubernetesClusterSchema,
+  KubernetesSchema,
+} from "../../../gen/restart/config/v1/kubernetes_pb.ts";
+import { type FieldPath, formatPath, formatProblem } from "../../core/problem.ts";
+import type { SectionReader } from "../../core/section-reader.ts";
+import { quote } from "../../core/show-value.ts";
+import type { ClusterSource } from "./credentials.ts";
+import { readKubeconfig } from "./kubeconfig-file.ts";
+
+/** One cluster that requests can choose. */
+export interface ClusterSettings {
+  /** What requests call it; unique. */
+  readonly name: string;
+  /** Where its address and our credentials are: an absolute path and a context that is in the file. */
+  readonly source: ClusterSource;
+}
+
+/** What the section `kubernetes` says. */
+export interface KubernetesSettings {
+  /** `fieldManager` of every write. */
+  readonly fieldManager: string;
+  /** The clusters, in the configuration's order. */
+  readonly clusters: readonly ClusterSettings[];
+}
+
+/** Where a pod finds its cluster; without them there is no cluster around us. */
+const IN_CLUSTER_VARIABLES = ["KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"];
+
+/**
+ * Reads the section `kubernetes`: kubeconfig files have to be there, to have the context, and to say where its API server is.
+ *
+ * @param section undefined stands for one without clusters.
+ * @param environment the process's variables.
+ */
+export function readKubernetes(
+  section: Kubernetes | undefined,
+  reader: SectionReader,
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): KubernetesSettings {
+  const { fieldManager, clusters } = section ?? create(KubernetesSchema);
+  const paths = new Map<string, FieldPath>();
+  return {
+    fieldManager,
+    clusters: clusters.flatMap((cluster, index) => {
+      const path = ["kubernetes", "clusters", index];
+      const before = paths.get(cluster.name);
+      if (before === undefined) {
+        if (cluster.name !== "") paths.set(cluster.name, path);
+      } else {
+        const where = reader.whereIs([...before, "name"]);
+        const other = where === "" ? formatPath(before) : `${formatPath(before)} (${where})`;
+        reader.problem([...path, "name"], `must be unique, but is ${quote(cluster.name)}, the name of ${other}`);
+      }
+      const source = readSource(cluster, path, reader, environment);
+      return source === undefined ? [] : [{ name: cluster.name, source }];
+    }),
+  };
+}
+
+function readSource(
+  { source, context }: KubernetesCluster,
+  path: FieldPath,
+  reader: SectionReader,
+  environment: Readonly<Record<string, string | undefined>>,
+): ClusterSource | undefined {
+  switch (source.case) {
+    case "kubeconfig": {
+      const file = reader.resolve(source.value);
+      const chosen = readContext(file, context, path, reader);
+      return chosen === undefined ? undefined : { kubeconfig: file, context: chosen };
+    }
+    case "inCluster": {
+      const missing = IN_CLUSTER_VARIABLES.filter((name) => !environment[name]);
+      if (missing.length === 0) return { inCluster: true };
+      reader.problem(
+        [...path, "in_cluster"],
+        `is true, but this is no pod of a cluster: ${missing.join(" and ")} not set`,
+      );
+      return undefined;
+    }
+    default:
+      return undefined; // the schema wants a source, and has reported this
+  }
+}
+
+/** The context to use of a kubeconfig, after a look at it. */
+function readContext(file: string, wanted: string, path: FieldPath, reader: SectionReader): string | undefined {
+  const shown = shownPath(file);
+  const kubeconfig = readKubeconfig(file, shown);
+  if (!("contexts" in kubeconfig)) {
+    for (const problem of kubeconfig) {
+      if (problem.line !== undefined) reader.problemElsewhere(problem);
+      else reader.problem([...path, "kubeconfig"], `${shown} ${problem.message}`);
+    }
+    return undefined;
+  }
+  const { contexts, currentContext } = kubeconfig;
+  const context = wanted === "" ? currentContext : wanted;
+  const known = `it has ${contexts.map(quote).join(", ")}`;
+  if (context === undefined) {
+    reader.problem(path, `must choose a context, because ${shown} has no current-context; ${known}`);
+    return undefined;
+  }
+  if (!contexts.includes(context)) {
+    const which = wanted === "" ? `the current-context of ${shown}` : "the context";
+    reader.problem(
+      [...path, wanted === "" ? "kubeconfig" : "context"],
+      `${which} is ${quote(context)}, but ${shown} has no context of that name; ${known}`,
+    );
+    return undefined;
+  }
+  const { problems, warnings } = kubeconfig.check(context);
+  problems.forEach(reader.problemElsewhere);
+  warnings.forEach(reader.warningElsewhere);
+  return context;
+}
+
+/**
+ * The section that `--kubeconfig FILE` stands for: every context of the file is a cluster, named after it. A context that cannot be
+ * used is left out with a warning, because such files are shared with other programs; it is a mistake when none is left.
+ */
+export function kubernetesOfKubeconfig(file: string, reader: SectionReader): MessageInitShape<typeof KubernetesSchema> {
+  const path = resolve(file);
+  const kubeconfig = readKubeconfig(path, file);
+  if (!("contexts" in kubeconfig)) {
+    kubeconfig.forEach(reader.problemElsewhere);
+    return {};
+  }
+  const clusters: MessageInitShape<typeof KubernetesClusterSchema>[] = [];
+  const leftOut: string[] = [];
+  for (const context of kubeconfig.contexts) {
+    const wrong = /^[!-~]{1,253}$/.test(context)
+      ? kubeconfig.check(context).problems.map(formatProblem)
+      : ["a cluster's name is 1 to 253 printable ASCII characters without spaces"];
+    if (wrong.length === 0) clusters.push({ name: context, source: { case: "kubeconfig", value: path }, context });
+    else leftOut.push(`context ${quote(context)} is left out: ${wrong.join("; ")}`);
+  }
+  const report = clusters.length === 0 ? reader.problemElsewhere : reader.warningElsewhere;
+  for (const message of leftOut) report({ file, line: undefined, column: undefined, field: "", message });
+  return { clusters };
+}
+
+/** A path as short as it can be told to somebody who stands in the working directory. */
+function shownPath(path: string): string {
+  const short = relative(process.cwd(), path);
+  return short.startsWith("..") ? path : short;
+}
