@@ -1,0 +1,88 @@
+import { parseArgs } from "node:util";
+
+/** What the command line asks for. */
+export type Command =
+  | { readonly kind: "help" }
+  | { readonly kind: "version" }
+  | {
+      readonly kind: "serve";
+      /** What is restarted: simulated systems, or what a file says. */
+      readonly source:
+        | { readonly kind: "sandbox" }
+        | { readonly kind: "config"; readonly file: string }
+        | { readonly kind: "kubeconfig"; readonly file: string };
+      /** HOST:PORT, in place of the configuration's. */
+      readonly listen: string | undefined;
+    };
+
+/** A command line that cannot be understood. Its message says what is wrong. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+/** What `--help` prints. */
+export const HELP = `restartd restarts things safely: one typed API, nothing restarted twice by accident.
+
+Usage: npm start -- [options]
+
+Without a file it serves the sandbox: simulated systems on this machine. Nothing real is restarted.
+
+Options:
+  --config FILE        serve what a configuration file says (README: Configuration)
+  --kubeconfig FILE    serve every context of a kubeconfig as a cluster
+  --listen HOST:PORT   listen there; port 0 picks a free one (default 127.0.0.1:8080)
+  --version            print the version
+  --help               print this
+
+It prints one line on stdout when it accepts calls, and logs JSON on stderr. SIGTERM lets calls in flight finish, then exits 0.
+A mistake in the command line or the configuration exits 2, with nothing started.
+`;
+
+/**
+ * Reads the command line.
+ *
+ * @throws UsageError
+ */
+export function parseCommand(args: readonly string[]): Command {
+  const { help, version, config, kubeconfig, listen } = parseOptions(args);
+  if (help) {
+    return { kind: "help" };
+  }
+  if (version) {
+    return { kind: "version" };
+  }
+  if (config !== undefined && kubeconfig !== undefined) {
+    throw new UsageError("--config and --kubeconfig exclude each other: a configuration can name kubeconfig files itself");
+  }
+  for (const [option, value] of Object.entries({ config, kubeconfig, listen })) {
+    if (value === "") {
+      throw new UsageError(`--${option} needs a value`);
+    }
+  }
+  if (config !== undefined) {
+    return { kind: "serve", source: { kind: "config", file: config }, listen };
+  }
+  if (kubeconfig !== undefined) {
+    return { kind: "serve", source: { kind: "kubeconfig", file: kubeconfig }, listen };
+  }
+  return { kind: "serve", source: { kind: "sandbox" }, listen };
+}
+
+function parseOptions(args: readonly string[]) {
+  try {
+    const { values } = parseArgs({
+      args: [...args],
+      strict: true,
+      options: {
+        help: { type: "boolean", short: "h" },
+        version: { type: "boolean" },
+        config: { type: "string" },
+        kubeconfig: { type: "string" },
+        listen: { type: "string" },
+      },
+    });
+    return values;
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error), { cause: error });
+  }
+}

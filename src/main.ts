@@ -1,0 +1,113 @@
+import { createRegistry } from "@bufbuild/protobuf";
+import { file_restart_config_v1_config } from "../gen/restart/config/v1/config_pb.ts";
+import { type Command, HELP, parseCommand, UsageError } from "./cli.ts";
+import { ConfigError } from "./core/problem.ts";
+import { type Config, type ConfigOptions, loadConfig, makeConfig } from "./config.ts";
+import { withDependencies } from "./core/schema.ts";
+import type { OpenTarget } from "./core/target.ts";
+import { VERSION } from "./core/version.ts";
+import { newValidator } from "./interceptors/validate.ts";
+import { createBackground, createLog, describeCause, type Logger } from "./server/log.ts";
+import { startServer } from "./server/server.ts";
+import { Shutdown } from "./server/shutdown.ts";
+import { sectionsOfKubeconfig, TARGETS } from "./targets/index.ts";
+
+type Serve = Extract<Command, { kind: "serve" }>;
+
+/** A call to try first, in the sandbox's world. */
+const TRY = (url: string): string =>
+  `npx buf curl -d '{"cluster":"sandbox","group":"apps","version":"v1","resource":"deployments","namespace":"shop","name":"web"}' ` +
+  `${url}/restart.kubernetes.v1.WorkloadService/Restart`;
+
+/** Exit code of a mistake in the command line or the configuration. */
+const MISTAKE = 2;
+
+async function main(): Promise<void> {
+  const command = parseCommand(process.argv.slice(2));
+  switch (command.kind) {
+    case "help":
+      process.stdout.write(HELP);
+      return;
+    case "version":
+      process.stdout.write(`restartd ${VERSION}\n`);
+      return;
+    case "serve":
+      return serve(command, createLog());
+  }
+}
+
+async function serve({ source, listen }: Serve, log: Logger): Promise<void> {
+  await using stack = new AsyncDisposableStack();
+  const options: ConfigOptions<OpenTarget[]> = {
+    validator: newValidator(createRegistry(...withDependencies([file_restart_config_v1_config]))),
+    readSections: (sections, reader) => TARGETS.map((target) => target.read(sections, reader)),
+    listen,
+  };
+  const config = await configOf(source, options, stack);
+  for (const { file, line, field, message } of config.warnings) {
+    log.warn({ file, line, field }, message);
+  }
+  const shutdown = new Shutdown();
+  const runtime = {
+    now: () => new Date(),
+    monotonic: () => performance.now(),
+    random: Math.random,
+    background: createBackground(shutdown, log),
+  };
+  const targets = config.targets.map((open) => stack.use(open(runtime)));
+  const { deadline, allowedOrigins } = config;
+  const routes = targets.flatMap((target) => target.routes);
+  const stopping = interrupted();
+  const server = stack.use(await startServer({ ...config.listen, routes, deadline, allowedOrigins, log, shutdown }));
+  process.stdout.write(`restartd listening on ${server.url}\n`);
+  log.info({ version: VERSION, source: source.kind, url: server.url, ...(source.kind === "sandbox" && { try: TRY(server.url) }) }, "ready");
+  await Promise.all(targets.map((target) => target.warmUp()));
+  const signal = await stopping;
+  log.info({ signal }, "shutting down");
+  await server.close();
+}
+
+async function configOf(
+  source: Serve["source"],
+  options: ConfigOptions<OpenTarget[]>,
+  stack: AsyncDisposableStack,
+): Promise<Config<OpenTarget[]>> {
+  switch (source.kind) {
+    case "config":
+      return loadConfig(source.file, options);
+    case "kubeconfig":
+      return makeConfig((reader) => sectionsOfKubeconfig(source.file, reader), options);
+    case "sandbox": {
+      const { startSandbox } = await import("./sandbox/sandbox.ts");
+      const { sections } = stack.use(await startSandbox(TARGETS));
+      return makeConfig(() => sections, options);
+    }
+  }
+}
+
+/** Waits for the first SIGTERM or SIGINT. A second one ends the process at once. */
+async function interrupted(): Promise<NodeJS.Signals> {
+  const { promise, resolve } = Promise.withResolvers<NodeJS.Signals>();
+  for (const [signal, number] of [["SIGTERM", 15], ["SIGINT", 2]] as const) {
+    process.once(signal, () => {
+      resolve(signal);
+      process.once(signal, () => process.exit(128 + number));
+    });
+  }
+  return promise;
+}
+
+try {
+  await main();
+} catch (error) {
+  if (error instanceof UsageError) {
+    process.stderr.write(`restartd: ${error.message}\nTry: npm start -- --help\n`);
+    process.exitCode = MISTAKE;
+  } else if (error instanceof ConfigError) {
+    process.stderr.write(`${error.message}\n`);
+    process.exitCode = MISTAKE;
+  } else {
+    process.stderr.write(`${JSON.stringify({ level: "fatal", ...describeCause(error), msg: "cannot start" })}\n`);
+    process.exitCode = 1;
+  }
+}

@@ -1,0 +1,314 @@
+import { type Detail, Failure, preconditionFailure, type Reason, resourceInfo, retryInfo } from "../../core/errors.ts";
+import { type Answer, NoAnswer } from "./client.ts";
+import { CredentialsError } from "./credentials-error.ts";
+
+/** The fields of a Kubernetes Status that decide. Its message can hold whole objects: it is looked at, never shown. */
+interface Status {
+  readonly kind: "Status";
+  readonly message?: string;
+  readonly reason?: string;
+  readonly details?: {
+    readonly name?: string;
+    readonly kind?: string;
+    readonly retryAfterSeconds?: number;
+    readonly causes?: readonly { readonly reason?: string; readonly field?: string }[];
+  };
+}
+
+/** What a request was about, for the sentences. */
+export interface Asked {
+  readonly cluster: string;
+  /** The API verb, or what discovery does. */
+  readonly verb: "get" | "list" | "watch" | "patch" | "discover";
+  /** A workload's `deployments.apps/shop/web`, a collection, or a path. */
+  readonly what: string;
+  /** Resource name of the target, where there is one. */
+  readonly target?: string;
+}
+
+/** A refusal that is recognised: it surely changed nothing. `sentence` continues "cluster NAME: ". */
+interface Rule {
+  readonly reason: Reason;
+  readonly matches: (answer: Answer, status: Partial<Status>) => boolean;
+  readonly sentence: (asked: Asked, message: string) => string;
+  /** Dynamic parts that are names and safe to show. */
+  readonly metadata?: (message: string, answer: Answer) => Record<string, string>;
+  /** Milliseconds after which the same call may succeed, where the server does not say. */
+  readonly retryMs?: number;
+  readonly details?: (asked: Asked, status: Partial<Status>, sentence: string) => Detail[];
+}
+
+const WEBHOOK_DENIED = /^admission webhook "([^"]+)" denied the request/;
+const POLICY_DENIED = /ValidatingAdmissionPolicy '([^']+)' with binding '([^']+)' denied request/;
+const WEBHOOK_DOWN = /failed calling webhook "([^"]+)"/;
+
+const first = (pattern: RegExp, text: string): string => pattern.exec(text)?.[1] ?? "";
+
+const precondition =
+  (reason: Reason) =>
+  (asked: Asked, _status: Partial<Status>, description: string): Detail[] => [
+    preconditionFailure([{ type: reason, subject: asked.what, description }]),
+  ];
+
+const target = (asked: Asked): Detail[] => [resourceInfo("kubernetes.workload", asked.target ?? asked.what)];
+
+/** In order: what a message gives away comes before what a status says (contracts: kubernetes §6.2, §6.3, §6.5). */
+const RULES: readonly Rule[] = [
+  {
+    reason: "UPSTREAM_REDIRECT",
+    matches: ({ status }) => status >= 300 && status < 400,
+    sentence: () => "the answer is a redirect, which is never followed; check the cluster's server address",
+  },
+  {
+    reason: "DRY_RUN_UNSUPPORTED",
+    matches: ({ status }, { message }) => status === 400 && (message ?? "").includes("does not support dry run"),
+    sentence: () => "an admission webhook does not support dry runs, so that validate_only cannot be answered",
+    metadata: (message) => ({ webhook: first(/admission webhook "([^"]+)"/, message) }),
+    details: precondition("DRY_RUN_UNSUPPORTED"),
+  },
+  {
+    reason: "ADMISSION_DENIED",
+    matches: (_answer, { message }) => WEBHOOK_DENIED.test(message ?? ""),
+    sentence: (_asked, message) => `admission webhook ${first(WEBHOOK_DENIED, message)} denied the restart`,
+    metadata: (message) => ({ webhook: first(WEBHOOK_DENIED, message) }),
+    details: precondition("ADMISSION_DENIED"),
+  },
+  {
+    reason: "ADMISSION_DENIED",
+    matches: (_answer, { message }) => POLICY_DENIED.test(message ?? ""),
+    sentence: (_asked, message) => `ValidatingAdmissionPolicy ${first(POLICY_DENIED, message)} denied the restart`,
+    metadata: (message) => ({ policy: first(POLICY_DENIED, message), binding: POLICY_DENIED.exec(message)?.[2] ?? "" }),
+    details: precondition("ADMISSION_DENIED"),
+  },
+  {
+    reason: "ADMISSION_WEBHOOK_UNAVAILABLE",
+    matches: ({ status }, { message }) => status === 500 && WEBHOOK_DOWN.test(message ?? ""),
+    sentence: (_asked, message) => `admission webhook ${first(WEBHOOK_DOWN, message)} does not answer, so that nothing is admitted`,
+    metadata: (message) => ({ webhook: first(WEBHOOK_DOWN, message) }),
+    retryMs: 5_000,
+  },
+  {
+    reason: "CLUSTER_CREDENTIALS_REJECTED",
+    matches: ({ status }) => status === 401,
+    sentence: () => "the API server did not accept restartd's own credentials; its operator has to renew them",
+  },
+  {
+    reason: "IMPERSONATION_DENIED",
+    matches: ({ status }, { message }) => status === 403 && /cannot impersonate/.test(message ?? ""),
+    sentence: () => "restartd's own account may not impersonate; its operator has to grant it that",
+  },
+  {
+    reason: "RBAC_DENIED",
+    matches: ({ status }, { message }) => status === 403 && /User "[^"]*" cannot \S+ (resource|path)/.test(message ?? ""),
+    sentence: ({ verb, what }) => `restartd's account may not ${verb} ${what}; RBAC has to grant it that`,
+    details: target,
+  },
+  {
+    reason: "ADMISSION_DENIED",
+    matches: ({ status }) => status === 403,
+    sentence: () => "the API server's admission forbids the restart (a quota, Pod Security, or a policy)",
+    details: precondition("ADMISSION_DENIED"),
+  },
+  {
+    reason: "TARGET_NOT_FOUND",
+    matches: ({ status }, { details }) => (status === 404 && details?.name !== undefined) || status === 410,
+    sentence: ({ what }) => `${what} does not exist`,
+    details: target,
+  },
+  {
+    reason: "API_VERSION_NOT_SERVED",
+    matches: ({ status }) => status === 404,
+    sentence: ({ what }) => `the API server no longer serves what ${what} is`,
+    details: target,
+  },
+  {
+    reason: "RESTART_NOT_SUPPORTED",
+    matches: ({ status }) => status === 405,
+    sentence: ({ what }) => `the API server does not let anybody patch ${what}`,
+    details: precondition("RESTART_NOT_SUPPORTED"),
+  },
+  {
+    reason: "CONFLICT",
+    matches: ({ status }) => status === 409,
+    sentence: ({ what }) => `${what} was changed at the same time; the restart was not applied`,
+    retryMs: 1_000,
+  },
+  {
+    reason: "OBJECT_TOO_LARGE",
+    matches: ({ status }, { message }) => status === 413 || (message ?? "").includes("request is too large"),
+    sentence: ({ what }) => `${what} is too large for the cluster's store to be written again`,
+  },
+  {
+    reason: "OBJECT_REPLACED",
+    matches: ({ status }, { details }) => status === 422 && hasCause(details, "metadata.uid"),
+    sentence: ({ what }) => `${what} was deleted and made anew in between; the restart was not applied`,
+    details: target,
+  },
+  {
+    reason: "RESTART_NOT_SUPPORTED",
+    matches: ({ status }, { details }) => status === 422 && hasCause(details, "patch"),
+    sentence: ({ what }) => `${what} has no field for a restart`,
+    details: precondition("RESTART_NOT_SUPPORTED"),
+  },
+  {
+    reason: "OBJECT_INVALID",
+    matches: ({ status }, { details }) => status === 422 && (details?.causes?.length ?? 0) > 0,
+    sentence: ({ what }, _message) => `${what} does not pass the API server's validation as it stands; its owner has to mend it`,
+    details: ({ what }, { details }) => [
+      preconditionFailure(
+        // The field and the kind of mistake; the rest of a cause quotes values.
+        (details?.causes ?? []).map(({ field, reason }) => ({
+          type: "OBJECT_INVALID",
+          subject: what,
+          description: `${field ?? "?"}: ${reason ?? "invalid"}`,
+        })),
+      ),
+    ],
+  },
+  {
+    reason: "CLUSTER_NOT_READY",
+    matches: ({ status, text }) => status === 429 && text.includes("shutting down"),
+    sentence: () => "the API server is shutting down",
+    retryMs: 5_000,
+  },
+  {
+    reason: "THROTTLED",
+    matches: ({ status }) => status === 429,
+    sentence: () => "the API server has too many requests (API Priority and Fairness)",
+    metadata: (_message, { headers }) => ({ flow_schema_uid: headers["x-kubernetes-pf-flowschema-uid"] ?? "" }),
+    retryMs: 1_000,
+  },
+  {
+    reason: "CLUSTER_NOT_READY",
+    matches: ({ status, text }) => status === 503 && text.includes("before all known HTTP paths have been installed"),
+    sentence: () => "the API server is starting",
+    retryMs: 5_000,
+  },
+  {
+    reason: "VENDOR_REFUSED_REQUEST",
+    matches: ({ status }) => status >= 400 && status < 500 && status !== 408 && status !== 422,
+    sentence: () => "the API server refused the request as wrong, where nothing wrong is known of it",
+  },
+];
+
+const hasCause = (details: Status["details"], field: string): boolean =>
+  details?.causes?.some((cause) => cause.field === field) ?? false;
+
+const statusOf = ({ json }: Answer): Partial<Status> => {
+  const status = json as Partial<Status> | null | undefined;
+  return status?.kind === "Status" ? status : {};
+};
+
+const messageOf = (answer: Answer): string => statusOf(answer).message ?? answer.text;
+
+const ruleOf = (answer: Answer): Rule | undefined =>
+  RULES.find(({ matches }) => matches(answer, { ...statusOf(answer), message: messageOf(answer) }));
+
+/** What is safe to show of an answer that a failure comes from. */
+const evidence = (answer: Answer, asked: Asked): Record<string, string> => ({
+  cluster: asked.cluster,
+  vendor: "kubernetes",
+  vendor_http_status: String(answer.status),
+  ...entry("vendor_code", statusOf(answer).reason),
+  ...entry("vendor_request_id", answer.headers["audit-id"]),
+});
+
+const entry = (key: string, value: string | undefined): Record<string, string> => (value ? { [key]: value } : {});
+
+/** Seconds of a Retry-After, or of the Status, in milliseconds. A date is not honoured, as client-go does not. */
+function retryAfterMs(answer: Answer): number | undefined {
+  const seconds = /^\d{1,5}$/.exec(answer.headers["retry-after"] ?? "")?.[0] ?? statusOf(answer).details?.retryAfterSeconds;
+  return seconds === undefined ? undefined : Number(seconds) * 1000;
+}
+
+/**
+ * For the log: an answer's text as the cause of a failure, but for the values that it quotes, which can be whole objects. What was
+ * meant to be a success is an object itself, or a part of one.
+ */
+export const asCause = (answer: Answer): Error => {
+  const text = answer.status < 300 ? `an answer of ${answer.headers["content-type"] ?? "no type"}` : messageOf(answer);
+  return new Error(`HTTP ${answer.status}: ${text.replace(/(Invalid|Unsupported|Duplicate) value:[\s\S]*/, "$1 value")}`);
+};
+
+/**
+ * A refusal that surely changed nothing, or undefined when the answer proves neither: an HTTP 5xx that no rule knows, a 422 of which
+ * nothing is said, a 2xx.
+ */
+export function refusalOf(answer: Answer, asked: Asked): Failure | undefined {
+  const status = statusOf(answer);
+  const message = messageOf(answer);
+  const rule = ruleOf(answer);
+  if (rule === undefined) {
+    return undefined;
+  }
+  const sentence = rule.sentence(asked, message);
+  const retry = rule.retryMs === undefined ? undefined : (retryAfterMs(answer) ?? rule.retryMs);
+  const extra = Object.entries(rule.metadata?.(message, answer) ?? {}).filter(([, value]) => value !== "");
+  return new Failure(rule.reason, `cluster ${asked.cluster}: ${sentence}`, {
+    metadata: { ...evidence(answer, asked), ...Object.fromEntries(extra) },
+    details: [...(rule.details?.(asked, status, sentence) ?? []), ...(retry === undefined ? [] : [retryInfo(retry)])],
+    cause: asCause(answer),
+  });
+}
+
+/** A JSON Patch of which a `test` failed: 422, and nothing said of where or by whom (contracts: kubernetes §6.4). */
+export const isGuardRefusal = (answer: Answer): boolean => answer.status === 422 && ruleOf(answer) === undefined;
+
+/** Why a read, or a dry run, has no result. It changed nothing, whatever happened. */
+export function failureOfRead(evidenceOrError: unknown, asked: Asked): Failure {
+  if (evidenceOrError instanceof Failure) {
+    return evidenceOrError;
+  }
+  if (!isAnswer(evidenceOrError)) {
+    return unreachable(evidenceOrError, asked);
+  }
+  const answer = evidenceOrError;
+  const refusal = refusalOf(answer, asked);
+  if (refusal !== undefined) {
+    return refusal;
+  }
+  const options = { metadata: evidence(answer, asked), cause: asCause(answer) };
+  const intro = `cluster ${asked.cluster}:`;
+  if (answer.status < 400 || answer.status === 422) {
+    return new Failure("VENDOR_BAD_RESPONSE", `${intro} the answer cannot be understood`, options);
+  }
+  if (answer.status === 502 || answer.status === 504) {
+    return new Failure("CLUSTER_UNREACHABLE", `${intro} a proxy answered in the API server's place`, {
+      ...options,
+      details: [retryInfo(1_000)],
+    });
+  }
+  if (answer.status === 503) {
+    return new Failure("CLUSTER_NOT_READY", `${intro} the API server, or the one behind it, is not available`, {
+      ...options,
+      details: [retryInfo(retryAfterMs(answer) ?? 5_000)],
+    });
+  }
+  return new Failure("VENDOR_INTERNAL_ERROR", `${intro} the API server failed with HTTP ${answer.status}`, options);
+}
+
+/** The cluster was not reached, or its answer did not come: surely nothing changed where nothing was sent, or only a read was. */
+export function unreachable(error: unknown, asked: Asked): Failure {
+  const cause = error instanceof NoAnswer ? error.cause : error;
+  if (cause instanceof CredentialsError) {
+    return new Failure(
+      "CLUSTER_CREDENTIALS_REJECTED",
+      `cluster ${asked.cluster}: restartd's own credentials cannot be read; its operator has to renew them`,
+      { metadata: { cluster: asked.cluster, vendor: "kubernetes" }, cause },
+    );
+  }
+  return new Failure("CLUSTER_UNREACHABLE", `cluster ${asked.cluster}: its API server cannot be reached (${nature(cause)})`, {
+    metadata: { cluster: asked.cluster, vendor: "kubernetes" },
+    details: [retryInfo(1_000)],
+    cause,
+  });
+}
+
+/** The code of a system error, which holds no address and no secret. */
+function nature(error: unknown): string {
+  const code = (error as { code?: unknown } | undefined)?.code;
+  return typeof code === "string" ? code : error instanceof Error ? error.name : "unknown";
+}
+
+const isAnswer = (value: unknown): value is Answer =>
+  typeof value === "object" && value !== null && "status" in value && "headers" in value;

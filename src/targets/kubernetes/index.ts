@@ -1,0 +1,56 @@
+import { WorkloadService } from "../../../gen/restart/kubernetes/v1/workload_service_pb.ts";
+import { route } from "../../core/route.ts";
+import type { RunningTarget, Runtime, Target } from "../../core/target.ts";
+import { USER_AGENT } from "../../core/version.ts";
+import { createClient } from "./client.ts";
+import { createMemory, type OpenCluster } from "./cluster.ts";
+import { type ClusterSettings, type KubernetesSettings, readKubernetes } from "./config.ts";
+import { openCredentials } from "./credentials.ts";
+import { createDiscovery } from "./discovery.ts";
+import { createWorkloadService } from "./service.ts";
+import { createWatchHub } from "./watch.ts";
+
+/** Objects that are remembered per cluster, so that restarting one again needs no read: a few hundred bytes each. */
+const KNOWN_OBJECTS = 10_000;
+
+/** Workloads of Kubernetes clusters: Deployments, StatefulSets, DaemonSets, Argo Rollouts. */
+export const kubernetes: Target = {
+  name: "kubernetes",
+  services: [WorkloadService],
+  read(sections, reader) {
+    const settings = readKubernetes(sections.kubernetes, reader);
+    return (runtime) => openKubernetes(settings, runtime);
+  },
+  async simulate(folder) {
+    const { simulate } = await import("./simulator.ts");
+    return simulate(folder);
+  },
+};
+
+/** Serves the workloads of some clusters. */
+export function openKubernetes({ fieldManager, clusters }: KubernetesSettings, runtime: Runtime): RunningTarget {
+  const open = new Map(clusters.map((settings) => [settings.name, openCluster(settings, runtime)]));
+  return {
+    routes: [route(WorkloadService, createWorkloadService({ clusters: open, fieldManager, runtime }))],
+    async warmUp() {
+      await import("./kube-config.ts");
+    },
+    async [Symbol.asyncDispose]() {
+      for (const { watches, client } of open.values()) {
+        watches[Symbol.dispose]();
+        await client[Symbol.asyncDispose]();
+      }
+    },
+  };
+}
+
+function openCluster({ name, source }: ClusterSettings, { monotonic, now, random }: Runtime): OpenCluster {
+  const client = createClient(openCredentials(source, monotonic, now), USER_AGENT);
+  return {
+    name,
+    client,
+    discovery: createDiscovery(name, client, monotonic),
+    watches: createWatchHub(name, client, { random }),
+    known: createMemory(KNOWN_OBJECTS),
+  };
+}

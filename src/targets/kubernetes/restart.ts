@@ -1,0 +1,289 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+import type { Call, Warning } from "../../core/call.ts";
+import { Failure, resourceInfo, retryInfo } from "../../core/errors.ts";
+import type { Runtime } from "../../core/target.ts";
+import { type Answer, NoAnswer } from "./client.ts";
+import type { OpenCluster } from "./cluster.ts";
+import { asCause, type Asked, failureOfRead, isGuardRefusal, refusalOf, unreachable } from "./errors.ts";
+import type { Kind } from "./kinds.ts";
+import { objectPath, subjectOf, targetName, type WorkloadObject, type WorkloadRef, asWorkload } from "./object.ts";
+import { type Known, learn, restartedAt, restartPatch, restartValue, unread } from "./patch.ts";
+import { readWorkload } from "./read.ts";
+import { refusalByState, stripped, warningsOf } from "./state.ts";
+
+/** What a restart needs beside its target. */
+export interface RestartContext {
+  readonly cluster: OpenCluster;
+  readonly kind: Kind;
+  readonly ref: WorkloadRef;
+  readonly call: Call;
+  /** The caller's: it stops what has not been sent; what has been sent goes on. */
+  readonly signal: AbortSignal;
+  /** Milliseconds until the call's deadline. */
+  readonly remainingMs: () => number;
+  readonly validateOnly: boolean;
+  readonly fieldManager: string;
+  readonly now: () => Date;
+  /** Six digits that make a value unique within its millisecond. */
+  readonly digits: () => string;
+  /** Takes the rest of a restart whose caller no longer waits for it. */
+  readonly background: Runtime["background"];
+}
+
+/** A write of which less than this (ms) is left is not begun: it could only end as unknown. */
+const MINIMUM_MS = 50;
+
+/** The API server bounds a mutating request by 34 s; more is never asked for. */
+const WRITE_LIMIT_MS = 30_000;
+
+/** How much longer (ms) than its own bound the API server's answer is waited for. */
+const ANSWER_GRACE_MS = 5_000;
+
+/** Bounds (ms) every read around the write, the one after an unknown outcome among them. */
+const READ_LIMIT_MS = 5_000;
+
+/** What the write is made from. */
+interface Preflight {
+  readonly known: Omit<Known, "uid" | "generation"> & Partial<Pick<Known, "uid" | "generation">>;
+  /** Read in this call, so that the write is held to the very object that was read. */
+  readonly readNow: boolean;
+  /** The object may not be read, only patched. */
+  readonly blind: boolean;
+}
+
+/** A request that was sent: with its answer, unless the connection ended before that. */
+interface Written {
+  readonly value: string;
+  readonly answer: Answer | undefined;
+  readonly cause: unknown;
+}
+
+/**
+ * Restarts a workload by one guarded request (contracts: kubernetes §6.4) and answers what there is to warn of. An object that is
+ * remembered is not read before; one that is not is read, which gives precise refusals; one that may not be read is held to the guards
+ * alone. A request whose guard failed surely changed nothing: the object is read again, and if nothing forbids the restart, one more
+ * request is made from that.
+ *
+ * The caller's signal ends this only while nothing is on its way. {@link whileWanted} lets a caller go earlier.
+ */
+export async function restart(context: RestartContext): Promise<readonly Warning[]> {
+  const preflight = await prepare(context);
+  const first = await write(context, preflight);
+  if (first.answer === undefined || !isGuardRefusal(first.answer)) {
+    return settle(context, first, preflight);
+  }
+  settled(context, "not_applied");
+  context.cluster.known.delete(objectPath(context.ref));
+  const { object } = await look(context, context.signal);
+  refuse(context, object);
+  if (preflight.readNow && object.metadata.uid !== preflight.known.uid) {
+    throw replaced(context, object);
+  }
+  const again: Preflight = { known: learn(context.kind, object), readNow: true, blind: preflight.blind };
+  const second = await write(context, again);
+  if (second.answer !== undefined && isGuardRefusal(second.answer)) {
+    settled(context, "not_applied");
+    throw new Failure("CONFLICT", `${subjectOf(context.ref)} keeps changing; the restart was not applied`, {
+      metadata: { cluster: context.ref.cluster },
+      details: [retryInfo(1_000)],
+    });
+  }
+  return settle(context, second, again);
+}
+
+/**
+ * Waits for a restart as long as its caller does. When the caller goes away, or the deadline passes, after the request has been sent,
+ * the restart goes on and the caller is told that its outcome is unknown.
+ */
+export async function whileWanted<T>(context: RestartContext, work: Promise<T>): Promise<T> {
+  const { signal, call, ref, background } = context;
+  const { promise, reject } = Promise.withResolvers<never>();
+  const onAbort = () => {
+    if (call.outcome === "unknown") {
+      background(call, work);
+      reject(
+        new Failure("OUTCOME_UNKNOWN", `the restart of ${subjectOf(ref)} was sent, and the call ended before its answer came`, {
+          outcome: "unknown",
+          deadlineExceeded: isDeadline(signal),
+          metadata: { cluster: ref.cluster },
+          cause: signal.reason,
+        }),
+      );
+    }
+  };
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    return await Promise.race([work, promise]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
+async function prepare(context: RestartContext): Promise<Preflight> {
+  const { cluster, kind, ref, validateOnly } = context;
+  const remembered = validateOnly ? undefined : cluster.known.get(objectPath(ref));
+  if (remembered !== undefined) {
+    return { known: remembered, readNow: false, blind: false };
+  }
+  // Whole seconds can only be made unique from the value in place: where reading is forbidden, a dry run has to show it.
+  const canBeBlind = kind.mechanism === "template annotation";
+  const read = await look(context, context.signal, { orBlind: canBeBlind });
+  if (read.object === undefined) {
+    return { known: unread(kind, true), readNow: false, blind: true };
+  }
+  refuse(context, read.object);
+  return { known: learn(kind, read.object), readNow: true, blind: read.blind };
+}
+
+async function write(context: RestartContext, { known, readNow }: Preflight): Promise<Written> {
+  const { cluster, kind, ref, call, signal, validateOnly } = context;
+  const value = restartValue(kind.mechanism, context.now(), known.value, context.digits());
+  const limitMs = Math.min(context.remainingMs(), WRITE_LIMIT_MS);
+  if (limitMs < MINIMUM_MS) {
+    throw new Failure("DEADLINE_EXCEEDED", "too little time was left to send the restart; nothing was sent");
+  }
+  try {
+    const answer = await cluster.client.request({
+      method: "PATCH",
+      path: objectPath(ref),
+      query: {
+        fieldManager: context.fieldManager,
+        fieldValidation: "Strict",
+        timeout: `${Math.trunc(limitMs)}ms`,
+        dryRun: validateOnly ? "All" : undefined,
+      },
+      headers: { "audit-id": call.id },
+      contentType: "application/json-patch+json",
+      body: restartPatch(kind, known, value, readNow ? known.uid : undefined),
+      signal,
+      onSend: () => settled(context, "unknown"),
+      timeoutMs: limitMs + ANSWER_GRACE_MS,
+    });
+    return { value, answer, cause: undefined };
+  } catch (error) {
+    if (error instanceof NoAnswer && error.sent) {
+      return { value, answer: undefined, cause: error.cause };
+    }
+    throw abandoned(signal) ?? unreachable(error, asked(context));
+  }
+}
+
+/** Judges what came of a request that was not held back by its guards. */
+async function settle(context: RestartContext, written: Written, preflight: Preflight): Promise<readonly Warning[]> {
+  const { answer, value } = written;
+  const refusal = answer && refusalOf(answer, asked(context));
+  if (refusal !== undefined) {
+    settled(context, "not_applied");
+    forget(context, refusal);
+    throw refusal;
+  }
+  const object = answer !== undefined && answer.status < 300 ? asWorkload(answer.json) : undefined;
+  if (object === undefined) {
+    return settleUnknown(context, written, preflight);
+  }
+  if (restartedAt(context.kind, object) !== value) {
+    settled(context, "not_applied");
+    throw stripped(context.ref, answer?.headers.warning);
+  }
+  const { known } = preflight;
+  if (object.metadata.uid === known.uid && (object.metadata.generation ?? 0) <= (known.generation ?? 0)) {
+    throw outcomeUnknown(context, value, "the API server took the value, but its generation did not move");
+  }
+  return applied(context, object, preflight, answer?.headers.warning !== undefined);
+}
+
+/** One bounded read decides: our value is unique, so that finding it in place proves that the request was applied. */
+async function settleUnknown(context: RestartContext, written: Written, preflight: Preflight): Promise<readonly Warning[]> {
+  const { answer, value, cause } = written;
+  if (context.validateOnly) {
+    throw failureOfRead(answer ?? cause, asked(context));
+  }
+  context.cluster.known.delete(objectPath(context.ref));
+  const reason = cause ?? (answer && asCause(answer));
+  const { object } = await look(context, AbortSignal.timeout(READ_LIMIT_MS)).catch((error: unknown) => {
+    throw outcomeUnknown(context, value, new AggregateError([reason, error], "neither the answer nor the read after it came"));
+  });
+  if (restartedAt(context.kind, object) !== value) {
+    throw outcomeUnknown(context, value, reason);
+  }
+  return applied(context, object, preflight, false);
+}
+
+function applied(context: RestartContext, object: WorkloadObject, { blind }: Preflight, warned: boolean): readonly Warning[] {
+  if (!context.validateOnly) {
+    context.call.outcome = "applied";
+    context.cluster.known.set(objectPath(context.ref), learn(context.kind, object));
+  }
+  return warningsOf(object, { blind, warned });
+}
+
+function look(
+  context: RestartContext,
+  signal: AbortSignal,
+  options: { orBlind: boolean },
+): Promise<{ object: WorkloadObject | undefined; blind: boolean }>;
+function look(context: RestartContext, signal: AbortSignal): Promise<{ object: WorkloadObject; blind: boolean }>;
+async function look(context: RestartContext, signal: AbortSignal, options = { orBlind: false }) {
+  try {
+    return await readWorkload(context.cluster, context.ref, signal, { timeoutMs: READ_LIMIT_MS, ...options });
+  } catch (error) {
+    throw abandoned(signal) ?? error;
+  }
+}
+
+function refuse({ kind, ref, now }: RestartContext, object: WorkloadObject): void {
+  const refusal = refusalByState(kind, object, ref, now());
+  if (refusal !== undefined) {
+    throw refusal;
+  }
+}
+
+/** Moves the call's outcome on. A dry run changes nothing, whatever becomes of it. */
+function settled({ call, validateOnly }: RestartContext, outcome: Call["outcome"]): void {
+  call.outcome = validateOnly ? "not_applied" : outcome;
+}
+
+/** After a refusal that says that something remembered is no longer so. */
+function forget({ cluster, ref }: RestartContext, refusal: Failure): void {
+  cluster.known.delete(objectPath(ref));
+  if (refusal.reason === "API_VERSION_NOT_SERVED") {
+    cluster.discovery.forget(ref.group, ref.version);
+  }
+}
+
+const asked = ({ ref }: RestartContext): Asked => ({
+  cluster: ref.cluster,
+  verb: "patch",
+  what: subjectOf(ref),
+  target: targetName(ref),
+});
+
+const isDeadline = ({ reason }: AbortSignal): boolean =>
+  reason instanceof ConnectError && reason.code === Code.DeadlineExceeded;
+
+/** The failure of a call that was left, or ran out of time, while nothing of it had been sent. */
+function abandoned(signal: AbortSignal): Failure | undefined {
+  if (!signal.aborted) {
+    return undefined;
+  }
+  const cause = signal.reason;
+  return isDeadline(signal)
+    ? new Failure("DEADLINE_EXCEEDED", "the deadline passed before the restart was sent", { cause })
+    : new Failure("CANCELLED", "the call was cancelled before the restart was sent", { cause });
+}
+
+function outcomeUnknown({ ref }: RestartContext, value: string, cause: unknown): Failure {
+  return new Failure(
+    "OUTCOME_UNKNOWN",
+    `the restart of ${subjectOf(ref)} was sent, and nothing proves whether it was applied; it is not sent again`,
+    { outcome: "unknown", metadata: { cluster: ref.cluster, restarted_at: value }, cause },
+  );
+}
+
+function replaced({ ref }: RestartContext, object: WorkloadObject): Failure {
+  const sentence = `${subjectOf(ref)} was deleted and made anew in between; the restart was not applied`;
+  return new Failure("OBJECT_REPLACED", sentence, {
+    metadata: { cluster: ref.cluster, new_uid: object.metadata.uid },
+    details: [resourceInfo("kubernetes.workload", targetName(ref))],
+  });
+}
