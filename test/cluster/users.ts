@@ -1,0 +1,36 @@
+import type { KubernetesObject } from "./world.ts";
+
+/** The contract's users beside `admin` (see {@link Backend.users}), in its order. */
+export const userNames: readonly string[] = ["patcher", "blind", "reader", "nobody", "intruder"];
+
+const verbs: Readonly<Record<string, readonly string[]>> = {
+  patcher: ["get", "list", "watch", "patch"],
+  blind: ["patch"],
+  reader: ["get", "list", "watch"],
+};
+
+/** The ClusterRoles and ClusterRoleBindings that give these users their rights; discovery is every authenticated user's. */
+export function userRights(): KubernetesObject[] {
+  return Object.entries(verbs).flatMap(([user, allowed]) => [
+    {
+      apiVersion: "rbac.authorization.k8s.io/v1",
+      kind: "ClusterRole",
+      metadata: { name: `test-${user}` },
+      rules: [
+        {
+          apiGroups: ["apps"],
+          resources: ["deployments", "statefulsets", "daemonsets", "replicasets"],
+          verbs: allowed,
+        },
+        { apiGroups: ["argoproj.io"], resources: ["rollouts"], verbs: allowed },
+      ],
+    },
+    {
+      apiVersion: "rbac.authorization.k8s.io/v1",
+      kind: "ClusterRoleBinding",
+      metadata: { name: `test-${user}` },
+      roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: `test-${user}` },
+      subjects: [{ apiGroup: "rbac.authorization.k8s.io", kind: "User", name: user }],
+    },
+  ]);
+}
