@@ -1,0 +1,120 @@
+import { globSync, readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+
+const files = globSync("src/**/*.ts").sort();
+const text = new Map(files.map((file) => [file, readFileSync(file, "utf8")]));
+
+/** Modules that a file imports, relative ones as paths from the root; `dynamic` ones are loaded when they are used. */
+function importsOf(file: string): { module: string; dynamic: boolean; type: boolean }[] {
+  const source = text.get(file) ?? "";
+  const pattern = /(?:^|\n)(import|export)( type)?[^;"]*?from "([^"]+)"|import\("([^"]+)"\)/g;
+  return [...source.matchAll(pattern)].map(([, , type, fixed, dynamic]) => ({
+    module: resolve(file, fixed ?? dynamic ?? ""),
+    dynamic: dynamic !== undefined,
+    type: type !== undefined,
+  }));
+}
+
+const resolve = (file: string, module: string): string =>
+  module.startsWith(".") ? new URL(module, `file:///${file}`).pathname.slice(1) : module;
+
+/** Who stands above whom (docs: the README's tree). A file imports from its own layer's folder or from a lower layer. */
+const LAYERS: readonly (readonly [layer: string, files: RegExp])[] = [
+  ["main", /^src\/main\.ts$/],
+  ["cli", /^src\/cli\.ts$/],
+  ["sandbox", /^src\/sandbox\//],
+  ["serve", /^src\/serve\.ts$/],
+  ["server", /^src\/server\//],
+  ["services", /^src\/(interceptors|health|reflection)\//],
+  ["list", /^src\/targets\/index\.ts$/],
+  ["targets", /^src\/targets\/[^/]+\//],
+  ["config", /^src\/config(\.ts$|\/)/],
+  ["core", /^src\/core\//],
+  ["gen", /^gen\//],
+];
+
+const layerOf = (file: string): number => LAYERS.findIndex(([, pattern]) => pattern.test(file));
+
+const edges = files.flatMap((file) =>
+  importsOf(file)
+    .filter(({ module }) => /^(src|gen)\//.test(module))
+    .map((edge) => ({ file, ...edge })),
+);
+
+describe("architecture", () => {
+  it("knows the layer of every file", () => {
+    expect(files.filter((file) => layerOf(file) === -1)).toEqual([]);
+  });
+
+  it("imports downward", () => {
+    const upward = edges.filter(({ file, module, dynamic }) => layerOf(module) < layerOf(file) && !dynamic);
+    expect(upward.map(({ file, module }) => `${file} -> ${module}`)).toEqual([]);
+  });
+
+  it("keeps targets, interceptors, health and reflection from each other", () => {
+    const room = (file: string) => /^src\/(targets\/[^/]+|interceptors|health|reflection)\//.exec(file)?.[1];
+    const sideways = edges.filter(({ file, module }) => {
+      const [from, to] = [room(file), room(module)];
+      return from !== undefined && to !== undefined && from !== to;
+    });
+    expect(sideways.map(({ file, module }) => `${file} -> ${module}`)).toEqual([]);
+  });
+
+  it("lets targets/index.ts alone name a target", () => {
+    const targets = new Set(globSync("src/targets/*/index.ts").map((file) => file.split("/")[2] ?? ""));
+    const naming = files
+      .filter((file) => !file.startsWith("src/targets/"))
+      .filter((file) => importsOf(file).some(({ module }) => targets.has(/^src\/targets\/([^/]+)\//.exec(module)?.[1] ?? "")));
+    expect(naming).toEqual([]);
+  });
+
+  it("loads simulators when they are used, never before", () => {
+    const fixed = edges.filter(
+      ({ file, module, dynamic, type }) =>
+        /\/simulator(\.ts|\/)/.test(module) && !/\/simulator(\.ts$|\/)/.test(file) && !dynamic && !type,
+    );
+    expect(fixed.map(({ file, module }) => `${file} -> ${module}`)).toEqual([]);
+  });
+
+  it.each(globSync("src/targets/*/index.ts"))("finds the same names beside %s", (index) => {
+    for (const name of ["service", "client", "config", "errors", "simulator"]) {
+      expect(files).toContain(index.replace(/index\.ts$/, `${name}.ts`));
+    }
+  });
+
+  it("keeps libraries in their places", () => {
+    const PLACES: readonly (readonly [library: RegExp, places: RegExp, why: string])[] = [
+      [/^@kubernetes\/client-node/, /^src\/targets\/kubernetes\/(kube-config|credentials)\.ts$/, "it takes most of a second to load"],
+      [/^undici/, /^src\/targets\/[^/]+\/(client|kube-config|credentials)\.ts$/, "requests to vendors are made in one place each"],
+      [/^pino/, /^src\/server\/log\.ts$/, "one log"],
+      [/^yaml/, /^src\/(config\/|targets\/kubernetes\/(credentials|kubeconfig-file|simulator))/, "configuration"],
+      [/^node:(http2?|net)$/, /^src\/(server\/|targets\/[^/]+\/simulator)/, "servers listen in the server's folder and in simulators"],
+    ];
+    const misplaced = files.flatMap((file) =>
+      importsOf(file)
+        .filter(({ module, type }) => !type && PLACES.some(([library, places]) => library.test(module) && !places.test(file)))
+        .map(({ module }) => `${file} -> ${module}`),
+    );
+    expect(misplaced).toEqual([]);
+  });
+
+  it("takes time, chance and ids from outside but for the edges", () => {
+    const pattern = /globalThis\.fetch|Date\.now\(\)|new Date\(\)|randomUUID\(|Math\.random\(/;
+    const free = /^src\/(serve|main|cli)\.ts$|\/simulator(\.ts$|\/)|^src\/server\/log\.ts$/;
+    expect(files.filter((file) => !free.test(file) && pattern.test(text.get(file) ?? ""))).toEqual([]);
+  });
+
+  it("keeps files at most 400 lines long", () => {
+    const long = files.filter((file) => (text.get(file) ?? "").split("\n").length > 401);
+    expect(long).toEqual([]);
+  });
+
+  it("documents what it exports", () => {
+    const bare = files.flatMap((file) =>
+      [...(text.get(file) ?? "").matchAll(/(?<before>[^\n]*)\nexport (?:async )?(?:const|function\*?|class|interface|type) (?<name>\w+)/g)]
+        .filter(({ groups }) => !/\*\/\s*$|^\): |;$/.test(groups?.before ?? ""))
+        .map(({ groups }) => `${file}: ${groups?.name}`),
+    );
+    expect(bare).toEqual([]);
+  });
+});

@@ -1,0 +1,89 @@
+import { randomUUID } from "node:crypto";
+import { type Client, createClient, createRouterTransport, type Interceptor } from "@connectrpc/connect";
+import { WorkloadService } from "../../gen/restart/kubernetes/v1/workload_service_pb.ts";
+import { type Call, callKey, newCall } from "../../src/core/call.ts";
+import { schemaOf } from "../../src/core/schema.ts";
+import { interceptors } from "../../src/interceptors/index.ts";
+import { newValidator } from "../../src/interceptors/validate.ts";
+import { kubernetes, openKubernetes } from "../../src/targets/kubernetes/index.ts";
+import type { ClusterSource } from "../../src/targets/kubernetes/credentials.ts";
+
+/** restartd in memory: everything but HTTP. */
+export interface InMemory extends AsyncDisposable {
+  readonly client: Client<typeof WorkloadService>;
+  /** Every call so far, in order, with what the log would say of it. */
+  readonly calls: readonly Call[];
+  /** Work that went on after its call was answered, in order. */
+  readonly background: { readonly call: Call; readonly work: Promise<unknown> }[];
+}
+
+/** What {@link restartdInMemory} can be told. */
+export interface InMemoryOptions {
+  /** The clusters by name. */
+  readonly clusters: Readonly<Record<string, ClusterSource>>;
+  /** Default: the process's clock. */
+  readonly now?: () => Date;
+  /** Milliseconds; default 60,000. */
+  readonly deadlineMs?: number;
+}
+
+/** Clusters named after the contexts of a kubeconfig. */
+export const contextsOf = (kubeconfig: string, contexts: readonly string[]): Record<string, ClusterSource> =>
+  Object.fromEntries(contexts.map((context) => [context, { kubeconfig, context }]));
+
+/** Serves the Kubernetes target to a client in the same process, through all interceptors. */
+export function restartdInMemory({ clusters, now = () => new Date(), deadlineMs = 60_000 }: InMemoryOptions): InMemory {
+  const calls: Call[] = [];
+  const background: InMemory["background"] = [];
+  const runtime = {
+    now,
+    monotonic: () => performance.now(),
+    random: Math.random,
+    background: (call: Call, work: Promise<unknown>) => {
+      work.catch(() => {}); // judged by the test that looks at it
+      background.push({ call, work });
+    },
+  };
+  const settings = {
+    fieldManager: "restartd",
+    clusters: Object.entries(clusters).map(([name, source]) => ({ name, source })),
+  };
+  const target = openKubernetes(settings, runtime);
+  const { registry } = schemaOf(kubernetes.services);
+  const router = {
+    interceptors: [
+      recordCalls(calls),
+      ...interceptors({
+        newId: randomUUID,
+        shutdown: new AbortController().signal,
+        deadline: { defaultMs: deadlineMs, maxMs: 600_000, abandoned: runtime.background },
+        validator: newValidator(registry),
+      }),
+    ],
+  };
+  const transport = createRouterTransport(
+    (connectRouter) => {
+      for (const { register } of target.routes) {
+        register(connectRouter, { reads: {}, mutations: { jsonOptions: { ignoreUnknownFields: false } } });
+      }
+    },
+    { router },
+  );
+  return {
+    client: createClient(WorkloadService, transport),
+    calls,
+    background,
+    [Symbol.asyncDispose]: () => target[Symbol.asyncDispose](),
+  };
+}
+
+/** Does what the server does before any interceptor: makes the call's record. */
+const recordCalls =
+  (calls: Call[]): Interceptor =>
+  (next) =>
+    function recordCalls(req) {
+      const call = newCall(randomUUID());
+      calls.push(call);
+      req.contextValues.set(callKey, call);
+      return next(req);
+    };

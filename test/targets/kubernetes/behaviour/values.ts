@@ -1,0 +1,213 @@
+import { describe, expect, test } from "vitest";
+import { eventually, type Made, make, restart, type TheWorld } from "./world.ts";
+
+const PRECISE = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z$/;
+const SECONDS = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/;
+
+/** Rows 24, 59 and 61 to 64: the value that is put in place, and many of them at once. */
+export function valueRows(world: TheWorld): void {
+  describe("values", () => {
+    test.each(["deployments", "statefulsets", "daemonsets"] as const)(
+      "row 59: two restarts of %s in the same second are both real",
+      async (resource) => {
+        const object = await make(world(), resource);
+        const now = () => new Date("2026-05-04T03:02:01.234Z");
+        const restartd = world().another({ now });
+        const before = await object.generation();
+        const values: (string | undefined)[] = [];
+        for (const _ of [1, 2, 3]) {
+          expect((await restart(restartd, object.ref)).code).toBe("ok");
+          values.push(await object.restartedAt());
+        }
+        expect(await object.generation()).toBe(before + 3);
+        expect(new Set(values).size).toBe(3);
+        expect(values.every((value) => value?.startsWith("2026-05-04T03:02:01.234"))).toBe(true);
+        expect(values.every((value) => PRECISE.test(value ?? ""))).toBe(true);
+      },
+    );
+
+    test("row 59: two restarts of an Argo Rollout in the same second get two whole seconds", async () => {
+      const object = await make(world(), "rollouts");
+      const restartd = world().another({ now: () => new Date("2026-05-04T03:02:01.999Z") });
+      const values: (string | undefined)[] = [];
+      for (const _ of [1, 2, 3]) {
+        expect((await restart(restartd, object.ref)).code).toBe("ok");
+        values.push(await object.restartedAt());
+      }
+      expect(values).toEqual(["2026-05-04T03:02:01Z", "2026-05-04T03:02:02Z", "2026-05-04T03:02:03Z"]);
+    });
+
+    test("row 61: 20 parallel restarts of one Deployment each move its generation", async () => {
+      const object = await make(world(), "deployments");
+      const before = await object.generation();
+      for (const restartd of [world().direct, world().tapped]) {
+        const told = await Promise.all(Array.from({ length: 10 }, () => restart(restartd, object.ref)));
+        expect(told.map(({ code }) => code)).toEqual(Array(10).fill("ok"));
+      }
+      expect(await object.generation()).toBe(before + 20);
+    });
+
+    test("row 61: 20 parallel restarts from two restartds each move its generation", async () => {
+      const object = await make(world(), "deployments", { annotations: { a: "1" } });
+      const before = await object.generation();
+      const both = [world().direct, world().another()];
+      const told = await Promise.all(
+        both.flatMap((restartd) => Array.from({ length: 10 }, () => restart(restartd, object.ref))),
+      );
+      expect(told.map(({ code }) => code)).toEqual(Array(20).fill("ok"));
+      expect(await object.generation()).toBe(before + 20);
+    });
+
+    test("row 61: 10 parallel restarts of an Argo Rollout: each is applied with its own value or told of, none is lost", async () => {
+      const object = await observed(await make(world(), "rollouts"));
+      const before = await object.generation();
+      const told = await Promise.all(Array.from({ length: 10 }, () => restart(world().tapped, object.ref)));
+      const applied = told.filter(({ code }) => code === "ok").length;
+      expect(
+        told.filter(({ code }) => code !== "ok").map(({ code, reason, outcome }) => [code, reason, outcome]),
+      ).toEqual(Array(10 - applied).fill(["Aborted", "CONFLICT", "not_applied"]));
+      expect(applied).toBeGreaterThan(0);
+      const values = world()
+        .tap.writes.filter(({ status }) => status === 200)
+        .map(({ body }) => valueOf(body));
+      expect(new Set(values).size).toBe(applied);
+      expect(await object.generation()).toBe(before + applied);
+    });
+
+    test("row 62: a clock behind the value in place still restarts", async () => {
+      const object = await make(world(), "deployments", {
+        annotations: { "kubectl.kubernetes.io/restartedAt": "2031-01-01T00:00:00Z" },
+      });
+      const before = await object.generation();
+      expect((await restart(world().tapped, object.ref)).code).toBe("ok");
+      expect(await object.generation()).toBe(before + 1);
+      expect(await object.restartedAt()).not.toMatch(/^2031/);
+    });
+
+    test("row 62: for an Argo Rollout the value is later than the one in place", async () => {
+      const object = await make(world(), "rollouts", { spec: { restartAt: "2026-05-04T03:02:31Z" } });
+      const restartd = world().another({ now: () => new Date("2026-05-04T03:02:01.500Z") });
+      expect((await restart(restartd, object.ref)).code).toBe("ok");
+      expect(await object.restartedAt()).toBe("2026-05-04T03:02:32Z");
+    });
+
+    test("row 62: a restart that an Argo Rollout's owner has scheduled is not moved", async () => {
+      const object = await make(world(), "rollouts", { spec: { restartAt: "2026-05-04T04:00:00Z" } });
+      const restartd = world().another({ now: () => new Date("2026-05-04T03:02:01.500Z") });
+      expect(await restart(restartd, object.ref)).toMatchObject({
+        code: "FailedPrecondition",
+        reason: "TARGET_STATE_FORBIDS",
+        outcome: "not_applied",
+        message: `a restart of rollouts.argoproj.io/${world().namespace}/${object.ref.name} is scheduled for 2026-05-04T04:00:00.000Z; clear spec.restartAt first`,
+      });
+      expect(world().tap.writes).toEqual([]);
+      expect(await object.restartedAt()).toBe("2026-05-04T04:00:00Z");
+    });
+
+    test.each(["garbage", "", "yesterday at noon \u2713", "2026-01-01T00:00:00+05:30", "0"])(
+      "row 63: the value in place, %j, does not matter",
+      async (value) => {
+        const object = await make(world(), "deployments", {
+          annotations: { "kubectl.kubernetes.io/restartedAt": value, b: "2" },
+        });
+        const before = await object.generation();
+        expect((await restart(world().tapped, object.ref)).code).toBe("ok");
+        expect(await object.restartedAt()).toMatch(PRECISE);
+        expect(await object.generation()).toBe(before + 1);
+        expect((await object.read()).spec.template.metadata.annotations.b).toBe("2");
+      },
+    );
+
+    test("row 63: another zone in an Argo Rollout's restartAt", async () => {
+      const object = await make(world(), "rollouts", { spec: { restartAt: "2026-05-04T05:02:01+02:00" } });
+      const restartd = world().another({ now: () => new Date("2026-05-04T03:02:01.500Z") });
+      expect((await restart(restartd, object.ref)).code).toBe("ok");
+      expect(await object.restartedAt()).toBe("2026-05-04T03:02:02Z");
+    });
+
+    test.each(["deployments", "statefulsets", "daemonsets"] as const)(
+      "row 64: %s without annotations, and with some",
+      async (resource) => {
+        const bare = await make(world(), resource);
+        const annotated = await make(world(), resource, { annotations: { "a.b/c_d": "1", d: "2" } });
+        for (const object of [bare, annotated]) {
+          expect((await restart(world().tapped, object.ref)).code).toBe("ok");
+          expect((await restart(world().tapped, object.ref)).code).toBe("ok");
+        }
+        const annotationsOf = async (object: typeof bare) => (await object.read()).spec.template.metadata.annotations;
+        expect(await annotationsOf(bare)).toEqual({
+          "kubectl.kubernetes.io/restartedAt": expect.stringMatching(PRECISE),
+        });
+        expect(await annotationsOf(annotated)).toEqual({
+          "kubectl.kubernetes.io/restartedAt": expect.stringMatching(PRECISE),
+          "a.b/c_d": "1",
+          d: "2",
+        });
+      },
+    );
+
+    test("row 64: annotations that come between the read and the write are not wiped", async () => {
+      const object = await make(world(), "deployments");
+      const { tap } = world();
+      tap.on(
+        ({ method }) => method === "PATCH",
+        async (_request, forward) => {
+          await object.merge({ spec: { template: { metadata: { annotations: { mine: "kept" } } } } });
+          return forward();
+        },
+      );
+      expect((await restart(world().tapped, object.ref)).code).toBe("ok");
+      expect((await object.read()).spec.template.metadata.annotations.mine).toBe("kept");
+      expect(tap.writes.map(({ status }) => status)).toEqual([422, 200]);
+    });
+
+    test("row 64: annotations that are removed after they were remembered", async () => {
+      const object = await make(world(), "deployments", { annotations: { a: "1" } });
+      expect((await restart(world().tapped, object.ref)).code).toBe("ok");
+      await object.merge({ spec: { template: { metadata: { annotations: null } } } });
+      const before = await object.generation();
+      expect((await restart(world().tapped, object.ref)).code).toBe("ok");
+      expect(await object.generation()).toBe(before + 1);
+      expect(world().tap.applicable).toHaveLength(2);
+    });
+
+    test("row 24: an Argo Rollout is restarted by spec.restartAt, never by its template", async () => {
+      const object = await observed(await make(world(), "rollouts", { annotations: { a: "1" } }));
+      const before = await object.read();
+      expect((await restart(world().tapped, object.ref)).code).toBe("ok");
+      const after = await object.read();
+      expect(after.spec.restartAt).toMatch(SECONDS);
+      expect(after.spec.template).toEqual(before.spec.template);
+      expect(after.metadata.generation).toBe(before.metadata.generation + 1);
+    });
+
+    test("row 24: a paused Argo Rollout is restarted too, as its controller does", async () => {
+      const object = await make(world(), "rollouts", { spec: { paused: true } });
+      expect(await restart(world().tapped, object.ref)).toEqual({ code: "ok", warnings: [] });
+    });
+
+    test("row 24: an Argo Rollout whose restart its controller is done with is restarted anew", async () => {
+      const object = await make(world(), "rollouts");
+      expect((await restart(world().tapped, object.ref)).code).toBe("ok");
+      const first = await object.restartedAt();
+      await eventually(async () => (await object.read()).status?.restartedAt === first);
+      expect((await restart(world().tapped, object.ref)).code).toBe("ok");
+      expect(Date.parse((await object.restartedAt()) ?? "")).toBeGreaterThan(Date.parse(first ?? ""));
+    });
+  });
+}
+
+/** An Argo Rollout that its controller has seen, and has written defaults into. */
+async function observed(object: Made): Promise<Made> {
+  await eventually(async () => {
+    const { metadata, status } = await object.read();
+    return status?.observedGeneration === String(metadata.generation);
+  });
+  return object;
+}
+
+/** The value that a JSON Patch puts in place. */
+function valueOf(body: string): unknown {
+  const operations = JSON.parse(body) as { op: string; value: unknown }[];
+  return operations.find(({ op }) => op === "add")?.value;
+}
