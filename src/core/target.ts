@@ -1,8 +1,8 @@
 import type { DescService, MessageInitShape } from "@bufbuild/protobuf";
 import type { Config, ConfigSchema } from "../../gen/restart/config/v1/config_pb.ts";
-import type { SectionReader } from "./section-reader.ts";
 import type { Call } from "./call.ts";
 import type { Route } from "./route.ts";
+import type { SectionReader } from "./section-reader.ts";
 
 /*
  * Glossary

@@ -13,10 +13,10 @@ export interface Health {
   readonly route: Route;
 }
 
-/** Health of a server: whole and every service given serve, until somebody says otherwise. */
 /** The service, by which schemas and routes know it. */
 export const HEALTH_SERVICE = HealthService;
 
+/** Health of a server: whole and every service given serve, until somebody says otherwise. */
 export function createHealth(services: readonly string[]): Health {
   const statuses = new Map<string, Status>(["", ...services].map((name) => [name, Status.SERVING]));
   const watchers = new Set<() => void>();

@@ -29,7 +29,7 @@ beforeAll(async () => {
         await misbehave(restartedAt, signal);
       },
     },
-    { bodyTimeoutMs: 200 },
+    { bodyTimeoutMs: 300 },
   );
 });
 
@@ -151,13 +151,13 @@ const FAILING: Record<string, Failing> = {
     ...late,
     message: () => "the deadline has passed",
     request: (form) =>
-      json(form, told(form, "deaf"), { [form.timeoutHeader]: form.timeoutHeader === "grpc-timeout" ? "50m" : "50" }),
+      json(form, told(form, "deaf"), { [form.timeoutHeader]: form.timeoutHeader === "grpc-timeout" ? "150m" : "150" }),
   },
   "a deadline that passes on a handler that heeds it": {
     ...late,
     message: () => "the deadline has passed",
     request: (form) =>
-      json(form, told(form, "heed"), { [form.timeoutHeader]: form.timeoutHeader === "grpc-timeout" ? "50m" : "50" }),
+      json(form, told(form, "heed"), { [form.timeoutHeader]: form.timeoutHeader === "grpc-timeout" ? "150m" : "150" }),
   },
   "a body that does not end": {
     ...late,

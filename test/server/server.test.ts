@@ -4,8 +4,10 @@ import { connect as connectHttp2 } from "node:http2";
 import { connect, type Socket } from "node:net";
 import { createClient } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
+import { Client, credentials } from "@grpc/grpc-js";
 import { describe, expect, it } from "vitest";
 import { WorkloadService } from "../../gen/restart/kubernetes/v1/workload_service_pb.ts";
+import { Failure } from "../../src/core/errors.ts";
 import { type Fixture, FORMS, ORIGIN, send, serve, summary, VALID, validJson } from "./fixture.ts";
 
 const LIST = "/restart.kubernetes.v1.WorkloadService/ListClusters";
@@ -67,6 +69,25 @@ describe("startServer()", () => {
       names.push(name);
     }
     expect(names).toEqual(["web"]);
+  });
+});
+
+describe("a failure in gRPC", () => {
+  it("has a message that grpc-js shows as it was meant", async () => {
+    await using fixture = await serve({
+      listClusters: () => {
+        throw new Failure("CLUSTER_NOT_FOUND", "no cluster a/b: 100% \u00e9\u{1f600}?");
+      },
+    });
+    const client = new Client(`127.0.0.1:${fixture.server.port}`, credentials.createInsecure());
+    const call = (path: string): Promise<string | undefined> =>
+      new Promise((resolve) => {
+        const asIs = (bytes: Buffer) => bytes;
+        client.makeUnaryRequest(path, asIs, asIs, Buffer.alloc(0), (error) => resolve(error?.details));
+      });
+    expect(await call(LIST)).toBe("no cluster a/b: 100% \u00e9\u{1f600}?");
+    expect(await call(`${LIST}s`)).toBe(`no procedure "${LIST}s" here; did you mean ${LIST}?`);
+    client.close();
   });
 });
 
@@ -288,7 +309,7 @@ describe("a stream whose deadline passes", () => {
     });
     const answer = await send(2, fixture.server.url, {
       path: "/restart.kubernetes.v1.WorkloadService/WatchRollout",
-      headers: { "content-type": "application/connect+json", "connect-timeout-ms": "50" },
+      headers: { "content-type": "application/connect+json", "connect-timeout-ms": "150" },
       body: FORMS[1]?.frame(validJson()) ?? "",
     });
     expect(summary(FORMS[1]?.error(answer))).toMatchObject({ reason: "DEADLINE_EXCEEDED" });

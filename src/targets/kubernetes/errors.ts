@@ -225,10 +225,17 @@ function retryAfterMs(answer: Answer): number | undefined {
  * For the log: an answer's text as the cause of a failure, but for the values that it quotes, which can be whole objects. What was
  * meant to be a success is an object itself, or a part of one.
  */
-export const asCause = (answer: Answer): Error => {
-  const text = answer.status < 300 ? `an answer of ${answer.headers["content-type"] ?? "no type"}` : messageOf(answer);
-  return new Error(`HTTP ${answer.status}: ${text.replace(/(Invalid|Unsupported|Duplicate) value:[\s\S]*/, "$1 value")}`);
-};
+export function asCause(answer: Answer): Error {
+  if (answer.status < 300) {
+    return new Error(`HTTP ${answer.status}: a body of type ${answer.headers["content-type"] ?? "unknown"}`);
+  }
+  const fields = (statusOf(answer).details?.causes ?? []).filter(({ field }) => field !== undefined);
+  const text =
+    fields.length > 0
+      ? fields.map(({ field, reason }) => `${field}: ${reason}`).join(", ")
+      : messageOf(answer).replace(/(Invalid|Unsupported|Duplicate) value:[\s\S]*/, "$1 value");
+  return new Error(`HTTP ${answer.status}: ${text}`);
+}
 
 /**
  * A refusal that surely changed nothing, or undefined when the answer proves neither: an HTTP 5xx that no rule knows, a 422 of which

@@ -26,20 +26,21 @@ export interface Kind {
 const paused: Guard = {
   reason: "PAUSED",
   path: ["spec", "paused"],
-  unread: { value: null },
+  unread: null,
   forbids: (object) => object.spec?.paused === true,
 };
 
 const onDelete: Guard = {
   reason: "UPDATE_STRATEGY_ON_DELETE",
   path: ["spec", "updateStrategy", "type"],
-  unread: { value: "RollingUpdate" },
+  unread: "RollingUpdate",
   forbids: (object) => object.spec?.updateStrategy?.type === "OnDelete",
 };
 
 const partition: Guard = {
   reason: "NOTHING_TO_RESTART",
   path: ["spec", "updateStrategy", "rollingUpdate", "partition"],
+  unread: 0,
   forbids: (object) => partitionOf(object) >= desiredReplicas(object) && desiredReplicas(object) > 0,
 };
 

@@ -1,6 +1,6 @@
 import { createSecureContext, type SecureContextOptions } from "node:tls";
 import { HttpMethod, KubeConfig, RequestContext } from "@kubernetes/client-node";
-import { Agent, type Dispatcher, ProxyAgent } from "undici";
+import { type Dispatcher, Pool, ProxyAgent } from "undici";
 
 type DispatcherOptions = ReturnType<KubeConfig["createDispatcherOptions"]>;
 
@@ -41,13 +41,18 @@ export class ClusterKubeConfig extends KubeConfig {
   async authenticate(server: string): Promise<Authentication> {
     const context = new RequestContext(server, HttpMethod.GET);
     await this.applySecurityAuthentication(context);
-    const transport = this.#transport;
-    return { headers: context.getHeaders(), transport, dispatcher: () => dispatcherOf(transport) };
+    const options = this.#transport;
+    const { origin } = new URL(server);
+    return {
+      headers: context.getHeaders(),
+      transport: { origin, options },
+      dispatcher: () => dispatcherOf(origin, options),
+    };
   }
 }
 
 /** KubeConfig's options are undici's own, typed as Node's. */
-function dispatcherOf(transport: DispatcherOptions): Dispatcher {
+function dispatcherOf(origin: string, transport: DispatcherOptions): Dispatcher {
   const h2Options = { pingInterval: PING_INTERVAL_MS };
   const timeout = CONNECT_TIMEOUT_MS;
   const common = { h2Options, keepAliveTimeout: KEEP_ALIVE_MS };
@@ -60,5 +65,6 @@ function dispatcherOf(transport: DispatcherOptions): Dispatcher {
   }
   const connect = transport.type === "agent" ? transport.connect : {};
   createSecureContext(connect as SecureContextOptions);
-  return new Agent({ ...common, connect: { ...connect, timeout } } as Agent.Options);
+  // An Agent that is closing cannot be destroyed any more.
+  return new Pool(origin, { ...common, connect: { ...connect, timeout } } as Pool.Options);
 }

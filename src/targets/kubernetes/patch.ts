@@ -9,8 +9,8 @@ export interface Guard {
   readonly reason: Reason;
   /** The field that decides. */
   readonly path: readonly string[];
-  /** What the field must be where the object could not be read first. Without it, such an object is not held to anything. */
-  readonly unread?: { readonly value: unknown };
+  /** What the field must be where the object could not be read first. Where it is anything else, a look decides. */
+  readonly unread: unknown;
   /** Whether an object as read must not be restarted. */
   readonly forbids: (object: WorkloadObject) => boolean;
 }
@@ -59,7 +59,7 @@ export function learn(kind: Kind, object: WorkloadObject): Known {
 
 /** What an object is held to of which nothing is known. `depth` is the guess whether its annotations exist. */
 export function unread(kind: Kind, annotationsExist: boolean): Omit<Known, "uid" | "generation"> {
-  const tests = kind.guards.flatMap(({ path, unread }) => (unread === undefined ? [] : [test(path, unread.value)]));
+  const tests = kind.guards.map(({ path, unread }) => test(path, unread));
   const parents = PATHS[kind.mechanism].length - 1;
   return { value: undefined, tests, depth: annotationsExist ? parents : parents - 1 };
 }

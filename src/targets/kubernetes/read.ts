@@ -17,6 +17,10 @@ export interface Read<Found> {
   readonly blind: boolean;
 }
 
+/**
+ * Reads a workload. Who may patch but not get still sees it in the answer to a dry run that changes nothing, which is how a precise
+ * refusal is found for them.
+ */
 export function readWorkload(
   cluster: Pick<OpenCluster, "client">,
   ref: WorkloadRef,
@@ -29,10 +33,6 @@ export function readWorkload(
   signal: AbortSignal,
   options: ReadOptions,
 ): Promise<Read<WorkloadObject | undefined>>;
-/**
- * Reads a workload. Who may patch but not get still sees it in the answer to a dry run that changes nothing, which is how a precise
- * refusal is found for them.
- */
 export async function readWorkload(
   cluster: Pick<OpenCluster, "client">,
   ref: WorkloadRef,

@@ -9,7 +9,7 @@ import type { Kind } from "./kinds.ts";
 import { objectPath, subjectOf, targetName, type WorkloadObject, type WorkloadRef, asWorkload } from "./object.ts";
 import { type Known, learn, restartedAt, restartPatch, restartValue, unread } from "./patch.ts";
 import { readWorkload } from "./read.ts";
-import { refusalByState, stripped, warningsOf } from "./state.ts";
+import { refusalByGuards, refusalByState, stripped, warningsOf } from "./state.ts";
 
 /** What a restart needs beside its target. */
 export interface RestartContext {
@@ -188,6 +188,11 @@ async function settle(context: RestartContext, written: Written, preflight: Pref
   const { known } = preflight;
   if (object.metadata.uid === known.uid && (object.metadata.generation ?? 0) <= (known.generation ?? 0)) {
     throw outcomeUnknown(context, value, "the API server took the value, but its generation did not move");
+  }
+  const changed = refusalByGuards(context.kind, object, context.ref, context.validateOnly ? "not_applied" : "applied");
+  if (changed !== undefined) {
+    context.cluster.known.delete(objectPath(context.ref));
+    throw changed;
   }
   return applied(context, object, preflight, answer?.headers.warning !== undefined);
 }

@@ -8,7 +8,7 @@ import { type Fault, FaultList, type InjectedFault, type RecordedRequest } from 
 import { clone, type JsonObject, type KubeObject } from "./simulator/json.ts";
 import { kubeconfig } from "./simulator/kubeconfig.ts";
 import { PodRuntime } from "./simulator/pod-runtime.ts";
-import { populate } from "./simulator/populate.ts";
+import { type Creator, populate } from "./simulator/populate.ts";
 import { Registry } from "./simulator/registry.ts";
 import {
   builtInResources,
@@ -91,7 +91,7 @@ export interface Simulator extends AsyncDisposable {
   clearRequests(): void;
   /** An object as it is stored, without a request: `get("apps", "deployments", "shop", "web")`. */
   get(group: string, plural: string, namespace: string, name: string): KubeObject | undefined;
-  /** Changes an object without a request, as another client would; `edit` gets a copy. The uid may be changed too. */
+  /** Changes an object without a request, as another client would; `edit` gets a copy. */
   edit(group: string, plural: string, namespace: string, name: string, edit: (object: KubeObject) => void): KubeObject;
   /** Creates an object without a request. */
   create(object: JsonObject): KubeObject;
@@ -134,89 +134,162 @@ function versionOf(gitVersion: string): JsonObject {
 
 /** Starts a simulated Kubernetes API server on 127.0.0.1. */
 export async function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
-  const ambient = options.ambient ?? systemAmbient;
-  const table = new ResourceTable([
-    ...builtInResources,
-    ...(options.rollouts === false ? [] : [rolloutResource]),
-    ...(options.customResources ?? []).map(customResource),
-  ]);
-  const store = new Store();
-  const registry = new Registry(store, table, ambient);
-  const workshop = new Workshop(store, table, ambient);
-  const controllers = new Controllers(workshop, table);
-  const pods = new PodRuntime(workshop, options.pace ?? 700);
-  const settle = () => {
-    while (controllers.settle() || pods.settle());
-  };
-  const creator = populate(registry, table, options.world ?? emptyWorld, settle);
-  const users = [...standardUsers, ...(options.users ?? [])];
-  const faults = new FaultList();
-  const watches = {
-    bookmarkPeriod: options.bookmarkPeriod ?? 60_000,
-    expiredWatch: options.expiredWatch ?? "event",
-  };
-  const version = versionOf(options.gitVersion ?? "v1.36.3");
-  const routes = { store, registry, table, ambient, watches, version };
-  const server = new ApiServer({ routes, faults, users, tls: options.tls });
-  await server.listen(options.port ?? 0);
-  table.address = `127.0.0.1:${server.port}`;
-  const url = `${options.tls === undefined ? "http" : "https"}://127.0.0.1:${server.port}`;
-  const resourceOf = (group: string, plural: string) => workshop.resource(group, plural);
-  const existing = (group: string, plural: string, namespace: string, name: string) =>
-    registry.read({ resource: resourceOf(group, plural), namespace, name });
-  return {
-    url,
-    controllers,
-    pods,
-    get requests() {
-      return server.requests;
-    },
-    get connections() {
-      return server.connections;
-    },
-    get watches() {
-      return server.watches;
-    },
-    users: [...users.map((user) => user.name), "intruder"],
-    token: (name) => users.find((user) => user.name === name)?.token ?? `token-of-${name}`,
-    kubeconfig: ({ cluster = "simulator", ...rest } = {}) =>
-      kubeconfig({ url, cluster, users, ca: options.tls?.cert, ...rest }),
-    inject: (fault) => faults.inject(fault),
-    clearFaults: () => faults.clear(),
-    clearRequests: () => void server.requests.splice(0),
-    get: (group, plural, namespace, name) => store.get(resourceOf(group, plural), namespace, name),
-    edit: (group, plural, namespace, name, edit) => {
-      const object = clone(existing(group, plural, namespace, name));
-      const uid = object.metadata.uid;
-      edit(object);
-      if (object.metadata.uid !== uid) store.remove(resourceOf(group, plural), namespace, name);
-      return creator.store(resourceOf(group, plural), object);
-    },
-    create: (object) => creator.create(object),
-    recreate: (group, plural, namespace, name) => {
-      const object = existing(group, plural, namespace, name);
-      store.remove(resourceOf(group, plural), namespace, name);
-      return creator.create({ ...object, metadata: creator.bare(object) });
-    },
-    settle,
-    addResource: (resource) => table.add(customResource(resource)),
-    removeResource: (group, plural) => table.remove(group, plural),
-    compact: () => store.compact(),
-    endWatches: (way) => server.endWatches(way),
-    resetConnections: () => server.resetConnections(),
-    stop: () => server.close(),
-    start: () => server.listen(server.port),
-    restartServer: async ({ forget = true } = {}) => {
-      await server.close();
-      if (forget) store.compact();
-      await server.listen(server.port);
-    },
-    async [Symbol.asyncDispose]() {
-      controllers.stop();
-      pods.stop();
-      await server.close();
-    },
-  };
+  const simulator = new RunningSimulator(options);
+  await simulator.listen(options.port ?? 0);
+  return simulator;
+}
+
+class RunningSimulator implements Simulator {
+  readonly controllers: Controllers;
+  readonly pods: PodRuntime;
+  readonly #options: SimulatorOptions;
+  readonly #store = new Store();
+  readonly #faults = new FaultList();
+  readonly #table: ResourceTable;
+  readonly #registry: Registry;
+  readonly #workshop: Workshop;
+  readonly #creator: Creator;
+  readonly #people: readonly SimulatorUser[];
+  readonly #server: ApiServer;
+
+  constructor(options: SimulatorOptions) {
+    const ambient = options.ambient ?? systemAmbient;
+    const store = this.#store;
+    const table = new ResourceTable([
+      ...builtInResources,
+      ...(options.rollouts === false ? [] : [rolloutResource]),
+      ...(options.customResources ?? []).map(customResource),
+    ]);
+    const registry = new Registry(store, table, ambient);
+    const users = [...standardUsers, ...(options.users ?? [])];
+    const watches = {
+      bookmarkPeriod: options.bookmarkPeriod ?? 60_000,
+      expiredWatch: options.expiredWatch ?? "event",
+    };
+    const version = versionOf(options.gitVersion ?? "v1.36.3");
+    const routes = { store, registry, table, ambient, watches, version };
+    this.#options = options;
+    this.#table = table;
+    this.#registry = registry;
+    this.#workshop = new Workshop(store, table, ambient);
+    this.controllers = new Controllers(this.#workshop, table);
+    this.pods = new PodRuntime(this.#workshop, options.pace ?? 700);
+    this.#creator = populate(registry, table, options.world ?? emptyWorld, () => this.settle());
+    this.#people = users;
+    this.#server = new ApiServer({ routes, faults: this.#faults, users, tls: options.tls });
+  }
+
+  async listen(port: number): Promise<void> {
+    await this.#server.listen(port);
+    this.#table.address = `127.0.0.1:${this.#server.port}`;
+  }
+
+  get url(): string {
+    return `${this.#options.tls === undefined ? "http" : "https"}://127.0.0.1:${this.#server.port}`;
+  }
+
+  get requests(): readonly RecordedRequest[] {
+    return this.#server.requests;
+  }
+
+  get connections(): number {
+    return this.#server.connections;
+  }
+
+  get watches(): number {
+    return this.#server.watches;
+  }
+
+  get users(): readonly string[] {
+    return [...this.#people.map((user) => user.name), "intruder"];
+  }
+
+  token(name: string): string {
+    return this.#people.find((user) => user.name === name)?.token ?? `token-of-${name}`;
+  }
+
+  kubeconfig(options: { currentContext?: string; cluster?: string; namespace?: string } = {}): string {
+    const { cluster = "simulator", ...rest } = options;
+    return kubeconfig({ url: this.url, cluster, users: this.#people, ca: this.#options.tls?.cert, ...rest });
+  }
+
+  inject(fault: Fault): InjectedFault {
+    return this.#faults.inject(fault);
+  }
+
+  clearFaults(): void {
+    this.#faults.clear();
+  }
+
+  clearRequests(): void {
+    this.#server.requests.splice(0);
+  }
+
+  get(group: string, plural: string, namespace: string, name: string): KubeObject | undefined {
+    return this.#store.get(this.#workshop.resource(group, plural), namespace, name);
+  }
+
+  edit(group: string, plural: string, namespace: string, name: string, edit: (object: KubeObject) => void): KubeObject {
+    const resource = this.#workshop.resource(group, plural);
+    const object = clone(this.#registry.read({ resource, namespace, name }));
+    edit(object);
+    return this.#creator.store(resource, object);
+  }
+
+  create(object: JsonObject): KubeObject {
+    return this.#creator.create(object);
+  }
+
+  recreate(group: string, plural: string, namespace: string, name: string): KubeObject {
+    const resource = this.#workshop.resource(group, plural);
+    const object = this.#registry.read({ resource, namespace, name });
+    this.#store.remove(resource, namespace, name);
+    return this.#creator.create({ ...object, metadata: this.#creator.bare(object) });
+  }
+
+  settle(): void {
+    while (this.controllers.settle() || this.pods.settle());
+  }
+
+  addResource(resource: CustomResource): void {
+    this.#table.add(customResource(resource));
+  }
+
+  removeResource(group: string, plural: string): void {
+    this.#table.remove(group, plural);
+  }
+
+  compact(): void {
+    this.#store.compact();
+  }
+
+  endWatches(way?: "expired" | "silent"): void {
+    this.#server.endWatches(way);
+  }
+
+  resetConnections(): void {
+    this.#server.resetConnections();
+  }
+
+  stop(): Promise<void> {
+    return this.#server.close();
+  }
+
+  start(): Promise<void> {
+    return this.#server.listen(this.#server.port);
+  }
+
+  async restartServer({ forget = true }: { forget?: boolean } = {}): Promise<void> {
+    await this.stop();
+    if (forget) this.compact();
+    await this.start();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.controllers.stop();
+    this.pods.stop();
+    await this.stop();
+  }
 }
 
 /** Starts the sandbox's cluster (api.md §4), reached as the user `restartd` through a kubeconfig in `folder`. */

@@ -1,5 +1,5 @@
 import type { Warning } from "../../core/call.ts";
-import { Failure, preconditionFailure, type Reason } from "../../core/errors.ts";
+import { Failure, type Outcome, preconditionFailure, type Reason } from "../../core/errors.ts";
 import { desiredReplicas, type Kind, partitionOf } from "./kinds.ts";
 import { subjectOf, type WorkloadObject, type WorkloadRef } from "./object.ts";
 import { restartedAt } from "./patch.ts";
@@ -12,9 +12,9 @@ export function refusalByState(kind: Kind, object: WorkloadObject, ref: Workload
   if (object.metadata.deletionTimestamp !== undefined) {
     return refusal(ref, "DELETING", `${subjectOf(ref)} is being deleted`);
   }
-  const guard = kind.guards.find(({ forbids }) => forbids(object));
-  if (guard !== undefined) {
-    return refusal(ref, guard.reason, SENTENCES[guard.reason]?.(object, ref) ?? guard.reason);
+  const guarded = refusalByGuards(kind, object, ref);
+  if (guarded !== undefined) {
+    return guarded;
   }
   const last = kind.mechanism === "spec.restartAt" ? Date.parse(restartedAt(kind, object) ?? "") : Number.NaN;
   if (last - now.getTime() > SCHEDULED_AFTER_MS) {
@@ -23,6 +23,21 @@ export function refusalByState(kind: Kind, object: WorkloadObject, ref: Workload
     return refusal(ref, "TARGET_STATE_FORBIDS", `a restart of ${subjectOf(ref)} is scheduled for ${when}; clear spec.restartAt first`);
   }
   return undefined;
+}
+
+/**
+ * Why a kind's guards forbid the restart of an object, or undefined when they do not.
+ *
+ * @param outcome `applied` for an object that the restart itself was answered with: a mutating webhook can have changed it on the way.
+ */
+export function refusalByGuards(
+  kind: Kind,
+  object: WorkloadObject,
+  ref: WorkloadRef,
+  outcome: Outcome = "not_applied",
+): Failure | undefined {
+  const guard = kind.guards.find(({ forbids }) => forbids(object));
+  return guard && refusal(ref, guard.reason, SENTENCES[guard.reason]?.(object, ref) ?? guard.reason, outcome);
 }
 
 /** The sentence of each guard. PAUSED has kubectl's own. */
@@ -34,8 +49,9 @@ const SENTENCES: Partial<Record<Reason, (object: WorkloadObject, ref: WorkloadRe
     `nothing of ${subjectOf(ref)} would restart: its partition ${partitionOf(object)} keeps all ${desiredReplicas(object)} replicas as they are`,
 };
 
-function refusal(ref: WorkloadRef, reason: Reason, description: string): Failure {
+function refusal(ref: WorkloadRef, reason: Reason, description: string, outcome: Outcome = "not_applied"): Failure {
   return new Failure(reason, description, {
+    outcome,
     metadata: { cluster: ref.cluster },
     details: [preconditionFailure([{ type: reason, subject: subjectOf(ref), description }])],
   });

@@ -1,5 +1,5 @@
 import { isDeleting } from "./deletion.ts";
-import { type KubeObject, numberAt, stringAt, valueAt } from "./json.ts";
+import { type KubeObject, numberAt, stringAt, stringsAt, valueAt } from "./json.ts";
 import { currentRevision, revisionOf } from "./revisions.ts";
 import { isReady, resolveCount, templateOf, type Workshop } from "./workshop.ts";
 
@@ -11,7 +11,7 @@ export function syncDaemonSet(workshop: Workshop, set: KubeObject): undefined {
     "labels",
     "controller-revision-hash",
   );
-  const nodes = workshop.nodes();
+  const nodes = workshop.nodes(stringsAt(set, "spec", "template", "spec", "nodeSelector"));
   if (!isDeleting(set)) {
     const pods = workshop.pods(set);
     for (const pod of pods) if (!nodes.includes(nodeOf(pod))) workshop.deletePod(pod);

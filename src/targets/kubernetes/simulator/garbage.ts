@@ -70,6 +70,7 @@ export class GarbageCollector {
       return;
     }
     const target = { resource, namespace: namespaceOf(object), name: object.metadata.name };
+    if (!this.#registry.exists(target)) return; // gone with the one before it
     const options = { dryRun: false, propagationPolicy, preconditions: {} };
     deleteObject(this.#registry, this.#workshop.store, this.#workshop.ambient, target, options);
   }

@@ -9,6 +9,8 @@ export interface Writer {
   readonly subresource?: string | undefined;
   /** Time of the write. */
   readonly time: string;
+  /** What a server-side apply applied: the writer owns exactly that, changed or not. Undefined for an update. */
+  readonly applied?: JsonObject | undefined;
 }
 
 /** Fields of metadata that nobody manages. */
@@ -30,6 +32,7 @@ export function manageFields(
   const previous = isObject(before?.metadata) ? before.metadata.managedFields : undefined;
   const entries = Array.isArray(previous) ? previous.filter(isObject) : [];
   const set = changes(managed(before ?? {}), managed(after), schema);
+  if (writer.applied !== undefined) return manageApply(entries, set, writer, schema);
   if (Object.keys(set.written).length === 0 && Object.keys(set.removed).length === 0) return entries;
   const mine = entries.find((entry) => isMine(entry, writer));
   const kept: JsonObject[] = [];
@@ -46,10 +49,25 @@ export function manageFields(
   return kept;
 }
 
+function manageApply(entries: readonly JsonObject[], set: Changes, writer: Writer, schema: Schema | undefined): Json[] {
+  const owned = changes({}, managed(writer.applied ?? {}), schema).written;
+  const others = entries
+    .filter((entry) => !isMine(entry, writer))
+    .map((entry) => ({ ...entry, fieldsV1: subtract(isObject(entry.fieldsV1) ? entry.fieldsV1 : {}, set.changed) }))
+    .filter((entry) => !isEmpty(entry.fieldsV1));
+  const before = entries.find((entry) => isMine(entry, writer));
+  const same = before !== undefined && equal(before.fieldsV1, owned) && isEmpty(set.written);
+  return [...others, same ? before : entryOf(writer, owned)];
+}
+
+function operationOf(writer: Writer): string {
+  return writer.applied === undefined ? "Update" : "Apply";
+}
+
 function entryOf(writer: Writer, fields: JsonObject): JsonObject {
   return {
     manager: writer.manager,
-    operation: "Update",
+    operation: operationOf(writer),
     apiVersion: writer.apiVersion,
     time: writer.time,
     fieldsType: "FieldsV1",
@@ -63,7 +81,7 @@ function isMine(entry: JsonObject, writer: Writer): boolean {
     entry.manager === writer.manager &&
     entry.apiVersion === writer.apiVersion &&
     entry.subresource === writer.subresource &&
-    entry.operation === "Update"
+    entry.operation === operationOf(writer)
   );
 }
 

@@ -1,5 +1,5 @@
 import { decodeStrictly } from "./decode-object.ts";
-import { isObject, type Json, type JsonObject, type KubeObject, stringAt } from "./json.ts";
+import { isObject, type Json, type JsonObject, type KubeObject, objectAt, stringAt } from "./json.ts";
 import { applyJsonPatch, parseJsonPatch, parsePatch, unmarshal } from "./json-patch.ts";
 import { mergePatch, strategicMergePatch } from "./merge-patch.ts";
 import type { Registry, Target, WriteContext } from "./registry.ts";
@@ -9,6 +9,8 @@ import { badRequest, invalid, patchedInvalid, StatusError, unsupportedMediaType 
 
 const jsonPatchType = "application/json-patch+json";
 const mergePatchType = "application/merge-patch+json";
+/** The media type of server-side apply. */
+export const applyType = "application/apply-patch+yaml";
 const strategicType = "application/strategic-merge-patch+json";
 
 /** A patch that was read but not applied yet. */
@@ -44,6 +46,23 @@ export function readPatch(resource: Resource, contentType: string, text: string,
     default:
       throw unsupported(resource);
   }
+}
+
+/**
+ * Server-side apply: the document is merged into the object, or creates it; its fields belong to the manager. Conflicts with
+ * other managers are not looked for: every apply is forced.
+ */
+export function applyObject(registry: Registry, target: Target, text: string, context: WriteContext): KubeObject {
+  const { resource } = target;
+  const body = asMap(parsePatch(text), "error decoding patch: ");
+  checkKind(resource, target.name, body);
+  const document = { ...body, metadata: { ...objectAt(body, "metadata"), name: target.name } };
+  const applying = { ...context, applied: document };
+  const complain = (problem: string) => badRequest(problem);
+  const decoded = decodeStrictly(resource, document, context.validation, context.warnings, complain);
+  if (!registry.exists(target)) return registry.create(resource, target.namespace, decoded, applying);
+  const merged = strategicMergePatch(registry.read(target), decoded, resource.schema);
+  return registry.write(target, merged, applying, "patch");
 }
 
 /** Applies a patch to an object (or its status) and stores the outcome. */

@@ -37,6 +37,8 @@ export interface WriteContext {
   /** Sentences for `Warning` headers are added here. */
   readonly warnings: string[];
   /** Admission: may change the object or throw a StatusError. */
+  /** The document of a server-side apply. */
+  readonly applied?: JsonObject | undefined;
   readonly admit?: ((object: KubeObject, before: KubeObject | undefined) => KubeObject) | undefined;
 }
 
@@ -214,6 +216,7 @@ export class Registry {
       apiVersion: apiVersionOf(resource),
       subresource,
       time: timestamp(this.#ambient.now()),
+      applied: context.applied,
     };
   }
 }

@@ -3,7 +3,7 @@ import { deleteObject } from "./deletion.ts";
 import { isObject, type Json, type JsonObject, type KubeObject, objectAt, stringAt } from "./json.ts";
 import { syntaxProblem } from "./json-patch.ts";
 import { listObjects, listOf, selectorOf } from "./listing.ts";
-import { mediaType, patchObject } from "./patch.ts";
+import { applyObject, applyType, mediaType, patchObject } from "./patch.ts";
 import type { Registry, Target, WriteContext } from "./registry.ts";
 import { jsonReply, pageNotFound, type Reply, textReply } from "./replies.ts";
 import type { RequestInfo } from "./request-info.ts";
@@ -11,6 +11,7 @@ import type { Resource, ResourceTable } from "./resources.ts";
 import { patchScale, putScale, scaleOf } from "./scale.ts";
 import {
   badRequest,
+  invalid,
   methodNotAllowed,
   noSuchResource,
   StatusError,
@@ -125,7 +126,11 @@ function execute(routes: Routes, request: ApiRequest, verb: string, target: Targ
     case "patch": {
       const context = contextOf(request, verb);
       const type = contentType(request);
-      return written(200, render(patchObject(registry, target, type, request.body, context)), context);
+      const change = () => patchObject(registry, target, type, request.body, context);
+      if (mediaType(type) !== applyType) return written(200, render(change()), context);
+      checkApply(request.query);
+      const status = registry.exists(target) ? 200 : 201;
+      return written(status, render(applyObject(registry, target, request.body, context)), context);
     }
     case "delete":
       return jsonReply(200, remove(routes, request, target));
@@ -164,6 +169,14 @@ function routeSubresource(
     scale ? putScale(registry, target, body, context) : replace(registry, target, body, context),
     context,
   );
+}
+
+/** An apply has to say who applies. */
+function checkApply(query: URLSearchParams): void {
+  if ((query.get("fieldManager") ?? "") !== "") return;
+  throw invalid({ group: "meta.k8s.io", kind: "PatchOptions" }, [
+    { reason: "FieldValueRequired", message: "Required value: is required for apply patch", field: "fieldManager" },
+  ]);
 }
 
 /** A PUT decodes its body as a POST does; unknown fields are warned of by the same rules. */

@@ -137,9 +137,14 @@ export class Workshop {
     this.store.put(this.resource("", "pods"), { ...pod, metadata });
   }
 
-  /** Names of the nodes that pods run on. */
-  nodes(): string[] {
-    return this.store.list(this.resource("", "nodes")).map((node) => node.metadata.name);
+  /** Names of the nodes that pods run on: those with these labels. */
+  nodes(selector: Readonly<Record<string, string>> = {}): string[] {
+    return this.store
+      .list(this.resource("", "nodes"))
+      .filter((node) =>
+        Object.entries(selector).every(([key, value]) => stringAt(node, "metadata", "labels", key) === value),
+      )
+      .map((node) => node.metadata.name);
   }
 
   #managed(resource: Resource, before: KubeObject | undefined, after: KubeObject, subresource?: string): KubeObject {

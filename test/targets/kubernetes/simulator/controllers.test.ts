@@ -244,6 +244,17 @@ describe("DaemonSets", () => {
   });
 });
 
+describe("DaemonSets with a node selector", () => {
+  it("run on no node that does not match", async () => {
+    await start();
+    await mergePatch(backend, `${apps}/daemonsets/agent`, {
+      spec: { template: { spec: { nodeSelector: { gpu: "yes" } } } },
+    });
+    await until(async () => (await get(`${apps}/daemonsets/agent`)).status.desiredNumberScheduled === 0);
+    await until(async () => (await podsOf("agent")).length === 0);
+  });
+});
+
 describe("Argo Rollouts", () => {
   const canary = "/apis/argoproj.io/v1alpha1/namespaces/shop/rollouts/canary";
 

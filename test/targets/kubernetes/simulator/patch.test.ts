@@ -155,6 +155,33 @@ describe("merge and strategic merge patches", () => {
   });
 });
 
+describe("server-side apply", () => {
+  const contentType = "application/apply-patch+yaml";
+  const body = { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "applied" }, data: { x: "1" } };
+  const path = "/api/v1/namespaces/shop/configmaps/applied";
+
+  it("creates, then merges, and owns what it applied", async () => {
+    const made = await backend.request("PATCH", `${path}?fieldManager=flux`, { contentType, body });
+    expect(made.status).toBe(201);
+    await mergePatch(backend, `${path}?fieldManager=me`, { data: { y: "2" } });
+    const again = await backend.request("PATCH", `${path}?fieldManager=flux`, { contentType, body });
+    expect(again.status).toBe(200);
+    expect(again.json().data).toEqual({ x: "1", y: "2" });
+    expect(again.json().metadata.managedFields).toMatchObject([
+      { manager: "flux", operation: "Apply", fieldsV1: { "f:data": { "f:x": {} } } },
+      { manager: "me", operation: "Update", fieldsV1: { "f:data": { "f:y": {} } } },
+    ]);
+  });
+
+  it("needs a field manager", async () => {
+    const answer = await backend.request("PATCH", path, { contentType, body });
+    expect(answer.json()).toMatchObject({
+      code: 422,
+      message: 'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch',
+    });
+  });
+});
+
 describe("fieldValidation", () => {
   it("warns and drops by default", async () => {
     const answer = await mergePatch(backend, settings, { spec: { template: {} } });
