@@ -1,5 +1,6 @@
 import { createServer, type Server as Http1Server, type IncomingMessage, type ServerResponse } from "node:http";
 import {
+  constants,
   createServer as createHttp2Server,
   type Http2Server,
   type Http2ServerRequest,
@@ -45,6 +46,9 @@ export const DEFAULT_PORT_LIMITS: PortLimits = {
   pingTimeoutMs: 10_000,
   idleTimeoutMs: 300_000,
 };
+
+/** Sessions that are cut off have so many milliseconds to tell their clients. */
+const CUT_OFF_MS = 50;
 
 /** Bytes that tell the preface of HTTP/2, `PRI`, from every method of HTTP/1.1. */
 const PREFACE = "PRI";
@@ -96,13 +100,20 @@ export class Port implements AsyncDisposable {
     for (const session of this.#sessions) {
       session.close();
     }
-    const timer = setTimeout(() => {
+    const cutOff = setTimeout(() => {
+      // Not by their sockets alone: a client that sees a connection end without a word may wait for the answer for ever.
+      for (const session of this.#sessions) {
+        session.destroy(undefined, constants.NGHTTP2_CANCEL);
+      }
+    }, limitMs);
+    const destroy = setTimeout(() => {
       for (const socket of this.#sockets) {
         socket.destroy();
       }
-    }, limitMs);
+    }, limitMs + CUT_OFF_MS);
     await promise;
-    clearTimeout(timer);
+    clearTimeout(cutOff);
+    clearTimeout(destroy);
   }
 
   /** Cuts everything off. */

@@ -98,10 +98,13 @@ export function attach(
     controllers: group("kube-controller-manager", "rollouts-controller"),
     pods: group("kwok"),
     async restartServer() {
+      // A scheduler that loses its watches while pods come and go may call its cache corrupted and end itself.
+      await control.stop("kube-scheduler");
       await control.stop("kube-apiserver");
       await connections.reset();
       await control.start("kube-apiserver");
       await untilReady(request);
+      await control.start("kube-scheduler");
     },
     [Symbol.asyncDispose]: () => connections.reset(),
   };

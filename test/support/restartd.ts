@@ -5,8 +5,8 @@ import { type Call, callKey, newCall } from "../../src/core/call.ts";
 import { schemaOf } from "../../src/core/schema.ts";
 import { interceptors } from "../../src/interceptors/index.ts";
 import { newValidator } from "../../src/interceptors/validate.ts";
-import { kubernetes, openKubernetes } from "../../src/targets/kubernetes/index.ts";
 import type { ClusterSource } from "../../src/targets/kubernetes/credentials.ts";
+import { kubernetes, openKubernetes } from "../../src/targets/kubernetes/index.ts";
 
 /** restartd in memory: everything but HTTP. */
 export interface InMemory extends AsyncDisposable {

@@ -47,6 +47,11 @@ export async function openTcpProxy(target: number): Promise<TcpProxy> {
     }
     client.on("close", () => clients.delete(client));
   });
+  const reset = () => {
+    for (const client of clients) {
+      client.resetAndDestroy();
+    }
+  };
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const address = server.address();
@@ -62,13 +67,9 @@ export async function openTcpProxy(target: number): Promise<TcpProxy> {
     get received() {
       return received;
     },
-    reset() {
-      for (const client of clients) {
-        client.resetAndDestroy();
-      }
-    },
+    reset,
     async [Symbol.asyncDispose]() {
-      this.reset();
+      reset();
       server.close();
     },
   };

@@ -32,7 +32,10 @@ export interface TappedAnswer {
 }
 
 /** Gets a request instead of the API server. Answers in its place, or undefined to cut the connection. */
-export type Hook = (request: TappedRequest, forward: Forward) => Promise<TappedAnswer | undefined> | TappedAnswer | undefined;
+export type Hook = (
+  request: TappedRequest,
+  forward: Forward,
+) => Promise<TappedAnswer | undefined> | TappedAnswer | undefined;
 
 /** Asks the API server, at another path where one is given. */
 export type Forward = (path?: string) => Promise<TappedAnswer>;
@@ -73,7 +76,14 @@ export const isDiscovery = ({ method, path }: TappedRequest): boolean =>
   method === "GET" && /^\/(api|apis\/[^/]+)\/[^/]+$/.test(path);
 
 /** Headers that concern one connection, or that the sender has to make. */
-const HOP_BY_HOP = new Set(["connection", "keep-alive", "transfer-encoding", "content-length", "host", "authorization"]);
+const HOP_BY_HOP = new Set([
+  "connection",
+  "keep-alive",
+  "transfer-encoding",
+  "content-length",
+  "host",
+  "authorization",
+]);
 
 /** Where the API server itself gives no answer, neither does the tap. */
 class NotForwarded extends Error {
@@ -92,13 +102,15 @@ export async function openWiretap(backend: Backend): Promise<Wiretap> {
       request.forwarded = true;
       const query = request.query.size > 0 ? `?${request.query}` : "";
       const { "content-type": contentType, ...headers } = passed(request.headers);
-      return backend.request(request.method, path + query, {
-        user: request.user,
-        headers,
-        ...(request.body !== "" && { body: JSON.parse(request.body), contentType: String(contentType) }),
-      }).catch((cause: unknown) => {
-        throw new NotForwarded("the API server gave no answer", { cause });
-      });
+      return backend
+        .request(request.method, path + query, {
+          user: request.user,
+          headers,
+          ...(request.body !== "" && { body: JSON.parse(request.body), contentType: String(contentType) }),
+        })
+        .catch((cause: unknown) => {
+          throw new NotForwarded("the API server gave no answer", { cause });
+        });
     };
     const entry = hooks.find(({ matches, left }) => left > 0 && matches(request));
     if (entry !== undefined) {

@@ -63,6 +63,9 @@ const TEXT_LIMIT = 2_048;
 /** Default bound on a body: an object is at most 3 MB, a page of 500 workloads some ten. */
 const MAX_BYTES = 64 * 1024 * 1024;
 
+/** How late (ms) undici's own timers can be: over HTTP/1.1 it looks at the clock twice a second. */
+const TIMER_SLACK_MS = 2_000;
+
 /** Bound (characters) on a line of a watch, which holds one object. */
 const MAX_LINE = 16 * 1024 * 1024;
 
@@ -125,7 +128,7 @@ export function createClient(credentials: Credentials, userAgent: string): Clien
   ): Promise<Result> => {
     const progress: Progress = { sent: false, held: undefined, veto: undefined };
     try {
-      return await judge(await whileUnsent(options, progress, () => dispatch(options, progress)));
+      return await judge(await untilHead(options, progress, () => dispatch(options, progress)));
     } catch (error) {
       throw error === progress.veto ? error : new NoAnswer(progress.sent, error);
     }
@@ -176,9 +179,10 @@ function sendOnce(options: Request, progress: Progress): Dispatcher.DispatcherCo
 
 /**
  * Settles like the work, but while none of its bytes can have left not after the signal, nor after the time limit: undici looks at a
- * signal only once there is a connection, and lets one request after another wait for a server that does not answer.
+ * signal only once there is a connection, and lets one request after another wait for a server that does not answer. What it takes
+ * back from a connection that is closing, to send it over another, it forgets the time limit of: that is why there are two.
  */
-async function whileUnsent<Result>(
+async function untilHead<Result>(
   { signal, timeoutMs }: Request,
   progress: Progress,
   work: () => Promise<Result>,
@@ -186,18 +190,20 @@ async function whileUnsent<Result>(
   signal.throwIfAborted();
   const { promise: heldBack, reject } = Promise.withResolvers<never>();
   const holdBack = (reason: unknown) => {
-    if (!progress.sent) {
-      progress.held = reason;
-      reject(reason);
-    }
+    progress.held = reason;
+    reject(reason);
   };
-  const onAbort = () => holdBack(signal.reason);
-  const timer = setTimeout(() => holdBack(new Error(`there was no connection within ${timeoutMs} ms`)), timeoutMs);
+  const onAbort = () => progress.sent || holdBack(signal.reason);
+  const late = (what: string) => new Error(`there was no ${what} within ${timeoutMs} ms`);
+  const timers = [
+    setTimeout(() => progress.sent || holdBack(late("connection")), timeoutMs),
+    setTimeout(() => holdBack(late("answer")), 2 * timeoutMs + TIMER_SLACK_MS),
+  ];
   signal.addEventListener("abort", onAbort);
   try {
     return await Promise.race([work(), heldBack]);
   } finally {
-    clearTimeout(timer);
+    timers.forEach(clearTimeout);
     signal.removeEventListener("abort", onAbort);
   }
 }

@@ -74,7 +74,12 @@ export function createDiscovery(cluster: string, client: Client, monotonic: () =
 
 async function readOrFail(cluster: string, client: Client, path: string): Promise<Answer> {
   try {
-    return await client.request({ method: "GET", path, signal: AbortSignal.timeout(TIMEOUT_MS), timeoutMs: TIMEOUT_MS });
+    return await client.request({
+      method: "GET",
+      path,
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+      timeoutMs: TIMEOUT_MS,
+    });
   } catch (error) {
     throw failureOfRead(error, { cluster, verb: "discover", what: path });
   }
@@ -134,7 +139,12 @@ function notRecognized(ref: WorkloadRef, served: readonly Resource[]): Failure {
   const synonym = served.find(({ kind, singularName, shortNames }) =>
     [kind.toLowerCase(), singularName, ...shortNames].includes(asked),
   );
-  const near = synonym?.name ?? nearName(ref.resource, served.map(({ name }) => name));
+  const near =
+    synonym?.name ??
+    nearName(
+      ref.resource,
+      served.map(({ name }) => name),
+    );
   const hint = near === undefined ? "" : `; did you mean ${near}?`;
   // The first half is what kubectl's RESTMapper says, so that people recognise it.
   const message = `unable to recognize resource ${ref.group}/${ref.version}, Resource=${ref.resource}${hint}`;

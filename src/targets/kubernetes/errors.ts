@@ -83,7 +83,8 @@ const RULES: readonly Rule[] = [
   {
     reason: "ADMISSION_WEBHOOK_UNAVAILABLE",
     matches: ({ status }, { message }) => status === 500 && WEBHOOK_DOWN.test(message ?? ""),
-    sentence: (_asked, message) => `admission webhook ${first(WEBHOOK_DOWN, message)} does not answer, so that nothing is admitted`,
+    sentence: (_asked, message) =>
+      `admission webhook ${first(WEBHOOK_DOWN, message)} does not answer, so that nothing is admitted`,
     metadata: (message) => ({ webhook: first(WEBHOOK_DOWN, message) }),
     retryMs: 5_000,
   },
@@ -99,7 +100,8 @@ const RULES: readonly Rule[] = [
   },
   {
     reason: "RBAC_DENIED",
-    matches: ({ status }, { message }) => status === 403 && /User "[^"]*" cannot \S+ (resource|path)/.test(message ?? ""),
+    matches: ({ status }, { message }) =>
+      status === 403 && /User "[^"]*" cannot \S+ (resource|path)/.test(message ?? ""),
     sentence: ({ verb, what }) => `restartd's account may not ${verb} ${what}; RBAC has to grant it that`,
     details: target,
   },
@@ -153,7 +155,8 @@ const RULES: readonly Rule[] = [
   {
     reason: "OBJECT_INVALID",
     matches: ({ status }, { details }) => status === 422 && (details?.causes?.length ?? 0) > 0,
-    sentence: ({ what }, _message) => `${what} does not pass the API server's validation as it stands; its owner has to mend it`,
+    sentence: ({ what }, _message) =>
+      `${what} does not pass the API server's validation as it stands; its owner has to mend it`,
     details: ({ what }, { details }) => [
       preconditionFailure(
         // The field and the kind of mistake; the rest of a cause quotes values.
@@ -217,7 +220,8 @@ const entry = (key: string, value: string | undefined): Record<string, string> =
 
 /** Seconds of a Retry-After, or of the Status, in milliseconds. A date is not honoured, as client-go does not. */
 function retryAfterMs(answer: Answer): number | undefined {
-  const seconds = /^\d{1,5}$/.exec(answer.headers["retry-after"] ?? "")?.[0] ?? statusOf(answer).details?.retryAfterSeconds;
+  const seconds =
+    /^\d{1,5}$/.exec(answer.headers["retry-after"] ?? "")?.[0] ?? statusOf(answer).details?.retryAfterSeconds;
   return seconds === undefined ? undefined : Number(seconds) * 1000;
 }
 
@@ -304,11 +308,15 @@ export function unreachable(error: unknown, asked: Asked): Failure {
       { metadata: { cluster: asked.cluster, vendor: "kubernetes" }, cause },
     );
   }
-  return new Failure("CLUSTER_UNREACHABLE", `cluster ${asked.cluster}: its API server cannot be reached (${nature(cause)})`, {
-    metadata: { cluster: asked.cluster, vendor: "kubernetes" },
-    details: [retryInfo(1_000)],
-    cause,
-  });
+  return new Failure(
+    "CLUSTER_UNREACHABLE",
+    `cluster ${asked.cluster}: its API server cannot be reached (${nature(cause)})`,
+    {
+      metadata: { cluster: asked.cluster, vendor: "kubernetes" },
+      details: [retryInfo(1_000)],
+      cause,
+    },
+  );
 }
 
 /** The code of a system error, which holds no address and no secret. */

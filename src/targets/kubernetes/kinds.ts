@@ -1,5 +1,5 @@
-import type { Guard } from "./patch.ts";
 import type { WorkloadObject } from "./object.ts";
+import type { Guard } from "./patch.ts";
 import { daemonSetStatus, deploymentStatus, type KindStatus, rolloutStatus, statefulSetStatus } from "./rollout.ts";
 
 /** Key of the pod template's annotation that a restart changes: kubectl's. */

@@ -1,6 +1,7 @@
 import { createSecureContext, type SecureContextOptions } from "node:tls";
 import { HttpMethod, KubeConfig, RequestContext } from "@kubernetes/client-node";
-import { type Dispatcher, Pool, ProxyAgent } from "undici";
+import { Agent, type Dispatcher, ProxyAgent } from "undici";
+import { FreshPool } from "./fresh-pool.ts";
 
 type DispatcherOptions = ReturnType<KubeConfig["createDispatcherOptions"]>;
 
@@ -41,18 +42,13 @@ export class ClusterKubeConfig extends KubeConfig {
   async authenticate(server: string): Promise<Authentication> {
     const context = new RequestContext(server, HttpMethod.GET);
     await this.applySecurityAuthentication(context);
-    const options = this.#transport;
-    const { origin } = new URL(server);
-    return {
-      headers: context.getHeaders(),
-      transport: { origin, options },
-      dispatcher: () => dispatcherOf(origin, options),
-    };
+    const transport = this.#transport;
+    return { headers: context.getHeaders(), transport, dispatcher: () => dispatcherOf(transport) };
   }
 }
 
 /** KubeConfig's options are undici's own, typed as Node's. */
-function dispatcherOf(origin: string, transport: DispatcherOptions): Dispatcher {
+function dispatcherOf(transport: DispatcherOptions): Dispatcher {
   const h2Options = { pingInterval: PING_INTERVAL_MS };
   const timeout = CONNECT_TIMEOUT_MS;
   const common = { h2Options, keepAliveTimeout: KEEP_ALIVE_MS };
@@ -61,10 +57,11 @@ function dispatcherOf(origin: string, transport: DispatcherOptions): Dispatcher 
     createSecureContext(requestTls as SecureContextOptions);
     // undici's SOCKS does not ask for HTTP/2 by itself.
     const tls = { ...requestTls, timeout, ALPNProtocols: ["h2", "http/1.1"] };
-    return new ProxyAgent({ ...common, uri, requestTls: tls, connectTimeout: timeout } as ProxyAgent.Options);
+    const options = { ...common, uri, requestTls: tls, connectTimeout: timeout } as ProxyAgent.Options;
+    return new FreshPool((factory) => new ProxyAgent({ ...options, factory }));
   }
   const connect = transport.type === "agent" ? transport.connect : {};
   createSecureContext(connect as SecureContextOptions);
-  // An Agent that is closing cannot be destroyed any more.
-  return new Pool(origin, { ...common, connect: { ...connect, timeout } } as Pool.Options);
+  const options = { ...common, connect: { ...connect, timeout } } as Agent.Options;
+  return new FreshPool((factory) => new Agent({ ...options, factory }));
 }

@@ -10,8 +10,16 @@ export interface WorkloadObject {
     readonly resourceVersion: string;
     readonly generation?: number;
     readonly deletionTimestamp?: string;
-    readonly ownerReferences?: readonly { readonly controller?: boolean; readonly kind: string; readonly name: string }[];
-    readonly managedFields?: readonly { readonly manager?: string; readonly operation?: string }[];
+    readonly ownerReferences?: readonly {
+      readonly controller?: boolean;
+      readonly kind: string;
+      readonly name: string;
+    }[];
+    readonly managedFields?: readonly {
+      readonly manager?: string;
+      readonly operation?: string;
+      readonly subresource?: string;
+    }[];
   };
   readonly spec?: {
     readonly replicas?: number;
@@ -59,7 +67,9 @@ export function asWorkload(body: unknown): WorkloadObject | undefined {
   const candidate = body as Partial<WorkloadObject> | null | undefined;
   const metadata = candidate?.metadata as Partial<WorkloadObject["metadata"]> | undefined;
   const isWorkload =
-    typeof metadata?.name === "string" && typeof metadata.uid === "string" && typeof metadata.resourceVersion === "string";
+    typeof metadata?.name === "string" &&
+    typeof metadata.uid === "string" &&
+    typeof metadata.resourceVersion === "string";
   return isWorkload ? (candidate as WorkloadObject) : undefined;
 }
 

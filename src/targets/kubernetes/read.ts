@@ -57,7 +57,11 @@ async function fetchWorkload(
   verb: "get" | "patch",
 ): Promise<WorkloadObject> {
   const asked: Asked = { cluster: ref.cluster, verb, what: subjectOf(ref), target: targetName(ref) };
-  const request = { path: objectPath(ref), signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]), timeoutMs };
+  const request = {
+    path: objectPath(ref),
+    signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
+    timeoutMs,
+  };
   const answer = await (verb === "get"
     ? client.request({ ...request, method: "GET" })
     : client.request({

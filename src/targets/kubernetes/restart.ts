@@ -4,9 +4,9 @@ import { Failure, resourceInfo, retryInfo } from "../../core/errors.ts";
 import type { Runtime } from "../../core/target.ts";
 import { type Answer, NoAnswer } from "./client.ts";
 import type { OpenCluster } from "./cluster.ts";
-import { asCause, type Asked, failureOfRead, isGuardRefusal, refusalOf, unreachable } from "./errors.ts";
+import { type Asked, asCause, failureOfRead, isGuardRefusal, refusalOf, unreachable } from "./errors.ts";
 import type { Kind } from "./kinds.ts";
-import { objectPath, subjectOf, targetName, type WorkloadObject, type WorkloadRef, asWorkload } from "./object.ts";
+import { asWorkload, objectPath, subjectOf, targetName, type WorkloadObject, type WorkloadRef } from "./object.ts";
 import { type Known, learn, restartedAt, restartPatch, restartValue, unread } from "./patch.ts";
 import { readWorkload } from "./read.ts";
 import { refusalByGuards, refusalByState, stripped, warningsOf } from "./state.ts";
@@ -102,12 +102,16 @@ export async function whileWanted<T>(context: RestartContext, work: Promise<T>):
     if (call.outcome === "unknown") {
       background(call, work);
       reject(
-        new Failure("OUTCOME_UNKNOWN", `the restart of ${subjectOf(ref)} was sent, and the call ended before its answer came`, {
-          outcome: "unknown",
-          deadlineExceeded: isDeadline(signal),
-          metadata: { cluster: ref.cluster },
-          cause: signal.reason,
-        }),
+        new Failure(
+          "OUTCOME_UNKNOWN",
+          `the restart of ${subjectOf(ref)} was sent, and the call ended before its answer came`,
+          {
+            outcome: "unknown",
+            deadlineExceeded: isDeadline(signal),
+            metadata: { cluster: ref.cluster },
+            cause: signal.reason,
+          },
+        ),
       );
     }
   };
@@ -198,7 +202,11 @@ async function settle(context: RestartContext, written: Written, preflight: Pref
 }
 
 /** One bounded read decides: our value is unique, so that finding it in place proves that the request was applied. */
-async function settleUnknown(context: RestartContext, written: Written, preflight: Preflight): Promise<readonly Warning[]> {
+async function settleUnknown(
+  context: RestartContext,
+  written: Written,
+  preflight: Preflight,
+): Promise<readonly Warning[]> {
   const { answer, value, cause } = written;
   if (context.validateOnly) {
     throw failureOfRead(answer ?? cause, asked(context));
@@ -206,7 +214,11 @@ async function settleUnknown(context: RestartContext, written: Written, prefligh
   context.cluster.known.delete(objectPath(context.ref));
   const reason = cause ?? (answer && asCause(answer));
   const { object } = await look(context, AbortSignal.timeout(READ_LIMIT_MS)).catch((error: unknown) => {
-    throw outcomeUnknown(context, value, new AggregateError([reason, error], "neither the answer nor the read after it came"));
+    throw outcomeUnknown(
+      context,
+      value,
+      new AggregateError([reason, error], "neither the answer nor the read after it came"),
+    );
   });
   if (restartedAt(context.kind, object) !== value) {
     throw outcomeUnknown(context, value, reason);
@@ -214,12 +226,17 @@ async function settleUnknown(context: RestartContext, written: Written, prefligh
   return applied(context, object, preflight, false);
 }
 
-function applied(context: RestartContext, object: WorkloadObject, { blind }: Preflight, warned: boolean): readonly Warning[] {
+function applied(
+  context: RestartContext,
+  object: WorkloadObject,
+  { blind }: Preflight,
+  warned: boolean,
+): readonly Warning[] {
   if (!context.validateOnly) {
     context.call.outcome = "applied";
     context.cluster.known.set(objectPath(context.ref), learn(context.kind, object));
   }
-  return warningsOf(object, { blind, warned });
+  return warningsOf(context.kind, object, { blind, warned });
 }
 
 function look(

@@ -20,7 +20,11 @@ export function refusalByState(kind: Kind, object: WorkloadObject, ref: Workload
   if (last - now.getTime() > SCHEDULED_AFTER_MS) {
     // The next value has to be later than the one in place: it would only move the appointment.
     const when = new Date(last).toISOString();
-    return refusal(ref, "TARGET_STATE_FORBIDS", `a restart of ${subjectOf(ref)} is scheduled for ${when}; clear spec.restartAt first`);
+    return refusal(
+      ref,
+      "TARGET_STATE_FORBIDS",
+      `a restart of ${subjectOf(ref)} is scheduled for ${when}; clear spec.restartAt first`,
+    );
   }
   return undefined;
 }
@@ -61,19 +65,29 @@ function refusal(ref: WorkloadRef, reason: Reason, description: string, outcome:
 export function stripped(ref: WorkloadRef, serverWarning: string | undefined): Failure {
   return serverWarning?.includes("unknown field")
     ? refusal(ref, "RESTART_NOT_SUPPORTED", `${subjectOf(ref)} has no field for a restart`)
-    : refusal(ref, "ANNOTATION_STRIPPED", `the restart of ${subjectOf(ref)} was taken out again on its way (a mutating webhook), so that nothing restarts`);
+    : refusal(
+        ref,
+        "ANNOTATION_STRIPPED",
+        `the restart of ${subjectOf(ref)} was taken out again on its way (a mutating webhook), so that nothing restarts`,
+      );
 }
 
 /** What there is to warn of after a restart, in the order of the closed list. */
-export function warningsOf(object: WorkloadObject, { blind, warned }: { blind: boolean; warned: boolean }): Warning[] {
-  const { spec, status, metadata } = object;
-  const isDaemonSet = status?.desiredNumberScheduled !== undefined || (spec?.replicas === undefined && spec?.updateStrategy !== undefined);
-  const pods = isDaemonSet ? (status?.desiredNumberScheduled ?? 0) : desiredReplicas(object);
+export function warningsOf(
+  kind: Kind,
+  object: WorkloadObject,
+  { blind, warned }: { blind: boolean; warned: boolean },
+): Warning[] {
+  const { spec, metadata } = object;
   const managed =
     metadata.ownerReferences?.some(({ controller }) => controller) ||
-    metadata.managedFields?.some(({ operation, manager }) => operation === "Apply" && !manager?.startsWith("kubectl"));
+    metadata.managedFields?.some(
+      // A subresource is a controller's own: its status, or an autoscaler's replicas.
+      ({ operation, manager, subresource }) =>
+        operation === "Apply" && subresource === undefined && !manager?.startsWith("kubectl"),
+    );
   const found: [boolean | undefined, Warning][] = [
-    [pods === 0, "NO_REPLICAS"],
+    [podsWanted(kind, object) === 0, "NO_REPLICAS"],
     [spec?.strategy?.type === "Recreate" || spec?.updateStrategy?.type === "Recreate", "RECREATE_DOWNTIME"],
     [partitionOf(object) > 0, "PARTITIONED"],
     [blind, "PREFLIGHT_SKIPPED"],
@@ -81,4 +95,12 @@ export function warningsOf(object: WorkloadObject, { blind, warned }: { blind: b
     [warned, "SERVER_WARNING"],
   ];
   return found.filter(([holds]) => holds).map(([, warning]) => warning);
+}
+
+/** Pods wanted, or undefined while no controller has counted the nodes of a DaemonSet. */
+function podsWanted({ resource }: Kind, object: WorkloadObject): number | undefined {
+  if (resource !== "daemonsets") {
+    return desiredReplicas(object);
+  }
+  return object.status?.observedGeneration === undefined ? undefined : (object.status.desiredNumberScheduled ?? 0);
 }

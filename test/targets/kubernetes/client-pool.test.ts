@@ -1,12 +1,14 @@
-import type { ServerHttp2Stream } from "node:http2";
+import type { Http2Session, ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
+import { Pool, request } from "undici";
 import { afterEach, describe, expect, test } from "vitest";
 import type { Client } from "../../../src/targets/kubernetes/client.ts";
 import { asRequest, loopbackCertificates, openClusterClient } from "../../support/cluster-client.ts";
+import { startConnectProxy } from "../../support/proxy.ts";
 import { http1, respond, startStreamServer, startWireServer } from "../../support/wire-server.ts";
 
-const { certified, ca } = loopbackCertificates();
+const { authority, certified, ca } = loopbackCertificates();
 let cleanup = new AsyncDisposableStack();
 afterEach(async () => {
   await cleanup.disposeAsync();
@@ -16,7 +18,7 @@ const use = async <Resource extends AsyncDisposable>(resource: Promise<Resource>
   cleanup.use(await resource);
 
 /** A server whose watches (paths `/watch...`) stay open, and which answers everything else. */
-async function start(maxConcurrentStreams?: number) {
+async function start(maxConcurrentStreams?: number, proxyPort?: number) {
   const watches: ServerHttp2Stream[] = [];
   const server = await use(
     startStreamServer(
@@ -30,7 +32,8 @@ async function start(maxConcurrentStreams?: number) {
       maxConcurrentStreams === undefined ? {} : { maxConcurrentStreams },
     ),
   );
-  const opened = await use(openClusterClient({ server: server.url, "certificate-authority-data": ca }));
+  const proxy = proxyPort === undefined ? {} : { "proxy-url": `http://127.0.0.1:${proxyPort}` };
+  const opened = await use(openClusterClient({ server: server.url, "certificate-authority-data": ca, ...proxy }));
   return { server, watches, ...opened };
 }
 
@@ -85,17 +88,61 @@ describe("connections", () => {
     expect(server.connections).toBe(1);
   });
 
-  test("GOAWAY lets watches on the old one go on while a new one serves", async () => {
-    const { server, watches, client, send } = await start();
+  // As an API server that shuts down, or spreads its load: what is open may finish.
+  const goAway = (server: { readonly sessions: Iterable<Http2Session> }) => {
+    for (const session of server.sessions) session.goaway(0, 2 ** 31 - 1);
+    return delay(20);
+  };
+
+  test.each(["direct", "by a proxy"])(
+    "GOAWAY lets watches on the old one go on while a new one serves (%s)",
+    async (way) => {
+      const proxy = await use(startConnectProxy());
+      const { server, watches, client, send } = await start(100, way === "direct" ? undefined : proxy.port);
+      // More watches than one connection carries: the pool goes on having another.
+      const iterators = await Promise.all(Array.from({ length: 130 }, () => watch(client)));
+      for (const iterator of iterators) await iterator.next();
+      const before = server.connections;
+      await goAway(server);
+      const begun = performance.now();
+      await Promise.all(Array.from({ length: 10 }, () => send({ method: "PATCH" })));
+      iterators.push(await watch(client));
+      expect(performance.now() - begun).toBeLessThan(500);
+      expect(server.connections).toBeLessThanOrEqual(before + 2);
+      for (const stream of watches) stream.write('{"late":1}\n');
+      for (const iterator of iterators.slice(0, 130)) expect((await iterator.next()).value).toBe('{"late":1}');
+      // Nothing is left of the old ones once their watches end.
+      for (const stream of watches.slice(0, 130)) stream.end();
+      for (const iterator of iterators.slice(0, 130)) expect((await iterator.next()).done).toBe(true);
+      await expect.poll(() => server.sockets.size).toBeLessThanOrEqual(2);
+    },
+  );
+
+  test("an end of the client ends what is open on old ones, too", async () => {
+    const { server, client } = await start();
     const iterator = await watch(client);
     await iterator.next();
-    // As an API server that shuts down gracefully: what is open may finish.
-    for (const session of server.sessions) session.goaway(0, 2 ** 31 - 1);
-    await delay(20);
-    expect((await send({ method: "PATCH" })).status).toBe(200);
-    watches[0]?.write('{"late":1}\n');
-    expect((await iterator.next()).value).toBe('{"late":1}');
-    expect(server.connections).toBe(2);
+    await goAway(server);
+    const other = await watch(client);
+    await other.next();
+    await client[Symbol.asyncDispose]();
+    await expect(iterator.next()).rejects.toThrow();
+    await expect(other.next()).rejects.toThrow();
+    await expect.poll(() => server.sockets.size).toBe(0);
+  });
+
+  test("undici by itself lets a request wait behind a watch after GOAWAY", async () => {
+    const { server, watches } = await start();
+    const pool = cleanup.adopt(new Pool(server.url, { connect: { ca: authority.cert } }), (each) => each.destroy());
+    const opened = await request(`${server.url}/watch`, { dispatcher: pool });
+    opened.body.on("error", () => {});
+    await expect.poll(() => watches.length).toBe(1);
+    await goAway(server);
+    const pending = request(`${server.url}/x`, { dispatcher: pool }).then(() => "answered");
+    expect(await Promise.race([pending, delay(300, "waits")])).toBe("waits");
+    watches[0]?.end();
+    opened.body.resume();
+    expect(await pending).toBe("answered");
   });
 });
 

@@ -15,17 +15,8 @@ export function deploymentStatus(
   sets: readonly KubeObject[],
   newest: string | undefined,
 ): Outcome {
-  const pods = sets.flatMap((set) => workshop.pods(set).map((pod) => ({ pod, isNew: set.metadata.name === newest })));
-  const active = pods.filter(({ pod }) => !isDeleting(pod));
-  const ready = active.filter(({ pod }) => isReady(pod)).length;
-  const counts = {
-    replicas: active.length,
-    updatedReplicas: active.filter(({ isNew }) => isNew).length,
-    readyReplicas: ready,
-    availableReplicas: ready,
-    unavailableReplicas: Math.max(0, sets.reduce((sum, set) => sum + replicasOf(set), 0) - ready),
-  };
-  const enough = ready >= replicasOf(deployment) - maxUnavailable(deployment);
+  const { counts, terminating } = countsOf(workshop, sets, newest);
+  const enough = counts.availableReplicas >= replicasOf(deployment) - maxUnavailable(deployment);
   const at = workshop.stamp();
   let conditions = enough
     ? setCondition(
@@ -55,11 +46,25 @@ export function deploymentStatus(
     status: {
       observedGeneration: numberAt(deployment, ["metadata", "generation"]),
       ...nonZero,
-      terminatingReplicas: pods.length - active.length,
+      terminatingReplicas: terminating,
       conditions,
     },
     lookAgain: progress.lookAgain,
   };
+}
+
+function countsOf(workshop: Workshop, sets: readonly KubeObject[], newest: string | undefined) {
+  const pods = sets.flatMap((set) => workshop.pods(set).map((pod) => ({ pod, isNew: set.metadata.name === newest })));
+  const active = pods.filter(({ pod }) => !isDeleting(pod));
+  const ready = active.filter(({ pod }) => isReady(pod)).length;
+  const counts = {
+    replicas: active.length,
+    updatedReplicas: active.filter(({ isNew }) => isNew).length,
+    readyReplicas: ready,
+    availableReplicas: ready,
+    unavailableReplicas: Math.max(0, sets.reduce((sum, set) => sum + replicasOf(set), 0) - ready),
+  };
+  return { counts, terminating: pods.length - active.length };
 }
 
 interface Progress {

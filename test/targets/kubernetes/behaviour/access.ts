@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { isDryRun, isRead } from "../../../support/wiretap.ts";
-import { freeName, make, restart, subjectOf, type TheWorld, targetOf } from "./world.ts";
+import { freeName, make, observed, restart, subjectOf, type TheWorld, targetOf } from "./world.ts";
 
 /** Rows 32, 36 to 40 and 42: who may restart what, and what is said of objects that are not there. */
 export function accessRows(world: TheWorld): void {
@@ -101,7 +101,7 @@ export function accessRows(world: TheWorld): void {
     });
 
     test.each(["statefulsets", "daemonsets", "rollouts"] as const)("row 38: the same for %s", async (resource) => {
-      const object = await make(world(), resource);
+      const object = await observed(await make(world(), resource));
       const told = await restart(world().tapped, { ...object.ref, cluster: "blind" });
       const empty = resource === "daemonsets" ? ["NO_REPLICAS"] : [];
       expect(told).toEqual({ code: "ok", warnings: [...empty, "PREFLIGHT_SKIPPED"] });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { isDryRun, isWrite, type TappedAnswer } from "../../../support/wiretap.ts";
-import { make, restart, SECRET, subjectOf, targetOf, type TheWorld } from "./world.ts";
+import { make, restart, SECRET, subjectOf, type TheWorld, targetOf } from "./world.ts";
 
 /** A Status as the API server writes it; the planted secret stands wherever a vendor's text could hold one. */
 const status = (code: number, message: string, reason?: string, details?: unknown): TappedAnswer => ({
@@ -43,7 +43,11 @@ const refusals: readonly {
   ...([400, 401, 403, 422] as const).map((code) => ({
     row: code === 401 ? 43 : 46,
     what: `a webhook denies with ${code}`,
-    answer: status(code, `${webhook}: ${code}`, { 400: undefined, 401: "Unauthorized", 403: "Forbidden", 422: "Invalid" }[code]),
+    answer: status(
+      code,
+      `${webhook}: ${code}`,
+      { 400: undefined, 401: "Unauthorized", 403: "Forbidden", 422: "Invalid" }[code],
+    ),
     code: "FailedPrecondition",
     reason: "ADMISSION_DENIED",
     sentence: "admission webhook v.example.com denied the restart",
@@ -53,7 +57,10 @@ const refusals: readonly {
   {
     row: 46,
     what: "a policy denies with 422",
-    answer: status(422, `deployments.apps "web" is forbidden: ${vap}`, "Invalid", { name: "web", causes: [{ message: vap }] }),
+    answer: status(422, `deployments.apps "web" is forbidden: ${vap}`, "Invalid", {
+      name: "web",
+      causes: [{ message: vap }],
+    }),
     code: "FailedPrecondition",
     reason: "ADMISSION_DENIED",
     sentence: "ValidatingAdmissionPolicy p denied the restart",
@@ -88,7 +95,9 @@ const refusals: readonly {
   {
     row: 48,
     what: "a quota forbids",
-    answer: status(403, `deployments.apps "web" is forbidden: exceeded quota: q, requested: pods=1`, "Forbidden", { name: "web" }),
+    answer: status(403, `deployments.apps "web" is forbidden: exceeded quota: q, requested: pods=1`, "Forbidden", {
+      name: "web",
+    }),
     code: "FailedPrecondition",
     reason: "ADMISSION_DENIED",
     sentence: "the API server's admission forbids the restart (a quota, Pod Security, or a policy)",
@@ -97,7 +106,11 @@ const refusals: readonly {
   {
     row: 50,
     what: "409",
-    answer: status(409, `Operation cannot be fulfilled on deployments.apps "web": the object has been modified`, "Conflict"),
+    answer: status(
+      409,
+      `Operation cannot be fulfilled on deployments.apps "web": the object has been modified`,
+      "Conflict",
+    ),
     code: "Aborted",
     reason: "CONFLICT",
     sentence: /was changed at the same time; the restart was not applied$/,
@@ -106,7 +119,10 @@ const refusals: readonly {
   {
     row: 51,
     what: "429 of API Priority and Fairness",
-    answer: text(429, "Too many requests, please try again later.\n", { "retry-after": "7", "x-kubernetes-pf-flowschema-uid": "f" }),
+    answer: text(429, "Too many requests, please try again later.\n", {
+      "retry-after": "7",
+      "x-kubernetes-pf-flowschema-uid": "f",
+    }),
     code: "ResourceExhausted",
     reason: "THROTTLED",
     sentence: "the API server has too many requests (API Priority and Fairness)",
@@ -116,7 +132,9 @@ const refusals: readonly {
   {
     row: 51,
     what: "429 whose Retry-After is a date",
-    answer: text(429, "Too many requests, please try again later.\n", { "retry-after": "Wed, 21 Oct 2026 07:28:00 GMT" }),
+    answer: text(429, "Too many requests, please try again later.\n", {
+      "retry-after": "Wed, 21 Oct 2026 07:28:00 GMT",
+    }),
     code: "ResourceExhausted",
     reason: "THROTTLED",
     sentence: "the API server has too many requests (API Priority and Fairness)",
@@ -217,11 +235,18 @@ export function admissionRows(world: TheWorld): void {
       const { tap, tapped } = world();
       const before = await object.generation();
       for (const validateOnly of [false, true]) {
-        tap.on(({ method }) => method === "PATCH", () => answer);
+        tap.on(
+          ({ method }) => method === "PATCH",
+          () => answer,
+        );
         const told = await restart(tapped, { ...object.ref, validateOnly });
         const words = typeof sentence === "string" ? `cluster patcher: ${sentence}` : expect.stringMatching(sentence);
         expect(told).toMatchObject({ code, reason, outcome: "not_applied", message: words });
-        expect(told.metadata).toMatchObject({ cluster: "patcher", vendor_http_status: String(answer.status), ...metadata });
+        expect(told.metadata).toMatchObject({
+          cluster: "patcher",
+          vendor_http_status: String(answer.status),
+          ...metadata,
+        });
         if (typeof beside === "number") {
           expect(told.details).toEqual({ RetryInfo: { retryDelay: `${beside}s` } });
         } else if (beside === "PreconditionFailure") {
@@ -238,13 +263,16 @@ export function admissionRows(world: TheWorld): void {
       expect(await object.generation()).toBe(before);
     });
 
-    test.each(refusals.filter(({ row }) => [50, 51, 52].includes(row)))("row $row: $what: the next call succeeds", async ({ answer }) => {
-      const object = await make(world(), "deployments");
-      world().tap.on(isWrite, () => answer);
-      expect((await restart(world().tapped, object.ref)).outcome).toBe("not_applied");
-      expect(await restart(world().tapped, object.ref)).toEqual({ code: "ok", warnings: [] });
-      expect(world().tap.applicable).toHaveLength(1 + Number(answer.status >= 500));
-    });
+    test.each(refusals.filter(({ row }) => [50, 51, 52].includes(row)))(
+      "row $row: $what: the next call succeeds",
+      async ({ answer }) => {
+        const object = await make(world(), "deployments");
+        world().tap.on(isWrite, () => answer);
+        expect((await restart(world().tapped, object.ref)).outcome).toBe("not_applied");
+        expect(await restart(world().tapped, object.ref)).toEqual({ code: "ok", warnings: [] });
+        expect(world().tap.applicable).toHaveLength(1 + Number(answer.status >= 500));
+      },
+    );
 
     test("row 49: an object that is invalid as it stands: the fields are told, their values are not", async () => {
       const { ref } = await make(world(), "deployments");
@@ -278,7 +306,9 @@ export function admissionRows(world: TheWorld): void {
     test("row 35: a server that says itself that the uid is another", async () => {
       const { ref } = await make(world(), "deployments");
       const causes = [{ reason: "FieldValueInvalid", message: `${leak}: field is immutable`, field: "metadata.uid" }];
-      world().tap.on(isWrite, () => status(422, `Deployment.apps "web" is invalid: metadata.uid: ${leak}`, "Invalid", { causes }));
+      world().tap.on(isWrite, () =>
+        status(422, `Deployment.apps "web" is invalid: metadata.uid: ${leak}`, "Invalid", { causes }),
+      );
       expect(await restart(world().tapped, ref)).toMatchObject({
         code: "Aborted",
         reason: "OBJECT_REPLACED",
@@ -291,10 +321,17 @@ export function admissionRows(world: TheWorld): void {
       const object = await make(world(), "deployments", { spec: { replicas: 0 } });
       const { tap, tapped } = world();
       const { resourceVersion } = await settledVersion(object.read);
-      expect(await restart(tapped, { ...object.ref, validateOnly: true })).toEqual({ code: "ok", warnings: ["NO_REPLICAS"] });
+      expect(await restart(tapped, { ...object.ref, validateOnly: true })).toEqual({
+        code: "ok",
+        warnings: ["NO_REPLICAS"],
+      });
       expect(tap.writes).toEqual([]);
       const [dry] = tap.requests.filter(isDryRun);
-      expect(Object.fromEntries(dry?.query ?? [])).toMatchObject({ dryRun: "All", fieldManager: "restartd", fieldValidation: "Strict" });
+      expect(Object.fromEntries(dry?.query ?? [])).toMatchObject({
+        dryRun: "All",
+        fieldManager: "restartd",
+        fieldValidation: "Strict",
+      });
       expect((await object.read()).metadata.resourceVersion).toBe(resourceVersion);
       expect(tapped.calls.at(-1)?.outcome).toBe("not_applied");
     });
@@ -306,13 +343,21 @@ export function admissionRows(world: TheWorld): void {
         const told = await restart(world().tapped, { ...ref, cluster, validateOnly: true });
         reasons.push(told.reason ?? [told.code, ...told.warnings].join(" "));
       }
-      expect(reasons).toEqual(["ok", "ok PREFLIGHT_SKIPPED", "RBAC_DENIED", "RBAC_DENIED", "CLUSTER_CREDENTIALS_REJECTED"]);
+      expect(reasons).toEqual([
+        "ok",
+        "ok PREFLIGHT_SKIPPED",
+        "RBAC_DENIED",
+        "RBAC_DENIED",
+        "CLUSTER_CREDENTIALS_REJECTED",
+      ]);
       expect(world().tap.writes).toEqual([]);
     });
 
     test("row 65: a webhook that does not support dry runs", async () => {
       const { ref } = await make(world(), "deployments");
-      world().tap.on(isDryRun, () => status(400, `admission webhook "v.example.com" does not support dry run`, "BadRequest"));
+      world().tap.on(isDryRun, () =>
+        status(400, `admission webhook "v.example.com" does not support dry run`, "BadRequest"),
+      );
       expect(await restart(world().tapped, { ...ref, validateOnly: true })).toMatchObject({
         code: "FailedPrecondition",
         reason: "DRY_RUN_UNSUPPORTED",
@@ -332,7 +377,10 @@ export function admissionRows(world: TheWorld): void {
     ])("row 65: validate_only and %s: nothing was changed, whatever happened", async (_what, answer, reason) => {
       const { ref } = await make(world(), "deployments");
       world().tap.on(isDryRun, () => answer);
-      expect(await restart(world().tapped, { ...ref, validateOnly: true })).toMatchObject({ reason, outcome: "not_applied" });
+      expect(await restart(world().tapped, { ...ref, validateOnly: true })).toMatchObject({
+        reason,
+        outcome: "not_applied",
+      });
       expect(world().tap.writes).toEqual([]);
     });
 
@@ -369,7 +417,10 @@ export function admissionRows(world: TheWorld): void {
       };
       world().tap.on(({ method }) => method === "PATCH", warned, 2);
       expect(await restart(world().tapped, ref)).toEqual({ code: "ok", warnings: ["SERVER_WARNING"] });
-      expect(await restart(world().tapped, { ...ref, validateOnly: true })).toEqual({ code: "ok", warnings: ["SERVER_WARNING"] });
+      expect(await restart(world().tapped, { ...ref, validateOnly: true })).toEqual({
+        code: "ok",
+        warnings: ["SERVER_WARNING"],
+      });
     });
 
     test("row 71: a warning of an unknown field says that there is nothing to restart", async () => {
@@ -377,7 +428,11 @@ export function admissionRows(world: TheWorld): void {
       world().tap.on(isWrite, async (_request, forward) => {
         const answer = await forward();
         const object = { ...JSON.parse(answer.body ?? ""), spec: {} };
-        return { ...answer, body: JSON.stringify(object), headers: { warning: '299 - "unknown field \\"spec.template\\""' } };
+        return {
+          ...answer,
+          body: JSON.stringify(object),
+          headers: { warning: '299 - "unknown field \\"spec.template\\""' },
+        };
       });
       expect(await restart(world().tapped, ref)).toMatchObject({
         code: "FailedPrecondition",

@@ -26,7 +26,7 @@ export function requestRows(world: TheWorld): void {
       const told = await restart(world().tapped, { ...good, ...request });
       expect(told).toMatchObject({ code: "InvalidArgument", reason: "INVALID_ARGUMENT", outcome: "not_applied" });
       expect(world().tap.requests, "nothing is asked of the cluster").toEqual([]);
-      const { fieldViolations } = told.details?.BadRequest as { fieldViolations: Record<string, string>[] };
+      const { fieldViolations } = (told.details?.BadRequest ?? {}) as { fieldViolations?: Record<string, string>[] };
       return { ...told, fieldViolations };
     };
 

@@ -7,11 +7,12 @@ import {
   type MakeOptions,
   make,
   must,
+  observed,
   preconditionFailed,
   restart,
   subjectOf,
-  targetOf,
   type TheWorld,
+  targetOf,
 } from "./world.ts";
 
 const PAUSED = "can't restart paused deployment (run rollout resume first)";
@@ -28,7 +29,14 @@ const forbidden: readonly {
   readonly sentence: (made: Made) => string;
   readonly spec?: MakeOptions["spec"];
 }[] = [
-  { row: 22, what: "a paused Deployment", resource: "deployments", reason: "PAUSED", sentence: () => PAUSED, spec: { paused: true } },
+  {
+    row: 22,
+    what: "a paused Deployment",
+    resource: "deployments",
+    reason: "PAUSED",
+    sentence: () => PAUSED,
+    spec: { paused: true },
+  },
   {
     row: 25,
     what: "an OnDelete StatefulSet",
@@ -50,7 +58,8 @@ const forbidden: readonly {
     what: "a StatefulSet whose partition keeps all replicas",
     resource: "statefulsets",
     reason: "NOTHING_TO_RESTART",
-    sentence: ({ ref }) => `nothing of ${subjectOf(ref)} would restart: its partition 5 keeps all 2 replicas as they are`,
+    sentence: ({ ref }) =>
+      `nothing of ${subjectOf(ref)} would restart: its partition 5 keeps all 2 replicas as they are`,
     spec: { replicas: 2, updateStrategy: { type: "RollingUpdate", rollingUpdate: { partition: 5 } } },
   },
   { row: 33, what: "a Deployment being deleted", resource: "deployments", reason: "DELETING", sentence: deleting },
@@ -70,7 +79,10 @@ export function stateRows(world: TheWorld): void {
   describe("state", () => {
     /** Keeps an object that is deleted from going before it is seen. */
     const finalizers = ["test.example.com/keep"];
-    const makeForbidden = async ({ resource, reason, spec }: (typeof forbidden)[number], healthy = false): Promise<Made> => {
+    const makeForbidden = async (
+      { resource, reason, spec }: (typeof forbidden)[number],
+      healthy = false,
+    ): Promise<Made> => {
       const metadata = reason === "DELETING" ? { finalizers } : {};
       const object = await make(world(), resource, { metadata, ...(spec && !healthy && { spec }) });
       if (reason === "DELETING" && !healthy) {
@@ -104,21 +116,24 @@ export function stateRows(world: TheWorld): void {
       await release(object);
     });
 
-    test.each(forbidden)("row $row: $what is refused by the write itself when it becomes so after the read (row 23)", async (state) => {
-      const object = await makeForbidden(state, true);
-      const { tap, tapped } = world();
-      tap.on(isWrite, async (_request, forward) => {
-        await turnBad(object, state);
-        return forward();
-      });
-      expect(await restart(tapped, object.ref)).toMatchObject(
-        preconditionFailed(state.reason, object.ref, state.sentence(object)),
-      );
-      expect(tap.writes.map(({ status }) => status)).toEqual([422]);
-      expect(tap.requests.filter(isRead)).toHaveLength(2);
-      expect(await object.restartedAt()).toBeUndefined();
-      await release(object);
-    });
+    test.each(forbidden)(
+      "row $row: $what is refused by the write itself when it becomes so after the read (row 23)",
+      async (state) => {
+        const object = await makeForbidden(state, true);
+        const { tap, tapped } = world();
+        tap.on(isWrite, async (_request, forward) => {
+          await turnBad(object, state);
+          return forward();
+        });
+        expect(await restart(tapped, object.ref)).toMatchObject(
+          preconditionFailed(state.reason, object.ref, state.sentence(object)),
+        );
+        expect(tap.writes.map(({ status }) => status)).toEqual([422]);
+        expect(tap.requests.filter(isRead)).toHaveLength(2);
+        expect(await object.restartedAt()).toBeUndefined();
+        await release(object);
+      },
+    );
 
     test.each(forbidden)("row $row: $what is refused though it is remembered as good", async (state) => {
       const object = await makeForbidden(state, true);
@@ -133,21 +148,18 @@ export function stateRows(world: TheWorld): void {
       await release(object);
     });
 
-    test.each(forbidden.filter(({ reason }) => reason !== "NOTHING_TO_RESTART"))(
-      "row $row: $what is refused to who cannot read",
-      async (state) => {
-        const object = await makeForbidden(state);
-        for (const validateOnly of [false, true]) {
-          expect(await restart(world().tapped, { ...object.ref, cluster: "blind", validateOnly })).toMatchObject({
-            reason: state.reason,
-            message: state.sentence(object),
-          });
-        }
-        expect(world().tap.applicable).toEqual([]);
-        expect(await object.restartedAt()).toBeUndefined();
-        await release(object);
-      },
-    );
+    test.each(forbidden)("row $row: $what is refused to who cannot read", async (state) => {
+      const object = await makeForbidden(state);
+      for (const validateOnly of [false, true]) {
+        expect(await restart(world().tapped, { ...object.ref, cluster: "blind", validateOnly })).toMatchObject({
+          reason: state.reason,
+          message: state.sentence(object),
+        });
+      }
+      expect(world().tap.applicable).toEqual([]);
+      expect(await object.restartedAt()).toBeUndefined();
+      await release(object);
+    });
 
     test("row 22: a Deployment that was resumed is restarted", async () => {
       const object = await make(world(), "deployments", { spec: { paused: true } });
@@ -175,13 +187,31 @@ export function stateRows(world: TheWorld): void {
       expect(world().tap.writes.map(({ status }) => status)).toEqual([200, 422, 200]);
     });
 
+    test("row 26: a strategy without a partition, read and unread", async () => {
+      const updateStrategy = { type: "RollingUpdate" };
+      for (const cluster of ["patcher", "blind"]) {
+        const object = await make(world(), "statefulsets", { spec: { updateStrategy } });
+        const told = await restart(world().tapped, { ...object.ref, cluster });
+        expect(told).toEqual({ code: "ok", warnings: cluster === "blind" ? ["PREFLIGHT_SKIPPED"] : [] });
+        expect(await object.generation()).toBe(2);
+      }
+    });
+
+    test("row 26: who cannot read is warned of a partition too", async () => {
+      const spec = { replicas: 3, updateStrategy: { type: "RollingUpdate", rollingUpdate: { partition: 1 } } };
+      const object = await make(world(), "statefulsets", { spec });
+      const told = await restart(world().tapped, { ...object.ref, cluster: "blind" });
+      expect(told).toEqual({ code: "ok", warnings: ["PARTITIONED", "PREFLIGHT_SKIPPED"] });
+      expect(world().tap.writes.map(({ status }) => status)).toEqual([422, 200]);
+    });
+
     test.each([
       ["a Deployment", "deployments", { replicas: 0 }],
       ["a StatefulSet", "statefulsets", { replicas: 0 }],
       ["an Argo Rollout", "rollouts", { replicas: 0 }],
       ["a DaemonSet on no node", "daemonsets", {}],
     ] as const)("row 27: %s without pods is restarted, with a warning", async (_what, resource, spec) => {
-      const object = await make(world(), resource, { spec });
+      const object = await observed(await make(world(), resource, { spec }));
       expect(await restart(world().tapped, object.ref)).toEqual({ code: "ok", warnings: ["NO_REPLICAS"] });
       expect(await object.restartedAt()).toBeDefined();
     });
@@ -234,7 +264,11 @@ export function stateRows(world: TheWorld): void {
     test("row 34: in a namespace that is being deleted the API server takes a restart", async () => {
       const { backend, tapped } = world();
       const namespace = freeName();
-      await must(backend, "POST", "/api/v1/namespaces", { apiVersion: "v1", kind: "Namespace", metadata: { name: namespace } });
+      await must(backend, "POST", "/api/v1/namespaces", {
+        apiVersion: "v1",
+        kind: "Namespace",
+        metadata: { name: namespace },
+      });
       const object = await make(world(), "deployments", { namespace });
       await backend.controllers.pause();
       try {
@@ -291,7 +325,9 @@ export function stateRows(world: TheWorld): void {
       const { backend, namespace, tapped } = world();
       const owner = await make(world(), "deployments", { spec: { replicas: 0 } });
       const { uid } = (await owner.read()).metadata;
-      const ownerReferences = [{ apiVersion: "apps/v1", kind: "Deployment", name: owner.ref.name, uid, controller: true }];
+      const ownerReferences = [
+        { apiVersion: "apps/v1", kind: "Deployment", name: owner.ref.name, uid, controller: true },
+      ];
       const owned = await make(world(), "statefulsets", { metadata: { ownerReferences } });
       expect(await restart(tapped, owned.ref)).toEqual({ code: "ok", warnings: ["MANAGED_BY_CONTROLLER"] });
 

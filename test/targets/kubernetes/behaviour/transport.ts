@@ -1,12 +1,11 @@
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { createServer as createTlsServer } from "node:https";
 import { type AddressInfo, createServer, type Server } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { Agent, RetryAgent, request } from "undici";
 import { describe, expect, test } from "vitest";
 import { createAuthority } from "../../../cluster/certificates.ts";
+import { temporaryFolder } from "../../../support/folder.ts";
 import { type InMemory, restartdInMemory } from "../../../support/restartd.ts";
 import { openTcpProxy, type TcpProxy } from "../../../support/tcp-proxy.ts";
 import { isDiscovery, isRead, isWrite } from "../../../support/wiretap.ts";
@@ -19,14 +18,22 @@ export function transportRows(world: TheWorld): void {
   describe("transport", () => {
     test.each([
       ["a closed port", async () => ({ server: `https://127.0.0.1:${await closedPort()}` }), "ECONNREFUSED"],
-      ["a name that does not exist", async () => ({ server: "https://nowhere.invalid:6443" }), /^(ENOTFOUND|EAI_AGAIN)$/],
+      [
+        "a name that does not exist",
+        async () => ({ server: "https://nowhere.invalid:6443" }),
+        /^(ENOTFOUND|EAI_AGAIN)$/,
+      ],
       ["a server that speaks no TLS", () => listening(createServer((socket) => socket.end("hello\r\n"))), /^ERR_SSL_/],
-      ["a server that hangs up", () => listening(createServer((socket) => socket.destroy())), /^ECONNRESET|UND_ERR_SOCKET$/],
+      [
+        "a server that hangs up",
+        () => listening(createServer((socket) => socket.destroy())),
+        /^ECONNRESET|UND_ERR_SOCKET$/,
+      ],
       ["a certificate of somebody else", () => untrusted(), /CERT|SIGNATURE|ISSUER/],
     ])("row 8: %s is surely not applied", async (_what, open, nature) => {
-      const { server, ca, close } = { ca: undefined, close: () => {}, ...(await open()) };
+      const { server, ca, close = () => {} }: Address = await open();
       const cluster = { server, ...(ca && { "certificate-authority-data": Buffer.from(ca).toString("base64") }) };
-      await using restartd = restartdFor(cluster);
+      await using restartd = await restartdFor(cluster);
       const told = await restart(restartd, ref);
       expect(told).toMatchObject({
         code: "Unavailable",
@@ -35,7 +42,8 @@ export function transportRows(world: TheWorld): void {
         metadata: { cluster: "patcher" },
         details: { RetryInfo: { retryDelay: "1s" } },
       });
-      const [, shown = ""] = /^cluster patcher: its API server cannot be reached \((.*)\)$/.exec(told.message ?? "") ?? [];
+      const [, shown = ""] =
+        /^cluster patcher: its API server cannot be reached \((.*)\)$/.exec(told.message ?? "") ?? [];
       expect(shown).toMatch(nature);
       expect(told.message).not.toContain("127.0.0.1");
       close();
@@ -145,8 +153,11 @@ export function transportRows(world: TheWorld): void {
       const withProxy = async (run: (object: Made, restartd: InMemory, proxy: TcpProxy) => Promise<void>) => {
         const { backend } = world();
         await using proxy = await openTcpProxy(Number(new URL(backend.url).port));
-        const kubeconfig = readFileSync(backend.kubeconfig, "utf8").replaceAll(`:${new URL(backend.url).port}`, `:${proxy.port}`);
-        await using restartd = restartdWith(kubeconfig);
+        const kubeconfig = readFileSync(backend.kubeconfig, "utf8").replaceAll(
+          `:${new URL(backend.url).port}`,
+          `:${proxy.port}`,
+        );
+        await using restartd = await restartdWith(kubeconfig);
         const object = await make(world(), "deployments");
         expect((await restart(restartd, object.ref)).code).toBe("ok");
         await run(object, restartd, proxy);
@@ -211,7 +222,7 @@ export function transportRows(world: TheWorld): void {
 }
 
 /** A restartd whose one cluster, `patcher`, is as given. */
-function restartdFor(cluster: Record<string, unknown>): InMemory {
+function restartdFor(cluster: Record<string, unknown>): Promise<InMemory> {
   return restartdWith(
     JSON.stringify({
       apiVersion: "v1",
@@ -223,21 +234,27 @@ function restartdFor(cluster: Record<string, unknown>): InMemory {
   );
 }
 
-function restartdWith(text: string): InMemory {
-  const folder = mkdtempSync(join(tmpdir(), "kubeconfig-"));
-  const kubeconfig = join(folder, "kubeconfig");
-  writeFileSync(kubeconfig, text);
+async function restartdWith(text: string): Promise<InMemory> {
+  const folder = await temporaryFolder();
+  const kubeconfig = await folder.write("kubeconfig", text);
   const restartd = restartdInMemory({ clusters: { patcher: { kubeconfig, context: "patcher" } } });
   return {
     ...restartd,
     async [Symbol.asyncDispose]() {
       await restartd[Symbol.asyncDispose]();
-      rmSync(folder, { recursive: true });
+      await folder[Symbol.asyncDispose]();
     },
   };
 }
 
-async function listening(server: Server, ca?: string): Promise<{ server: string; ca: string | undefined; close: () => void }> {
+/** Where something listens, and which authority its clients trust. */
+interface Address {
+  readonly server: string;
+  readonly ca?: string | undefined;
+  readonly close?: () => void;
+}
+
+async function listening(server: Server, ca?: string): Promise<Address> {
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
@@ -253,8 +270,12 @@ async function closedPort(): Promise<number> {
   return port;
 }
 
-function untrusted() {
-  const { cert, key } = createAuthority("theirs").issue({ commonName: "server", usage: "server", hosts: ["127.0.0.1"] });
+function untrusted(): Promise<Address> {
+  const { cert, key } = createAuthority("theirs").issue({
+    commonName: "server",
+    usage: "server",
+    hosts: ["127.0.0.1"],
+  });
   const server = createTlsServer({ cert, key }, (_request, response) => response.end("{}"));
   return listening(server as unknown as Server, createAuthority("ours").cert);
 }

@@ -26,12 +26,29 @@ const inconclusive: readonly (readonly [row: number, what: string, answer: Tappe
   [53, "502 by a proxy", html(502)],
   [53, "503 by a proxy", html(503)],
   [53, "504 by a proxy", html(504)],
-  [53, "503 of an aggregated API", { status: 503, headers: { "content-type": "text/plain" }, body: "service unavailable" }],
-  [58, "504 Timeout", failure(504, "Timeout: request did not complete within requested timeout - context deadline exceeded", "Timeout", {})],
+  [
+    53,
+    "503 of an aggregated API",
+    { status: 503, headers: { "content-type": "text/plain" }, body: "service unavailable" },
+  ],
+  [
+    58,
+    "504 Timeout",
+    failure(
+      504,
+      "Timeout: request did not complete within requested timeout - context deadline exceeded",
+      "Timeout",
+      {},
+    ),
+  ],
   [58, "504 in plain text", { status: 504, body: "the request did not complete within the allotted timeout" }],
   [58, "500 of etcd", failure(500, "etcdserver: request timed out")],
   [58, "500 of etcd without a leader", failure(500, "etcdserver: no leader")],
-  [58, "500 ServerTimeout", failure(500, "could not be completed at this time", "ServerTimeout", { retryAfterSeconds: 2 })],
+  [
+    58,
+    "500 ServerTimeout",
+    failure(500, "could not be completed at this time", "ServerTimeout", { retryAfterSeconds: 2 }),
+  ],
   [69, "200 that is not JSON", html(200)],
   [69, "200 with half an object", json(200, half)],
   [69, "200 that ends early", { ...json(200, half.repeat(50)), truncated: true }],
@@ -53,45 +70,51 @@ export function unknownRows(world: TheWorld): void {
       return object;
     };
 
-    test.each(inconclusive)("row %i: %s after the restart was applied: one read proves it", async (_row, _what, answer) => {
-      for (const object of [await make(world(), "deployments"), await remembered()]) {
-        const { tap, tapped } = world();
-        const before = await object.generation();
-        tap.reset();
-        tap.on(isWrite, async (_request, forward) => {
-          await forward();
-          return answer;
-        });
-        expect(await restart(tapped, object.ref)).toEqual({ code: "ok", warnings: [] });
-        expect(tapped.calls.at(-1)?.outcome).toBe("applied");
-        expect(tap.writes).toHaveLength(1);
-        expect(afterWrite(tap.requests)).toEqual(["GET"]);
-        expect(await object.generation()).toBe(before + 1);
-      }
-    });
+    test.each(inconclusive)(
+      "row %i: %s after the restart was applied: one read proves it",
+      async (_row, _what, answer) => {
+        for (const object of [await make(world(), "deployments"), await remembered()]) {
+          const { tap, tapped } = world();
+          const before = await object.generation();
+          tap.reset();
+          tap.on(isWrite, async (_request, forward) => {
+            await forward();
+            return answer;
+          });
+          expect(await restart(tapped, object.ref)).toEqual({ code: "ok", warnings: [] });
+          expect(tapped.calls.at(-1)?.outcome).toBe("applied");
+          expect(tap.writes).toHaveLength(1);
+          expect(afterWrite(tap.requests)).toEqual(["GET"]);
+          expect(await object.generation()).toBe(before + 1);
+        }
+      },
+    );
 
-    test.each(inconclusive)("row %i: %s before the restart was applied: its outcome is unknown", async (_row, _what, answer) => {
-      for (const object of [await make(world(), "deployments"), await remembered()]) {
-        const { tap, tapped } = world();
-        const before = [await object.generation(), await object.restartedAt()];
-        tap.reset();
-        tap.on(isWrite, () => answer);
-        const told = await restart(tapped, object.ref);
-        expect(told).toEqual({
-          code: "Unknown",
-          reason: "OUTCOME_UNKNOWN",
-          outcome: "unknown",
-          message: `the restart of ${subjectOf(object.ref)} was sent, and nothing proves whether it was applied; it is not sent again`,
-          metadata: { cluster: "patcher", restarted_at: expect.stringMatching(/^\d{4}-/) },
-          details: { RequestInfo: { requestId: tapped.calls.at(-1)?.id } },
-          warnings: [],
-        });
-        expect(tap.writes).toHaveLength(1);
-        expect(tap.writes[0]?.body).toContain(told.metadata?.restarted_at);
-        expect(afterWrite(tap.requests)).toEqual(["GET"]);
-        expect([await object.generation(), await object.restartedAt()]).toEqual(before);
-      }
-    });
+    test.each(inconclusive)(
+      "row %i: %s before the restart was applied: its outcome is unknown",
+      async (_row, _what, answer) => {
+        for (const object of [await make(world(), "deployments"), await remembered()]) {
+          const { tap, tapped } = world();
+          const before = [await object.generation(), await object.restartedAt()];
+          tap.reset();
+          tap.on(isWrite, () => answer);
+          const told = await restart(tapped, object.ref);
+          expect(told).toEqual({
+            code: "Unknown",
+            reason: "OUTCOME_UNKNOWN",
+            outcome: "unknown",
+            message: `the restart of ${subjectOf(object.ref)} was sent, and nothing proves whether it was applied; it is not sent again`,
+            metadata: { cluster: "patcher", restarted_at: expect.stringMatching(/^\d{4}-/) },
+            details: { RequestInfo: { requestId: tapped.calls.at(-1)?.id } },
+            warnings: [],
+          });
+          expect(tap.writes).toHaveLength(1);
+          expect(tap.writes[0]?.body).toContain(told.metadata?.restarted_at);
+          expect(afterWrite(tap.requests)).toEqual(["GET"]);
+          expect([await object.generation(), await object.restartedAt()]).toEqual(before);
+        }
+      },
+    );
 
     test.each([
       ["applied", true],
@@ -107,7 +130,11 @@ export function unknownRows(world: TheWorld): void {
         return undefined;
       });
       tap.on(isRead, () => undefined);
-      expect(await restart(tapped, object.ref)).toMatchObject({ code: "Unknown", reason: "OUTCOME_UNKNOWN", outcome: "unknown" });
+      expect(await restart(tapped, object.ref)).toMatchObject({
+        code: "Unknown",
+        reason: "OUTCOME_UNKNOWN",
+        outcome: "unknown",
+      });
       expect(tap.writes).toHaveLength(1);
       expect(afterWrite(tap.requests)).toEqual(["GET"]);
       expect(await object.generation()).toBe(before + Number(applied));
@@ -122,7 +149,10 @@ export function unknownRows(world: TheWorld): void {
         await forward();
         return undefined;
       });
-      expect(await restart(tapped, { ...object.ref, cluster: "blind" })).toEqual({ code: "ok", warnings: ["PREFLIGHT_SKIPPED"] });
+      expect(await restart(tapped, { ...object.ref, cluster: "blind" })).toEqual({
+        code: "ok",
+        warnings: ["PREFLIGHT_SKIPPED"],
+      });
       expect(tap.writes).toHaveLength(1);
       expect(await object.generation()).toBe(2);
     });
@@ -136,7 +166,11 @@ export function unknownRows(world: TheWorld): void {
         await object.merge({ spec: { template: { metadata: { annotations } } } });
         return undefined;
       });
-      expect(await restart(tapped, object.ref)).toMatchObject({ code: "Unknown", reason: "OUTCOME_UNKNOWN", outcome: "unknown" });
+      expect(await restart(tapped, object.ref)).toMatchObject({
+        code: "Unknown",
+        reason: "OUTCOME_UNKNOWN",
+        outcome: "unknown",
+      });
       expect(tap.writes).toHaveLength(1);
     });
 
@@ -161,7 +195,10 @@ export function unknownRows(world: TheWorld): void {
         const { metadata, ...rest } = JSON.parse(answer.body ?? "");
         return { ...answer, body: JSON.stringify({ ...rest, metadata: { ...metadata, generation: before } }) };
       });
-      expect(await restart(world().tapped, object.ref)).toMatchObject({ reason: "OUTCOME_UNKNOWN", outcome: "unknown" });
+      expect(await restart(world().tapped, object.ref)).toMatchObject({
+        reason: "OUTCOME_UNKNOWN",
+        outcome: "unknown",
+      });
       expect(world().tap.writes).toHaveLength(1);
     });
   });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { eventually, type Made, make, restart, type TheWorld } from "./world.ts";
+import { eventually, make, observed, restart, type TheWorld } from "./world.ts";
 
 const PRECISE = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z$/;
 const SECONDS = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/;
@@ -69,7 +69,7 @@ export function valueRows(world: TheWorld): void {
       expect(applied).toBeGreaterThan(0);
       const values = world()
         .tap.writes.filter(({ status }) => status === 200)
-        .map(({ body }) => valueOf(body));
+        .map(({ body }) => putInPlace(body));
       expect(new Set(values).size).toBe(applied);
       expect(await object.generation()).toBe(before + applied);
     });
@@ -197,17 +197,8 @@ export function valueRows(world: TheWorld): void {
   });
 }
 
-/** An Argo Rollout that its controller has seen, and has written defaults into. */
-async function observed(object: Made): Promise<Made> {
-  await eventually(async () => {
-    const { metadata, status } = await object.read();
-    return status?.observedGeneration === String(metadata.generation);
-  });
-  return object;
-}
-
 /** The value that a JSON Patch puts in place. */
-function valueOf(body: string): unknown {
+function putInPlace(body: string): unknown {
   const operations = JSON.parse(body) as { op: string; value: unknown }[];
   return operations.find(({ op }) => op === "add")?.value;
 }

@@ -138,7 +138,12 @@ export async function make(world: World, resource: keyof typeof KINDS, options: 
     apiVersion: `${group}/${version}`,
     kind,
     // Where kubectl apply keeps what it was given.
-    metadata: { name, namespace: ref.namespace, annotations: { "example.com/last-applied": SECRET }, ...options.metadata },
+    metadata: {
+      name,
+      namespace: ref.namespace,
+      annotations: { "example.com/last-applied": SECRET },
+      ...options.metadata,
+    },
     spec: {
       ...(resource !== "daemonsets" && { replicas: 1 }),
       ...(resource === "statefulsets" && { serviceName: name }),
@@ -282,4 +287,13 @@ export async function eventually<T>(look: () => Promise<T | undefined | false>, 
     }
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
+}
+
+/** An object that its controller has seen, and has written its defaults and counts into. */
+export async function observed(object: Made): Promise<Made> {
+  await eventually(async () => {
+    const { metadata, status } = await object.read();
+    return String(status?.observedGeneration) === String(metadata.generation);
+  });
+  return object;
 }

@@ -1,0 +1,66 @@
+/** The clients that nobody here wrote: where they are, and what a test file does while one is not there. */
+import { createHash } from "node:crypto";
+import { accessSync, constants, existsSync, readFileSync } from "node:fs";
+import { delimiter, join } from "node:path";
+import { binary, cacheFolder } from "../cluster/modules.ts";
+import { ROOT } from "../support/command.ts";
+
+/** What pip installs into the virtual environment. */
+export const requirements = join(import.meta.dirname, "python/requirements.txt");
+
+/** Where setup.ts makes the virtual environment: keyed by what is installed into it. */
+export function pythonFolder(): string {
+  const hash = createHash("sha256").update(readFileSync(requirements));
+  return join(cacheFolder(), `e2e-python-${hash.digest("hex").slice(0, 16)}`);
+}
+
+/** Written last into the virtual environment: without it, it is half made. */
+export const pythonMarker = (): string => join(pythonFolder(), "complete");
+
+/** Path of each client, undefined while it is not there. */
+export const tools = {
+  buf: () => join(ROOT, "node_modules/.bin/buf"),
+  curl: () => findProgram("curl"),
+  grpcurl: () => binary("grpcurl"),
+  python: () => (existsSync(pythonMarker()) ? join(pythonFolder(), "bin/python") : undefined),
+  chromium: () => findProgram("chromium", "chromium-browser", "google-chrome"),
+} satisfies Record<string, () => string | undefined>;
+
+/** A client by its name. */
+export type Tool = keyof typeof tools;
+
+/** A client for a test file. */
+export interface Needed {
+  /** Its path; empty while it is not there. */
+  readonly path: string;
+  /** For `describe.skipIf`. */
+  readonly missing: boolean;
+}
+
+/**
+ * Looks for a client. While it is not there this says so on stderr, for the test file to be skipped; with
+ * `RESTARTD_TEST_E2E=required` it throws.
+ */
+export function need(tool: Tool): Needed {
+  const path = tools[tool]();
+  if (path !== undefined) return { path, missing: false };
+  const reason = `${tool} is not there; install it by: node test/e2e/setup.ts`;
+  if (process.env.RESTARTD_TEST_E2E === "required") throw new Error(reason);
+  process.stderr.write(`\n  SKIPPED: every test that calls restartd by ${tool}: ${reason}\n\n`);
+  return { path: "", missing: true };
+}
+
+/** The first of these programs that is in PATH. */
+export function findProgram(...names: readonly string[]): string | undefined {
+  const folders = (process.env.PATH ?? "").split(delimiter);
+  return names.flatMap((name) => folders.map((folder) => join(folder, name))).find(isExecutable);
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
