@@ -8,7 +8,11 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: "unit", include: ["test/**/*.test.ts"], exclude: ["test/cluster/**", "test/e2e/**", "**/node_modules/**"] },
+        test: {
+          name: "unit",
+          include: ["test/**/*.test.ts"],
+          exclude: ["test/cluster/**", "test/e2e/**", "**/node_modules/**"],
+        },
       },
       {
         // One real control plane for all of its files, which share its two cores: one file at a time.

@@ -1,5 +1,5 @@
-import { type ClientHttp2Session, connect, constants } from "node:http2";
 import type { SecureClientSessionOptions } from "node:http2";
+import { type ClientHttp2Session, connect, constants } from "node:http2";
 
 /** One request of a load, the same each time but for its body or path. */
 export interface Shot {
@@ -79,4 +79,7 @@ export function quantile(sorted: readonly number[], part: number): number {
 
 /** The middle one. */
 export const median = (values: readonly number[]): number =>
-  quantile([...values].sort((left, right) => left - right), 0.5);
+  quantile(
+    [...values].sort((left, right) => left - right),
+    0.5,
+  );

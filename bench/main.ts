@@ -44,24 +44,45 @@ const rawShot = (): Shot => ({
   path: `/apis/apps/v1/namespaces/${namespace}/deployments/${nextName()}?fieldManager=bench`,
   headers: { authorization: `Bearer ${admin.token}`, "content-type": "application/merge-patch+json" },
   body: JSON.stringify({
-    spec: { template: { metadata: { annotations: { "kubectl.kubernetes.io/restartedAt": `${new Date().toISOString()}${turn}` } } } },
+    spec: {
+      template: {
+        metadata: { annotations: { "kubectl.kubernetes.io/restartedAt": `${new Date().toISOString()}${turn}` } },
+      },
+    },
   }),
 });
 const ourShot = (): Shot => ({
   method: "POST",
   path: `${RPC}/Restart`,
   headers: { "content-type": "application/json", "connect-protocol-version": "1" },
-  body: JSON.stringify({ cluster: "admin", group: "apps", version: "v1", resource: "deployments", namespace, name: nextName() }),
+  body: JSON.stringify({
+    cluster: "admin",
+    group: "apps",
+    version: "v1",
+    resource: "deployments",
+    namespace,
+    name: nextName(),
+  }),
 });
 
 const apiServerPid = (await cluster.processes.status())["kube-apiserver"]?.pid ?? 0;
 
 /** One round: what it measured, and what a request cost both servers, in CPU milliseconds. */
-async function round(gun: Gun, shot: () => Shot, callers: number) {
+interface Round {
+  readonly measured: Measured;
+  readonly restartdMs: number;
+  readonly apiServerMs: number;
+}
+
+async function round(gun: Gun, shot: () => Shot, callers: number): Promise<Round> {
   const before = [cpuSeconds(restartd.pid), cpuSeconds(apiServerPid)] as const;
   const measured = await load(gun, shot, callers, SECONDS);
   const per = (now: number, then: number) => ((now - then) * 1000) / measured.latencies.length;
-  return { measured, restartdMs: per(cpuSeconds(restartd.pid), before[0]), apiServerMs: per(cpuSeconds(apiServerPid), before[1]) };
+  return {
+    measured,
+    restartdMs: per(cpuSeconds(restartd.pid), before[0]),
+    apiServerMs: per(cpuSeconds(apiServerPid), before[1]),
+  };
 }
 
 // Warm: every object known to restartd, every path of both servers taken.
@@ -69,20 +90,30 @@ await load(ours, ourShot, 16, 3);
 await load(raw, rawShot, 16, 1);
 
 for (const callers of [1, 16, 64]) {
-  const rounds = [];
+  const rounds: { raw: Round; ours: Round }[] = [];
   for (let index = 0; index < ROUNDS; index++) {
     rounds.push({ raw: await round(raw, rawShot, callers), ours: await round(ours, ourShot, callers) });
   }
   const p50 = (measured: Measured) => quantile(measured.latencies, 0.5);
   const over = (pick: (entry: (typeof rounds)[number]) => number) => median(rounds.map(pick)).toFixed(2);
   print(`\n${callers} caller${callers > 1 ? "s" : ""} (medians of ${ROUNDS} rounds of ${SECONDS} s)`);
-  print(`  raw merge PATCH   p50 ${over(({ raw }) => p50(raw.measured))} ms   ${over(({ raw }) => raw.measured.perSecond)}/s`);
-  print(`  restartd          p50 ${over(({ ours }) => p50(ours.measured))} ms   ${over(({ ours }) => ours.measured.perSecond)}/s`);
-  print(`  ratio             p50 ${over((entry) => p50(entry.ours.measured) / p50(entry.raw.measured))}      throughput ${over((entry) => entry.ours.measured.perSecond / entry.raw.measured.perSecond)}`);
-  print(`  CPU per restart   restartd ${over(({ ours }) => ours.restartdMs)} ms   API server ${over(({ ours }) => ours.apiServerMs)} ms (raw: ${over(({ raw }) => raw.apiServerMs)} ms)`);
+  print(
+    `  raw merge PATCH   p50 ${over(({ raw }) => p50(raw.measured))} ms   ${over(({ raw }) => raw.measured.perSecond)}/s`,
+  );
+  print(
+    `  restartd          p50 ${over(({ ours }) => p50(ours.measured))} ms   ${over(({ ours }) => ours.measured.perSecond)}/s`,
+  );
+  print(
+    `  ratio             p50 ${over((entry) => p50(entry.ours.measured) / p50(entry.raw.measured))}      throughput ${over((entry) => entry.ours.measured.perSecond / entry.raw.measured.perSecond)}`,
+  );
+  print(
+    `  CPU per restart   restartd ${over(({ ours }) => ours.restartdMs)} ms   API server ${over(({ ours }) => ours.apiServerMs)} ms (raw: ${over(({ raw }) => raw.apiServerMs)} ms)`,
+  );
 }
 print(`\nrestartd after the load: ${residentMb(restartd.pid).toFixed(0)} MB resident`);
-print(`\n${await watchers({ cluster, url: restartd.url, pid: restartd.pid, namespace, name: names[0] ?? "", count: 1000 })}`);
+print(
+  `\n${await watchers({ cluster, url: restartd.url, pid: restartd.pid, namespace, name: names[0] ?? "", count: 1000 })}`,
+);
 
 function deployment(name: string): unknown {
   return {
@@ -92,7 +123,10 @@ function deployment(name: string): unknown {
     spec: {
       replicas: 0,
       selector: { matchLabels: { app: name } },
-      template: { metadata: { labels: { app: name } }, spec: { containers: [{ name: "main", image: "example.invalid/main" }] } },
+      template: {
+        metadata: { labels: { app: name } },
+        spec: { containers: [{ name: "main", image: "example.invalid/main" }] },
+      },
     },
   };
 }

@@ -27,7 +27,10 @@ const CHANGES = 10;
 export async function watchers({ cluster, url, pid, namespace, name, count }: WatchersOptions): Promise<string> {
   const path = `/apis/apps/v1/namespaces/${namespace}/deployments/${name}`;
   // Unavailable for ever, so that no watch ends: one pod is wanted, and nobody makes it.
-  await cluster.request("PATCH", path, { contentType: "application/merge-patch+json", body: { spec: { replicas: 1 } } });
+  await cluster.request("PATCH", path, {
+    contentType: "application/merge-patch+json",
+    body: { spec: { replicas: 1 } },
+  });
   const before = { mb: residentMb(pid), watches: await upstreamWatches(cluster) };
   const stop = new AbortController();
   const sessions: Http2SessionManager[] = [];
@@ -63,7 +66,10 @@ export async function watchers({ cluster, url, pid, namespace, name, count }: Wa
     all = Promise.withResolvers<void>();
     arrived = 0;
     const started = performance.now();
-    await cluster.request("PATCH", path, { contentType: "application/merge-patch+json", body: { spec: { replicas: change + 2 } } });
+    await cluster.request("PATCH", path, {
+      contentType: "application/merge-patch+json",
+      body: { spec: { replicas: change + 2 } },
+    });
     await all.promise;
     times.push(performance.now() - started);
   }

@@ -52,7 +52,9 @@ export function parseCommand(args: readonly string[]): Command {
     return { kind: "version" };
   }
   if (config !== undefined && kubeconfig !== undefined) {
-    throw new UsageError("--config and --kubeconfig exclude each other: a configuration can name kubeconfig files itself");
+    throw new UsageError(
+      "--config and --kubeconfig exclude each other: a configuration can name kubeconfig files itself",
+    );
   }
   for (const [option, value] of Object.entries({ config, kubeconfig, listen })) {
     if (value === "") {

@@ -4,11 +4,11 @@ import { durationMs } from "@bufbuild/protobuf/wkt";
 import type { Validator } from "@bufbuild/protovalidate";
 import { ConfigSchema, type Deadline, type Config as Sections } from "../gen/restart/config/v1/config_pb.ts";
 import { type Decoded, decodeYaml } from "./config/decode.ts";
-import { ConfigError, formatPath, type Problem } from "./core/problem.ts";
 import { createReport, type Origin, type Report } from "./config/report.ts";
-import type { ReadSections, SectionReader } from "./core/section-reader.ts";
 import { brokenRules } from "./config/violations.ts";
 import { readYaml } from "./config/yaml.ts";
+import { ConfigError, formatPath, type Problem } from "./core/problem.ts";
+import type { ReadSections, SectionReader } from "./core/section-reader.ts";
 
 /** What the server works with. */
 export interface Config<Settings> {

@@ -1,8 +1,8 @@
 import { createRegistry } from "@bufbuild/protobuf";
 import { file_restart_config_v1_config } from "../gen/restart/config/v1/config_pb.ts";
 import { type Command, HELP, parseCommand, UsageError } from "./cli.ts";
-import { ConfigError } from "./core/problem.ts";
 import { type Config, type ConfigOptions, loadConfig, makeConfig } from "./config.ts";
+import { ConfigError } from "./core/problem.ts";
 import { withDependencies } from "./core/schema.ts";
 import type { OpenTarget } from "./core/target.ts";
 import { VERSION } from "./core/version.ts";
@@ -60,7 +60,15 @@ async function serve({ source, listen }: Serve, log: Logger): Promise<void> {
   const stopping = interrupted();
   const server = stack.use(await startServer({ ...config.listen, routes, deadline, allowedOrigins, log, shutdown }));
   process.stdout.write(`restartd listening on ${server.url}\n`);
-  log.info({ version: VERSION, source: source.kind, url: server.url, ...(source.kind === "sandbox" && { try: TRY(server.url) }) }, "ready");
+  log.info(
+    {
+      version: VERSION,
+      source: source.kind,
+      url: server.url,
+      ...(source.kind === "sandbox" && { try: TRY(server.url) }),
+    },
+    "ready",
+  );
   await Promise.all(targets.map((target) => target.warmUp()));
   const signal = await stopping;
   log.info({ signal }, "shutting down");
@@ -88,7 +96,10 @@ async function configOf(
 /** Waits for the first SIGTERM or SIGINT. A second one ends the process at once. */
 async function interrupted(): Promise<NodeJS.Signals> {
   const { promise, resolve } = Promise.withResolvers<NodeJS.Signals>();
-  for (const [signal, number] of [["SIGTERM", 15], ["SIGINT", 2]] as const) {
+  for (const [signal, number] of [
+    ["SIGTERM", 15],
+    ["SIGINT", 2],
+  ] as const) {
     process.once(signal, () => {
       resolve(signal);
       process.once(signal, () => process.exit(128 + number));

@@ -64,7 +64,9 @@ describe("architecture", () => {
     const targets = new Set(globSync("src/targets/*/index.ts").map((file) => file.split("/")[2] ?? ""));
     const naming = files
       .filter((file) => !file.startsWith("src/targets/"))
-      .filter((file) => importsOf(file).some(({ module }) => targets.has(/^src\/targets\/([^/]+)\//.exec(module)?.[1] ?? "")));
+      .filter((file) =>
+        importsOf(file).some(({ module }) => targets.has(/^src\/targets\/([^/]+)\//.exec(module)?.[1] ?? "")),
+      );
     expect(naming).toEqual([]);
   });
 
@@ -84,15 +86,29 @@ describe("architecture", () => {
 
   it("keeps libraries in their places", () => {
     const PLACES: readonly (readonly [library: RegExp, places: RegExp, why: string])[] = [
-      [/^@kubernetes\/client-node/, /^src\/targets\/kubernetes\/(kube-config|credentials)\.ts$/, "it takes most of a second to load"],
-      [/^undici/, /^src\/targets\/[^/]+\/(client|kube-config|credentials)\.ts$/, "requests to vendors are made in one place each"],
+      [
+        /^@kubernetes\/client-node/,
+        /^src\/targets\/kubernetes\/(kube-config|credentials)\.ts$/,
+        "it takes most of a second to load",
+      ],
+      [
+        /^undici/,
+        /^src\/targets\/[^/]+\/(client|kube-config|credentials|fresh-pool)\.ts$/,
+        "requests to vendors are made in one place each",
+      ],
       [/^pino/, /^src\/server\/log\.ts$/, "one log"],
       [/^yaml/, /^src\/(config\/|targets\/kubernetes\/(credentials|kubeconfig-file|simulator))/, "configuration"],
-      [/^node:(http2?|net)$/, /^src\/(server\/|targets\/[^/]+\/simulator)/, "servers listen in the server's folder and in simulators"],
+      [
+        /^node:(http2?|net)$/,
+        /^src\/(server\/|targets\/[^/]+\/simulator)/,
+        "servers listen in the server's folder and in simulators",
+      ],
     ];
     const misplaced = files.flatMap((file) =>
       importsOf(file)
-        .filter(({ module, type }) => !type && PLACES.some(([library, places]) => library.test(module) && !places.test(file)))
+        .filter(
+          ({ module, type }) => !type && PLACES.some(([library, places]) => library.test(module) && !places.test(file)),
+        )
         .map(({ module }) => `${file} -> ${module}`),
     );
     expect(misplaced).toEqual([]);
@@ -111,7 +127,11 @@ describe("architecture", () => {
 
   it("documents what it exports", () => {
     const bare = files.flatMap((file) =>
-      [...(text.get(file) ?? "").matchAll(/(?<before>[^\n]*)\nexport (?:async )?(?:const|function\*?|class|interface|type) (?<name>\w+)/g)]
+      [
+        ...(text.get(file) ?? "").matchAll(
+          /(?<before>[^\n]*)\nexport (?:async )?(?:const|function\*?|class|interface|type) (?<name>\w+)/g,
+        ),
+      ]
         .filter(({ groups }) => !/\*\/\s*$|^\): |;$/.test(groups?.before ?? ""))
         .map(({ groups }) => `${file}: ${groups?.name}`),
     );

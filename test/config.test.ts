@@ -6,9 +6,9 @@ import { createValidator } from "@bufbuild/protovalidate";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Config as Sections } from "../gen/restart/config/v1/config_pb.ts";
 import { file_restart_kubernetes_v1_rules } from "../gen/restart/kubernetes/v1/rules_pb.ts";
+import { type Config, loadConfig, makeConfig } from "../src/config.ts";
 import { ConfigError, type Problem } from "../src/core/problem.ts";
 import type { SectionReader } from "../src/core/section-reader.ts";
-import { type Config, loadConfig, makeConfig } from "../src/config.ts";
 
 const options = {
   validator: createValidator({ registry: createRegistry(file_restart_kubernetes_v1_rules) }),

@@ -11,8 +11,7 @@ const documented = readFileSync(new URL("../docs/errors.md", import.meta.url), "
   .map(([, reason = "", code = "", , advice = ""]) => ({ reason: reason.replace(" *", ""), code, advice }));
 
 /** google.rpc.Code's name of a connect code. */
-const nameOf = (code: Code): string =>
-  Code[code].replaceAll(/(?<=[a-z])([A-Z])/g, "_$1").toUpperCase();
+const nameOf = (code: Code): string => Code[code].replaceAll(/(?<=[a-z])([A-Z])/g, "_$1").toUpperCase();
 
 describe("docs/errors.md", () => {
   it("lists the reasons that there are, each once", () => {

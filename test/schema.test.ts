@@ -8,7 +8,9 @@ import { newValidator } from "../src/interceptors/validate.ts";
 import { TARGETS } from "../src/targets/index.ts";
 
 const services = TARGETS.flatMap((target) => target.services);
-const methods = services.flatMap((service) => service.methods.map((method) => ({ name: `${service.name}.${method.name}`, method })));
+const methods = services.flatMap((service) =>
+  service.methods.map((method) => ({ name: `${service.name}.${method.name}`, method })),
+);
 const validator = newValidator(schemaOf(services).registry);
 
 /** `option idempotency_level` as the .proto says it: descriptors cannot tell "unknown" from "not said". */
@@ -16,7 +18,9 @@ const said = readdirSync(new URL("../proto", import.meta.url), { recursive: true
   .filter((file) => file.endsWith("_service.proto"))
   .flatMap((file) => {
     const text = readFileSync(new URL(`../proto/${file}`, import.meta.url), "utf8");
-    return [...text.matchAll(/rpc (\w+)\([^)]*\) returns \([^)]*\) \{\s*option idempotency_level = (\w+);/g)].map(([, rpc]) => rpc);
+    return [...text.matchAll(/rpc (\w+)\([^)]*\) returns \([^)]*\) \{\s*option idempotency_level = (\w+);/g)].map(
+      ([, rpc]) => rpc,
+    );
   });
 
 describe("every rpc of ours", () => {

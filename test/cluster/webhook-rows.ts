@@ -187,6 +187,7 @@ export function webhookRows(world: TheWorld): void {
         return forward();
       });
       const told = await restart(tapped, object.ref);
+      console.log('R58', JSON.stringify(told));
       expect(told.outcome).not.toBe("applied");
       expect(["OUTCOME_UNKNOWN", "ADMISSION_WEBHOOK_UNAVAILABLE"]).toContain(told.reason);
       expect(tap.writes).toHaveLength(1);
@@ -317,6 +318,7 @@ export function endingRows(world: TheWorld): void {
       expect(["ok", "OUTCOME_UNKNOWN"]).toContain(told.reason ?? told.code);
       await restarting;
       webhook.admit = () => ({});
+      console.log("ENDING", JSON.stringify(told));
       const generation = await object.generation();
       expect(told.code === "ok" ? [3] : [2, 3]).toContain(generation);
       // The connections of the old server are gone, and the first call finds the new one.

@@ -12,8 +12,8 @@ import {
 } from "@bufbuild/protobuf/wkt";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type Decoded, decodeYaml } from "../../src/config/decode.ts";
-import { formatProblem } from "../../src/core/problem.ts";
 import { readYaml } from "../../src/config/yaml.ts";
+import { formatProblem } from "../../src/core/problem.ts";
 
 let folder: string;
 beforeEach(() => {

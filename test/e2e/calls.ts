@@ -44,3 +44,11 @@ export const SERVICES = [
   "grpc.reflection.v1alpha.ServerReflection",
   SERVICE,
 ];
+
+/** The JSON messages that a program prints one after the other, over any number of lines each. */
+export function readMessages(text: string): unknown[] {
+  return text
+    .split(/(?<=^})\n/m)
+    .filter((part) => part.trim() !== "")
+    .map((part) => JSON.parse(part));
+}

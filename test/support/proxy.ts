@@ -47,11 +47,11 @@ async function start(accept: (socket: Socket, begin: Begin) => void): Promise<Pr
     socket.on("error", () => {}); // either end may go as it likes
     socket.on("close", () => sockets.delete(socket));
   };
-  const server: Server = createServer((socket) => {
+  const server: Server = createServer({ noDelay: true }, (socket) => {
     keep(socket);
     accept(socket, async (target, established) => {
       tunnels.push(target);
-      const upstream = connect(Number(target.split(":").at(-1)), "127.0.0.1");
+      const upstream = connect({ port: Number(target.split(":").at(-1)), host: "127.0.0.1", noDelay: true });
       keep(upstream);
       await once(upstream, "connect");
       established();

@@ -1,5 +1,5 @@
+import type { Reason } from "../../core/errors.ts";
 import type { WorkloadObject } from "./object.ts";
-import type { Guard } from "./patch.ts";
 import { daemonSetStatus, deploymentStatus, type KindStatus, rolloutStatus, statefulSetStatus } from "./rollout.ts";
 
 /** Key of the pod template's annotation that a restart changes: kubectl's. */
@@ -7,6 +7,18 @@ export const RESTARTED_AT = "kubectl.kubernetes.io/restartedAt";
 
 /** Where a restart's value goes. */
 export type Mechanism = "template annotation" | "spec.restartAt";
+
+/** A state in which a kind must not be restarted, held off by the request itself. */
+export interface Guard {
+  /** Why such an object is refused. */
+  readonly reason: Reason;
+  /** The field that decides. */
+  readonly path: readonly string[];
+  /** What the field must be where the object could not be read first. Where it is anything else, a look decides. */
+  readonly unread: unknown;
+  /** Whether an object as read must not be restarted. */
+  readonly forbids: (object: WorkloadObject) => boolean;
+}
 
 /** One kind that can be restarted, as data: what is checked before, where the value goes, how its rollout is judged after. */
 export interface Kind {

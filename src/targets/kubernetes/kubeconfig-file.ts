@@ -1,10 +1,10 @@
 import { accessSync, constants } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { isMap, isScalar, isSeq, type Node } from "yaml";
-import { type FieldPath, formatPath, type Problem, readFailure } from "../../core/problem.ts";
-import { quote } from "../../core/show-value.ts";
 import { readYaml, type YamlFile } from "../../config/yaml.ts";
 import { isLoopbackHost } from "../../core/loopback.ts";
+import { type FieldPath, formatPath, type Problem, readFailure } from "../../core/problem.ts";
+import { quote } from "../../core/show-value.ts";
 
 /** A kubeconfig file, as far as its shape is concerned: what makes a connection of it is not here. */
 export interface KubeconfigFile {

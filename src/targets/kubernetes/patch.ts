@@ -1,19 +1,6 @@
-import type { Reason } from "../../core/errors.ts";
 import type { Kind, Mechanism } from "./kinds.ts";
 import { RESTARTED_AT } from "./kinds.ts";
 import type { WorkloadObject } from "./object.ts";
-
-/** A state in which a kind must not be restarted, held off by the request itself. */
-export interface Guard {
-  /** Why such an object is refused. */
-  readonly reason: Reason;
-  /** The field that decides. */
-  readonly path: readonly string[];
-  /** What the field must be where the object could not be read first. Where it is anything else, a look decides. */
-  readonly unread: unknown;
-  /** Whether an object as read must not be restarted. */
-  readonly forbids: (object: WorkloadObject) => boolean;
-}
 
 /** One operation of a JSON Patch (RFC 6902); those that {@link restartPatch} needs. */
 export interface Operation {

@@ -2,7 +2,11 @@ import { randomInt } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
 import { EmptySchema } from "@bufbuild/protobuf/wkt";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
-import type { ListWorkloadsRequest, RestartRequest, WorkloadService } from "../../../gen/restart/kubernetes/v1/workload_service_pb.ts";
+import type {
+  ListWorkloadsRequest,
+  RestartRequest,
+  WorkloadService,
+} from "../../../gen/restart/kubernetes/v1/workload_service_pb.ts";
 import { callKey, warn } from "../../core/call.ts";
 import { remainingMs } from "../../core/deadline.ts";
 import { badRequest, Failure, resourceInfo } from "../../core/errors.ts";
@@ -122,7 +126,8 @@ async function kindsAskedFor(cluster: OpenCluster, request: ListWorkloadsRequest
 /** Until calls can be repeated, one that relies on it must not run: it would restart again. */
 function refuseRequestId({ requestId }: RestartRequest): void {
   if (requestId !== "") {
-    const description = "is not supported by this version, which cannot tell a repeated call from a new one; leave it out";
+    const description =
+      "is not supported by this version, which cannot tell a repeated call from a new one; leave it out";
     throw new Failure("UNSUPPORTED_PROTOCOL", `request_id ${description}`, {
       details: [badRequest([{ field: "request_id", description, reason: "UNSUPPORTED" }])],
     });

@@ -1,6 +1,6 @@
 import type { Http2Session, ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
-import { setTimeout as delay } from "node:timers/promises";
+import { setTimeout as delay, setImmediate } from "node:timers/promises";
 import { Pool, request } from "undici";
 import { afterEach, describe, expect, test } from "vitest";
 import type { Client } from "../../../src/targets/kubernetes/client.ts";
@@ -105,6 +105,8 @@ describe("connections", () => {
       const before = server.connections;
       await goAway(server);
       const begun = performance.now();
+      // One that crosses the GOAWAY may fail, but none waits.
+      await send({ method: "PATCH" }).catch(() => {});
       await Promise.all(Array.from({ length: 10 }, () => send({ method: "PATCH" })));
       iterators.push(await watch(client));
       expect(performance.now() - begun).toBeLessThan(500);
@@ -117,6 +119,38 @@ describe("connections", () => {
       await expect.poll(() => server.sockets.size).toBeLessThanOrEqual(2);
     },
   );
+
+  test("GOAWAY on one of two connections holds nothing up", async () => {
+    const { server, client, send } = await start();
+    await Promise.all(Array.from({ length: 130 }, () => watch(client)));
+    const [full] = server.sessions;
+    if (full === undefined) throw new Error("no connection");
+    await goAway({ sessions: [full] });
+    for (let index = 0; index < 80; index++) {
+      const begun = performance.now();
+      await Promise.all([watch(client), send({ method: "PATCH" }), send({ method: "PATCH" })]);
+      expect(performance.now() - begun).toBeLessThan(500);
+    }
+  });
+
+  test("what crosses a GOAWAY does not wait for the watches, and no PATCH is sent twice", async () => {
+    const { server, client, send } = await start();
+    let lost = 0;
+    for (let index = 0; index < 30; index++) {
+      await watch(client);
+      for (const session of server.sessions) session.goaway(0, 2 ** 31 - 1);
+      const begun = performance.now();
+      const crossing = (each: number) => async () => {
+        for (let wait = 0; wait < each; wait++) await setImmediate();
+        await send({ method: "PATCH", path: `/${index}/${each}` }).catch(() => lost++);
+      };
+      await Promise.all(Array.from({ length: 12 }, (_, each) => crossing(each)()));
+      expect(performance.now() - begun).toBeLessThan(1_000);
+    }
+    const patches = server.streams.filter(({ method }) => method === "PATCH").map(({ path }) => path);
+    expect(new Set(patches).size).toBe(patches.length);
+    expect(patches.length + lost).toBe(360);
+  });
 
   test("an end of the client ends what is open on old ones, too", async () => {
     const { server, client } = await start();

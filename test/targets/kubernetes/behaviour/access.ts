@@ -56,7 +56,12 @@ export function accessRows(world: TheWorld): void {
       const { backend, tapped } = world();
       expect((await restart(tapped, ref)).code).toBe("ok");
       await backend.request("DELETE", `${path}?propagationPolicy=Background`);
-      expect(await restart(tapped, ref)).toMatchObject({ code: "NotFound", reason: "TARGET_NOT_FOUND" });
+      const { tap } = world();
+      for (const asked of ["PATCH", "GET"]) {
+        tap.reset();
+        expect(await restart(tapped, ref)).toMatchObject({ code: "NotFound", reason: "TARGET_NOT_FOUND" });
+        expect(tap.requests.map(({ method }) => method)).toEqual([asked]); // the refusal made it forget
+      }
       expect((await backend.request("GET", path)).status).toBe(404);
     });
 

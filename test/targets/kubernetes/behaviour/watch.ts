@@ -354,7 +354,7 @@ export function watchRows(world: TheWorld, watched: Watched): void {
       }
       for (const watch of watches) {
         expect(await watch.end).toMatchObject({ code: "ok" });
-        expect(watch.messages.map(({ state }) => state)).toContain(PENDING);
+        expect(watch.messages.length).toBeGreaterThan(1);
         expect(watch.messages.at(-1)).toMatchObject({ state: COMPLETE, desired: 0 });
       }
     }, 90_000);

@@ -1,0 +1,21 @@
+import { create, type DescFile, toBinary } from "@bufbuild/protobuf";
+import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
+import { schemaOf } from "../../src/core/schema.ts";
+import { HEALTH_SERVICE } from "../../src/health/health.ts";
+import { TARGETS } from "../../src/targets/index.ts";
+
+/**
+ * All that a client written elsewhere can know of the API, as `protoc --descriptor_set_out --include_imports` writes it: every service of
+ * every target, health, and the messages that error details hold. Files stand after those that they import.
+ */
+export function descriptorSet(): Uint8Array {
+  const { files } = schemaOf([...TARGETS.flatMap(({ services }) => services), HEALTH_SERVICE]);
+  const ordered = new Set<DescFile>();
+  const add = (file: DescFile): void => {
+    file.dependencies.forEach(add);
+    ordered.add(file);
+  };
+  files.forEach(add);
+  const set = create(FileDescriptorSetSchema, { file: [...ordered].map(({ proto }) => proto) });
+  return toBinary(FileDescriptorSetSchema, set);
+}
