@@ -7,18 +7,19 @@ import { endingRows, webhookRows } from "./webhook-rows.ts";
 const cluster = sharedControlPlane();
 
 describe.skipIf(cluster === undefined)("a real control plane", () => {
+  const real = () => {
+    if (cluster === undefined) {
+      throw new Error("skipped");
+    }
+    return cluster;
+  };
   behaviour(
     "cluster",
-    async () => {
-      if (cluster === undefined) {
-        throw new Error("skipped");
-      }
-      return cluster;
-    },
+    async () => real(),
     (world) => {
       realRows(world);
       webhookRows(world);
-      endingRows(world);
+      endingRows(world, real);
     },
   );
 });

@@ -9,6 +9,7 @@ import { file_google_rpc_error_details } from "../../gen/google/rpc/error_detail
 import { StatusSchema } from "../../gen/google/rpc/status_pb.ts";
 import { type Configured, startConfigured } from "../support/configured.ts";
 import { descriptorSet } from "../support/descriptor-set.ts";
+import { temporaryFolder } from "../support/folder.ts";
 import { CHECKOUT, PAUSED, PAUSED_INFO, PAUSED_PRECONDITION, SERVICE, WEB, WEB_DONE, workload } from "./calls.ts";
 
 type Message = Record<string, unknown>;
@@ -76,6 +77,9 @@ const watch = (message: Message, options: grpc.CallOptions = {}): grpc.ClientRea
   const { path, requestSerialize, responseDeserialize } = rpc("WatchRollout");
   return client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, message, options);
 };
+
+/** Most calls at a time on one connection. */
+const AT_ONCE = 250;
 
 /** How often a workload changes while nobody reads. */
 const CHANGES = 5000;
@@ -148,8 +152,10 @@ describe("@grpc/grpc-js", () => {
     await arrived.promise;
     if (code === grpc.status.CANCELLED) call.cancel();
     expect((await ended).error).toMatchObject({ code });
+    const next = (msg: string) => program.line((line) => line.msg === msg && program.log.indexOf(line) >= before);
+    expect(await next("call")).toMatchObject({ outcome: "unknown", reason: "OUTCOME_UNKNOWN" });
     held.resolve();
-    const late = await program.line((line) => line.msg === "late end" && program.log.indexOf(line) >= before);
+    const late = await next("late end");
     expect(late).toMatchObject({ outcome: "applied", target: expect.stringMatching(/web$/) });
   });
 
@@ -203,5 +209,72 @@ describe("@grpc/grpc-js", () => {
     const messages = await read(stream);
     expect(messages.length).toBeLessThan(CHANGES);
     expect(messages.at(-1)).toMatchObject({ state: "STATE_COMPLETE", message: WEB_DONE });
+  });
+
+  it("calls a thousand times at once on one connection", async () => {
+    const { program } = configured;
+    const before = program.log.length;
+    const ended = await Promise.all(Array.from({ length: 1000 }, () => unary(rpc("GetRollout"), WEB).ended));
+    expect(ended.filter(({ error, message }) => error === null && message?.name === "web")).toHaveLength(1000);
+    expect(new Set(program.log.slice(before).map(({ peer }) => peer)).size).toBe(1);
+  });
+
+  it("watches a thousand times at once on one connection, by one watch of the cluster", async () => {
+    const { backend, program } = configured;
+    await backend.controllers.pause();
+    await unary(rpc("Restart"), WEB).ended;
+    const before = program.log.length;
+    const streams = Array.from({ length: 1000 }, () => watch(WEB));
+    // Of one connection so many at a time are served, the others wait for their turn.
+    const first = Promise.all(streams.slice(0, AT_ONCE).map((stream) => once(stream, "data")));
+    await first;
+    expect(backend.simulator.watches).toBe(1);
+    await backend.controllers.resume();
+    const ends = await Promise.all(streams.map(async (stream) => (await read(stream)).at(-1)?.state));
+    expect(ends.filter((state) => state === "STATE_COMPLETE")).toHaveLength(1000);
+    expect(new Set(program.log.slice(before).map(({ peer }) => peer)).size).toBe(1);
+    await expect.poll(() => backend.simulator.watches).toBe(0);
+  });
+});
+
+/** A service as the published Restart proto has it: its clients change the procedure's path and nothing else. */
+const PUBLISHED = `
+syntax = "proto3";
+package runtime.v1;
+import "google/protobuf/empty.proto";
+
+service RuntimeService {
+  rpc Restart(RestartRequest) returns (google.protobuf.Empty);
+}
+
+message RestartRequest {
+  string cluster = 1;
+  string group = 2;
+  string version = 3;
+  string resource = 4;
+  string namespace = 5;
+  string name = 6;
+}
+`;
+
+describe("a client of the published Restart proto", () => {
+  it("restarts by another path", async () => {
+    await using folder = await temporaryFolder();
+    const file = await folder.write("runtime.proto", PUBLISHED);
+    const published = rpc("Restart", serviceOf(await protoLoader.load(file, OPTIONS), "runtime.v1.RuntimeService"));
+
+    const elsewhere = await unary(published, WEB).ended;
+    expect(elsewhere.error).toMatchObject({
+      code: grpc.status.UNIMPLEMENTED,
+      details: `no procedure "/runtime.v1.RuntimeService/Restart" here; did you mean /${SERVICE}/Restart?`,
+    });
+
+    const generation = () =>
+      configured.backend.simulator.get("apps", "deployments", "shop", "web")?.metadata.generation ?? 0;
+    const before = generation();
+    const here = { ...published, path: `/${SERVICE}/Restart` };
+    expect(await unary(here, WEB).ended).toMatchObject({ error: null, message: {} });
+    expect(generation()).toBe(before + 1);
+    expect((await unary(here, CHECKOUT).ended).error).toMatchObject({ details: PAUSED });
   });
 });

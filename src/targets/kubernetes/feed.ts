@@ -76,6 +76,7 @@ export async function feed(
 ): Promise<Failure> {
   const { random, wait = (ms, ended) => delay(ms, undefined, { signal: ended }) } = options;
   let resourceVersion: string | undefined;
+  let again = false;
   let worked = false;
   let failures = 0;
   let refusals = 0;
@@ -98,8 +99,11 @@ export async function feed(
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof ListAgain) {
+        // A server that says so is there: no reason to wait long, unless it says nothing else.
+        failures = again ? failures : 0;
         resourceVersion = undefined;
       }
+      again = error instanceof ListAgain;
       const failure = failureOfRead(error, asked);
       const refused = FINAL.has(failure.reason) || failure.reason === "CLUSTER_CREDENTIALS_REJECTED";
       refusals = refused ? refusals + 1 : 0;

@@ -58,6 +58,8 @@ export async function* watchRollout(
 ): AsyncGenerator<Rollout> {
   // Subscribed before it is read, so that no change falls between.
   const subscription = cluster.watches.subscribe(ref);
+  // A caller who goes away without reading what is offered would keep it for ever.
+  signal.addEventListener("abort", () => subscription.close(), { once: true });
   const read = () => readWorkload(cluster, ref, signal, { timeoutMs: READ_TIMEOUT_MS });
   try {
     let { object } = await read();

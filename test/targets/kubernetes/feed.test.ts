@@ -209,6 +209,13 @@ describe("feed()", () => {
     expect(it.waits).toEqual([375]);
   });
 
+  test("lists again soon when a server that was away has forgotten, and ever later when it says nothing else", async () => {
+    const old = refusal(410, "too old resource version: 10 (500)", "Expired");
+    using it = run(watches(reset, reset, reset, old, old, old));
+    await it.until(() => it.watches().length === 7);
+    expect(it.waits).toEqual([375, 750, 1500, 375, 750, 1500]);
+  });
+
   test("says after a list that the object was made anew in between", async () => {
     const lists = [list(10, [object("web", 4)]), list(600, [object("web", 550, "another")])];
     using it = run(({ type }, count) =>

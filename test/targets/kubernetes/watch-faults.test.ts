@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { createClient } from "../../../src/targets/kubernetes/client.ts";
 import { openCredentials } from "../../../src/targets/kubernetes/credentials.ts";
@@ -116,7 +115,7 @@ describe.each(["event", "status"] as const)(
 
     test("say that the object was deleted while the watch was down", async () => {
       const watch = await opened();
-      backend.simulator.inject({ path: WATCH, times: 3, answer: replies.tooManyRequests() });
+      backend.simulator.inject({ path: WATCH, times: 2, answer: replies.tooManyRequests() });
       backend.simulator.resetConnections();
       await eventually(async () => requests(WATCH).length >= 2);
       await backend.request("DELETE", "/apis/apps/v1/namespaces/default/deployments/web");
@@ -204,7 +203,9 @@ describe.each(["event", "status"] as const)(
     });
 
     test("bring the newest to who reads slowly, and nothing in between", async () => {
-      const slow = restartd.client.watchRollout({ cluster: "patcher", ...ref })[Symbol.asyncIterator]();
+      const left = new AbortController();
+      const request = { cluster: "patcher", ...ref };
+      const slow = restartd.client.watchRollout(request, { signal: left.signal })[Symbol.asyncIterator]();
       await slow.next();
       const quick = await opened();
       for (let replicas = 2; replicas <= 10_001; replicas++) {
@@ -218,7 +219,7 @@ describe.each(["event", "status"] as const)(
       }
       // What was on its way to the reader when it stopped, and the newest.
       expect(seen.length).toBeLessThan(5);
-      await slow.return?.();
+      left.abort();
       quick.cancel();
       await quick.end;
       await eventually(async () => backend.simulator.watches === 0);
@@ -240,7 +241,9 @@ describe.each([
   ["HTTP/2", true],
 ])("a watch over %s", (_protocol, secure) => {
   test("is opened again when it is silent for too long", async () => {
-    const tls = createAuthority(randomUUID()).issue({ commonName: "api", usage: "server", hosts: ["127.0.0.1"] });
+    const authority = createAuthority("silent");
+    const { key, cert } = authority.issue({ commonName: "api", usage: "server", hosts: ["127.0.0.1"] });
+    const tls = { key, cert: cert + authority.cert };
     await using backend = await startSimulatorBackend(secure ? { tls } : {});
     const source = { kubeconfig: backend.kubeconfig };
     const credentials = openCredentials(
