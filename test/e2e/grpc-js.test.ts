@@ -137,25 +137,24 @@ describe("@grpc/grpc-js", () => {
     ["cancels", grpc.status.CANCELLED],
   ])("%s, and the restart that was sent is settled all the same", async (_, code) => {
     const { program, backend } = configured;
-    const arrived = Promise.withResolvers<void>();
+    const arrived = Promise.withResolvers<unknown>();
     const held = Promise.withResolvers<void>();
     backend.simulator.inject({
       method: "PATCH",
-      before: () => {
-        arrived.resolve();
+      before: ({ headers }) => {
+        arrived.resolve(headers["audit-id"]);
         return held.promise;
       },
     });
-    const before = program.log.length;
     const options = code === grpc.status.DEADLINE_EXCEEDED ? { deadline: Date.now() + 1500 } : {};
     const { call, ended } = unary(rpc("Restart"), WEB, options);
-    await arrived.promise;
+    const id = await arrived.promise;
     if (code === grpc.status.CANCELLED) call.cancel();
     expect((await ended).error).toMatchObject({ code });
-    const next = (msg: string) => program.line((line) => line.msg === msg && program.log.indexOf(line) >= before);
-    expect(await next("call")).toMatchObject({ outcome: "unknown", reason: "OUTCOME_UNKNOWN" });
+    const logged = (msg: string) => program.line((line) => line.msg === msg && line.request_id === id);
+    expect(await logged("call")).toMatchObject({ outcome: "unknown", reason: "OUTCOME_UNKNOWN" });
     held.resolve();
-    const late = await next("late end");
+    const late = await logged("late end");
     expect(late).toMatchObject({ outcome: "applied", target: expect.stringMatching(/web$/) });
   });
 
@@ -226,9 +225,8 @@ describe("@grpc/grpc-js", () => {
     const before = program.log.length;
     const streams = Array.from({ length: 1000 }, () => watch(WEB));
     // Of one connection so many at a time are served, the others wait for their turn.
-    const first = Promise.all(streams.slice(0, AT_ONCE).map((stream) => once(stream, "data")));
-    await first;
-    expect(backend.simulator.watches).toBe(1);
+    await Promise.all(streams.slice(0, AT_ONCE).map((stream) => once(stream, "data")));
+    await expect.poll(() => backend.simulator.watches).toBe(1);
     await backend.controllers.resume();
     const ends = await Promise.all(streams.map(async (stream) => (await read(stream)).at(-1)?.state));
     expect(ends.filter((state) => state === "STATE_COMPLETE")).toHaveLength(1000);
@@ -270,7 +268,7 @@ describe("a client of the published Restart proto", () => {
     });
 
     const generation = () =>
-      configured.backend.simulator.get("apps", "deployments", "shop", "web")?.metadata.generation ?? 0;
+      Number(configured.backend.simulator.get("apps", "deployments", "shop", "web")?.metadata.generation);
     const before = generation();
     const here = { ...published, path: `/${SERVICE}/Restart` };
     expect(await unary(here, WEB).ended).toMatchObject({ error: null, message: {} });

@@ -20,6 +20,8 @@ export interface WatchHub extends Disposable {
 
 /** One collection that is watched, and who reads it. */
 interface Channel {
+  /** Path of the collection in all namespaces. */
+  readonly wide: string;
   readonly stop: AbortController;
   /** By the object's `namespace/name`. */
   readonly readers: Map<string, Set<Reader>>;
@@ -34,13 +36,13 @@ interface Reader {
 /** Opens a cluster's watches. */
 export function createWatchHub(cluster: string, client: Client, options: FeedOptions): WatchHub {
   const channels = new Map<string, Channel>();
-  /** Collections that may be watched in their namespaces alone. */
+  /** Collections that may be watched in their namespaces alone, as far as is known: an API server that starts denies too much. */
   const narrow = new Set<string>();
 
   const join = (reader: Reader): void => {
     const { wide, within } = pathsOf(reader.ref);
     const path = narrow.has(wide) ? within : wide;
-    const channel = channels.get(path) ?? open(path, reader.ref);
+    const channel = channels.get(path) ?? open(path, wide, reader.ref);
     reader.leave = () => {
       removeReader(channel, reader);
       if (channel.readers.size === 0) {
@@ -49,8 +51,8 @@ export function createWatchHub(cluster: string, client: Client, options: FeedOpt
     };
     addReader(channel, reader);
   };
-  const open = (path: string, { group, resource }: WorkloadRef): Channel => {
-    const channel: Channel = { stop: new AbortController(), readers: new Map() };
+  const open = (path: string, wide: string, { group, resource }: WorkloadRef): Channel => {
+    const channel: Channel = { wide, stop: new AbortController(), readers: new Map() };
     const asked: Asked = { cluster, verb: "watch", what: `${resource}${group && `.${group}`}` };
     channels.set(path, channel);
     // Not before all who join together have: the first list tells those who are there which objects are gone.
@@ -64,14 +66,14 @@ export function createWatchHub(cluster: string, client: Client, options: FeedOpt
     channel.stop.abort();
     if (channels.get(path) === channel) {
       channels.delete(path);
+      narrow.delete(channel.wide);
     }
   };
   const ended = (path: string, channel: Channel, failure: Failure): void => {
     close(path, channel);
     for (const reader of [...channel.readers.values()].flatMap((readers) => [...readers])) {
-      const { wide } = pathsOf(reader.ref);
-      if (failure.reason === "RBAC_DENIED" && path === wide) {
-        narrow.add(wide);
+      if (failure.reason === "RBAC_DENIED" && path === channel.wide) {
+        narrow.add(path);
         join(reader);
       } else {
         reader.slot.put({ type: "failed", failure });

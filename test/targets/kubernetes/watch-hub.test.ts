@@ -169,6 +169,15 @@ describe("createWatchHub()", () => {
     expect(it.streams[0]?.left).toBe(false); // one more reads it
   });
 
+  test("asks for all namespaces again once one was left: the denial may have been that of a server that starts", async () => {
+    using it = hubOn(({ path }, count) => (count === 0 && !path.includes("/namespaces/") ? forbidden : undefined));
+    const [first] = await subscribe(it.hub, ref("web"));
+    first?.close();
+    await subscribe(it.hub, ref("web"));
+    await until(() => it.asked.at(-1)?.type === "watch");
+    expect(it.asked.at(-1)?.path).toBe("/apis/apps/v1/deployments");
+  });
+
   test("tells everyone who moved to his namespace's watch that his object is gone", async () => {
     using it = hubOn(({ path }) => (path.includes("/namespaces/") ? undefined : forbidden));
     const gone = [ref("web"), ref("a"), ref("b")].map((one) => it.hub.subscribe(one));
