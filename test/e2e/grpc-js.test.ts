@@ -78,6 +78,8 @@ const watch = (message: Message, options: grpc.CallOptions = {}): grpc.ClientRea
   return client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, message, options);
 };
 
+const PATIENT = { timeout: 15_000 };
+
 /** Most calls at a time on one connection. */
 const AT_ONCE = 250;
 
@@ -146,7 +148,7 @@ describe("@grpc/grpc-js", () => {
         return held.promise;
       },
     });
-    const options = code === grpc.status.DEADLINE_EXCEEDED ? { deadline: Date.now() + 1500 } : {};
+    const options = code === grpc.status.DEADLINE_EXCEEDED ? { deadline: Date.now() + 2500 } : {};
     const { call, ended } = unary(rpc("Restart"), WEB, options);
     const id = await arrived.promise;
     if (code === grpc.status.CANCELLED) call.cancel();
@@ -182,7 +184,7 @@ describe("@grpc/grpc-js", () => {
     await program.line(
       (line) => program.log.indexOf(line) >= before && line.reason === "CANCELLED" && line.outcome === "not_applied",
     );
-    await expect.poll(() => backend.simulator.watches).toBe(0);
+    await expect.poll(() => backend.simulator.watches, PATIENT).toBe(0);
     await backend.controllers.resume();
   });
 
@@ -203,9 +205,11 @@ describe("@grpc/grpc-js", () => {
       if (step % 100 === 0) await delay(1);
     }
     await backend.controllers.resume();
-    await expect.poll(async () => (await unary(rpc("GetRollout"), WEB).ended).message?.state).toBe("STATE_COMPLETE");
+    const state = async () => (await unary(rpc("GetRollout"), WEB).ended).message?.state;
+    await expect.poll(state, PATIENT).toBe("STATE_COMPLETE");
     stream.resume();
     const messages = await read(stream);
+    console.error("MESSAGES", messages.length);
     expect(messages.length).toBeLessThan(CHANGES);
     expect(messages.at(-1)).toMatchObject({ state: "STATE_COMPLETE", message: WEB_DONE });
   });
@@ -226,12 +230,12 @@ describe("@grpc/grpc-js", () => {
     const streams = Array.from({ length: 1000 }, () => watch(WEB));
     // Of one connection so many at a time are served, the others wait for their turn.
     await Promise.all(streams.slice(0, AT_ONCE).map((stream) => once(stream, "data")));
-    await expect.poll(() => backend.simulator.watches).toBe(1);
+    await expect.poll(() => backend.simulator.watches, PATIENT).toBe(1);
     await backend.controllers.resume();
     const ends = await Promise.all(streams.map(async (stream) => (await read(stream)).at(-1)?.state));
     expect(ends.filter((state) => state === "STATE_COMPLETE")).toHaveLength(1000);
     expect(new Set(program.log.slice(before).map(({ peer }) => peer)).size).toBe(1);
-    await expect.poll(() => backend.simulator.watches).toBe(0);
+    await expect.poll(() => backend.simulator.watches, PATIENT).toBe(0);
   });
 });
 

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { type Finished, NODE, ROOT, run } from "./command.ts";
+import { temporaryFolder } from "./folder.ts";
 
 const MAIN = join(ROOT, "src/main.ts");
 
@@ -41,10 +42,12 @@ export async function startProgram(
   args: readonly string[] = ["--listen", "127.0.0.1:0"],
   env: Environment = {},
 ): Promise<Program> {
+  // A killed sandbox cannot remove its files.
+  const folder = await temporaryFolder();
   const started = performance.now();
   const child = spawn(NODE, [MAIN, ...args], {
     cwd: ROOT,
-    env: { ...process.env, ...env },
+    env: { ...process.env, TMPDIR: folder.path, ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
   const kill = () => child.kill("SIGKILL");
@@ -63,6 +66,7 @@ export async function startProgram(
   const readyMs = performance.now() - started;
   if (url === undefined) {
     kill();
+    await folder[Symbol.asyncDispose]();
     throw new Error(`restartd said ${JSON.stringify(stdout)}`);
   }
   const end = async (signal: NodeJS.Signals) => {
@@ -81,7 +85,7 @@ export async function startProgram(
     process: child,
     stop: (signal = "SIGTERM") => end(signal),
     async [Symbol.asyncDispose]() {
-      await end("SIGKILL");
+      await end("SIGKILL").finally(() => folder[Symbol.asyncDispose]());
     },
   };
 }

@@ -3,51 +3,27 @@ import type { OpenCluster } from "./cluster.ts";
 import { type Asked, failureOfRead } from "./errors.ts";
 import { asWorkload, objectPath, subjectOf, targetName, type WorkloadObject, type WorkloadRef } from "./object.ts";
 
-/** How to read a workload. */
-export interface ReadOptions {
+type Reader = (
+  cluster: Pick<OpenCluster, "client">,
+  ref: WorkloadRef,
+  signal: AbortSignal,
   /** Bounds (ms) the wait for the API server. */
-  readonly timeoutMs: number;
-  /** Answer without an object, instead of looking by a dry run, where reading is forbidden. Default false. */
-  readonly orBlind?: boolean;
-}
+  timeoutMs: number,
+) => Promise<WorkloadObject>;
 
-/** A workload as its API server has it now; `blind` where reading it is forbidden. */
-export interface Read<Found> {
-  readonly object: Found;
-  readonly blind: boolean;
-}
+/** Reads a workload. */
+export const readWorkload: Reader = (cluster, ref, signal, timeoutMs) =>
+  fetchWorkload(cluster, ref, signal, timeoutMs, "get");
 
 /**
- * Reads a workload. Who may patch but not get still sees it in the answer to a dry run that changes nothing, which is how a precise
- * refusal is found for them.
+ * Reads a workload for somebody who may patch it but not get it: the answer to a dry run that changes nothing shows it. Admission is
+ * asked as for any write, so that this is not for reads that callers make.
  */
-export function readWorkload(
-  cluster: Pick<OpenCluster, "client">,
-  ref: WorkloadRef,
-  signal: AbortSignal,
-  options: ReadOptions & { orBlind?: false },
-): Promise<Read<WorkloadObject>>;
-export function readWorkload(
-  cluster: Pick<OpenCluster, "client">,
-  ref: WorkloadRef,
-  signal: AbortSignal,
-  options: ReadOptions,
-): Promise<Read<WorkloadObject | undefined>>;
-export async function readWorkload(
-  cluster: Pick<OpenCluster, "client">,
-  ref: WorkloadRef,
-  signal: AbortSignal,
-  { timeoutMs, orBlind = false }: ReadOptions,
-): Promise<Read<WorkloadObject | undefined>> {
-  try {
-    return { object: await fetchWorkload(cluster, ref, signal, timeoutMs, "get"), blind: false };
-  } catch (error) {
-    if (!(error instanceof Failure) || error.reason !== "RBAC_DENIED") {
-      throw error;
-    }
-    return { object: orBlind ? undefined : await fetchWorkload(cluster, ref, signal, timeoutMs, "patch"), blind: true };
-  }
-}
+export const peekWorkload: Reader = (cluster, ref, signal, timeoutMs) =>
+  fetchWorkload(cluster, ref, signal, timeoutMs, "patch");
+
+/** Whether a read failed because it is not allowed. */
+export const isForbidden = (error: unknown): boolean => error instanceof Failure && error.reason === "RBAC_DENIED";
 
 async function fetchWorkload(
   { client }: Pick<OpenCluster, "client">,

@@ -8,7 +8,7 @@ import { type Asked, asCause, failureOfRead, isGuardRefusal, refusalOf, unreacha
 import type { Kind } from "./kinds.ts";
 import { asWorkload, objectPath, subjectOf, targetName, type WorkloadObject, type WorkloadRef } from "./object.ts";
 import { type Known, learn, restartedAt, restartPatch, restartValue, unread } from "./patch.ts";
-import { readWorkload } from "./read.ts";
+import { isForbidden, peekWorkload, readWorkload } from "./read.ts";
 import { refusalByGuards, refusalByState, stripped, warningsOf } from "./state.ts";
 
 /** What a restart needs beside its target. */
@@ -74,7 +74,7 @@ export async function restart(context: RestartContext): Promise<readonly Warning
   }
   settled(context, "not_applied");
   context.cluster.known.delete(objectPath(context.ref));
-  const { object } = await look(context, context.signal);
+  const object = await look(context, context.signal);
   refuse(context, object);
   if (preflight.readNow && object.metadata.uid !== preflight.known.uid) {
     throw replaced(context, object);
@@ -129,14 +129,14 @@ async function prepare(context: RestartContext): Promise<Preflight> {
   if (remembered !== undefined) {
     return { known: remembered, readNow: false, blind: false };
   }
-  // Whole seconds can only be made unique from the value in place: where reading is forbidden, a dry run has to show it.
-  const canBeBlind = kind.mechanism === "template annotation";
-  const read = await look(context, context.signal, { orBlind: canBeBlind });
-  if (read.object === undefined) {
+  const object = await read(context, context.signal);
+  if (object === undefined && kind.mechanism === "template annotation") {
     return { known: unread(kind, true), readNow: false, blind: true };
   }
-  refuse(context, read.object);
-  return { known: learn(kind, read.object), readNow: true, blind: read.blind };
+  // Whole seconds can only be made unique from the value in place: where reading is forbidden, a dry run has to show it.
+  const seen = object ?? (await peek(context, context.signal));
+  refuse(context, seen);
+  return { known: learn(kind, seen), readNow: true, blind: object === undefined };
 }
 
 async function write(context: RestartContext, { known, readNow }: Preflight): Promise<Written> {
@@ -213,7 +213,7 @@ async function settleUnknown(
   }
   context.cluster.known.delete(objectPath(context.ref));
   const reason = cause ?? (answer && asCause(answer));
-  const { object } = await look(context, AbortSignal.timeout(READ_LIMIT_MS)).catch((error: unknown) => {
+  const object = await look(context, AbortSignal.timeout(READ_LIMIT_MS)).catch((error: unknown) => {
     throw outcomeUnknown(
       context,
       value,
@@ -239,19 +239,29 @@ function applied(
   return warningsOf(context.kind, object, { blind, warned });
 }
 
-function look(
-  context: RestartContext,
-  signal: AbortSignal,
-  options: { orBlind: boolean },
-): Promise<{ object: WorkloadObject | undefined; blind: boolean }>;
-function look(context: RestartContext, signal: AbortSignal): Promise<{ object: WorkloadObject; blind: boolean }>;
-async function look(context: RestartContext, signal: AbortSignal, options = { orBlind: false }) {
+/** The object as it is now, or undefined where reading it is forbidden. */
+async function read({ cluster, ref }: RestartContext, signal: AbortSignal): Promise<WorkloadObject | undefined> {
   try {
-    return await readWorkload(context.cluster, context.ref, signal, { timeoutMs: READ_LIMIT_MS, ...options });
+    return await readWorkload(cluster, ref, signal, READ_LIMIT_MS);
+  } catch (error) {
+    if (isForbidden(error)) {
+      return undefined;
+    }
+    throw abandoned(signal) ?? error;
+  }
+}
+
+/** The object as it is now, seen in a dry run. */
+async function peek({ cluster, ref }: RestartContext, signal: AbortSignal): Promise<WorkloadObject> {
+  try {
+    return await peekWorkload(cluster, ref, signal, READ_LIMIT_MS);
   } catch (error) {
     throw abandoned(signal) ?? error;
   }
 }
+
+const look = async (context: RestartContext, signal: AbortSignal): Promise<WorkloadObject> =>
+  (await read(context, signal)) ?? (await peek(context, signal));
 
 function refuse({ kind, ref, now }: RestartContext, object: WorkloadObject): void {
   const refusal = refusalByState(kind, object, ref, now());

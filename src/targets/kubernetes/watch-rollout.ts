@@ -39,7 +39,7 @@ export async function getRollout(
   ref: WorkloadRef,
   signal: AbortSignal,
 ): Promise<Rollout> {
-  const { object } = await readWorkload(cluster, ref, signal, { timeoutMs: READ_TIMEOUT_MS });
+  const object = await readWorkload(cluster, ref, signal, READ_TIMEOUT_MS);
   return rolloutOf(kind, ref, object);
 }
 
@@ -60,9 +60,9 @@ export async function* watchRollout(
   const subscription = cluster.watches.subscribe(ref);
   // A caller who goes away without reading what is offered would keep it for ever.
   signal.addEventListener("abort", () => subscription.close(), { once: true });
-  const read = () => readWorkload(cluster, ref, signal, { timeoutMs: READ_TIMEOUT_MS });
+  const read = () => readWorkload(cluster, ref, signal, READ_TIMEOUT_MS);
   try {
-    let { object } = await read();
+    let object = await read();
     const restart = wanted ?? restartedAt(kind, object) ?? "";
     let last: Rollout | undefined;
     for (;;) {
@@ -89,7 +89,7 @@ export async function* watchRollout(
   async function nextObject(current: WorkloadObject): Promise<WorkloadObject> {
     const change = await nextNews(subscription, current, signal);
     // It may have been made anew at once, which is another failure than that it does not exist.
-    const next = change.type === "gone" ? (await read()).object : change.object;
+    const next = change.type === "gone" ? await read() : change.object;
     if (next.metadata.uid !== current.metadata.uid) {
       throw replaced(ref, current, next);
     }

@@ -1,0 +1,122 @@
+import { readFileSync } from "node:fs";
+import { access } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import manifest from "../package.json" with { type: "json" };
+import { HELP } from "../src/cli.ts";
+import { ROOT, run } from "./support/command.ts";
+import { temporaryFolder } from "./support/folder.ts";
+import { type Program, startProgram } from "./support/program.ts";
+
+const README = readFileSync(join(ROOT, "README.md"), "utf8");
+
+/** Where the README says that the sandbox listens. The tests have it somewhere else. */
+const ADDRESS = "127.0.0.1:8080";
+
+/** A fenced block, and the text from its end to the next one of the same language. */
+interface Block {
+  readonly code: string;
+  readonly after: string;
+}
+
+function blocks(language: string): Block[] {
+  const [, ...parts] = README.split(`\`\`\`${language}\n`);
+  return parts.map((part) => {
+    const end = part.indexOf("\n```\n");
+    return { code: part.slice(0, end), after: part.slice(end + 5) };
+  });
+}
+
+/** What stands `so`, outside of blocks. */
+const spans = (text: string): string[] =>
+  [...text.replace(/^```[\s\S]*?^```$/gm, "").matchAll(/`([^`\n]+)`/g)].map(([, span]) => span ?? "");
+
+/** Text as the README can be compared with it: JSON's escapes undone. */
+const plain = (output: string): string => output.replaceAll('\\"', '"');
+
+describe("README.md", () => {
+  let program: Program;
+
+  beforeAll(async () => {
+    program = await startProgram();
+  });
+
+  afterAll(() => program[Symbol.asyncDispose]());
+
+  const shell = (line: string) => run("sh", ["-c", line.replaceAll(ADDRESS, program.address)], { timeoutMs: 60_000 });
+
+  it("is one that people read to its end", () => {
+    expect(README.split("\n").length).toBeLessThanOrEqual(180);
+  });
+
+  it("has the three calls to try, beside the two commands", () => {
+    const first = blocks("sh").map(({ code }) => code.split(/\s/).slice(0, 3).join(" "));
+    expect(first).toEqual(["npm ci &&", "npx buf curl", "npx buf curl", "npx buf curl", "npm ci &&"]);
+  });
+
+  it("says what the program says when it is ready", () => {
+    const [said] = program.stdout;
+    expect(spans(README)).toContain(said?.replace(program.address, ADDRESS));
+    expect(HELP).toContain(`default ${ADDRESS}`);
+  });
+
+  it.each(
+    blocks("sh")
+      .filter(({ code }) => code.startsWith("npx "))
+      .map(({ code, after }) => [
+        /"name":"(\w+)"\S+ .*\/(\w+)$/s.exec(code)?.slice(1).reverse().join(" "),
+        code,
+        after,
+      ]),
+  )("shows what one sees: %s", async (_, code = "", after = "") => {
+    const { code: exit, stdout, stderr } = await shell(code);
+    const [answer] = /^\s*```json\n([\s\S]*?)\n```$/m.exec(after)?.slice(1) ?? [];
+    if (answer !== undefined) expect(stdout.trim()).toBe(answer);
+    expect(exit === 0).toBe(!/\bfails with\b/.test(after));
+    const shown = spans(after);
+    expect(shown.length > 0 || answer !== undefined).toBe(true);
+    for (const span of shown) expect(plain(stdout + stderr)).toContain(span);
+  });
+
+  it("lists what is there by reflection", async () => {
+    const lines = spans(README).filter((span) => span.startsWith("npx buf curl "));
+    expect(lines).toHaveLength(1);
+    const { code, stdout } = await shell(lines[0] ?? "");
+    expect(code).toBe(0);
+    const rpcs = stdout.split("\n").filter((line) => line.startsWith("restart."));
+    const [service = "", table = ""] = /\| rpc of `(\S+)` \|[\s\S]*?\n\n/.exec(README) ?? [];
+    expect(rpcs.length).toBeGreaterThan(0);
+    for (const rpc of rpcs) expect(service + table).toContain(`\`${rpc.split("/").at(-1)}\``);
+  });
+
+  it("has a configuration that is served as it stands", async () => {
+    const [yaml] = blocks("yaml");
+    await using folder = await temporaryFolder();
+    const context = { name: "admin@prod", context: { cluster: "prod", user: "admin" } };
+    const kubeconfig = {
+      contexts: [context],
+      clusters: [{ name: "prod", cluster: { server: "http://127.0.0.1:1" } }],
+      users: [{ name: "admin", user: { token: "t" } }],
+    };
+    await folder.write("prod.kubeconfig", JSON.stringify({ apiVersion: "v1", kind: "Config", ...kubeconfig }));
+    const file = await folder.write("restartd.yaml", yaml?.code ?? "");
+    const pod = { KUBERNETES_SERVICE_HOST: "127.0.0.1", KUBERNETES_SERVICE_PORT: "1" };
+    await using configured = await startProgram(["--config", file, "--listen", "127.0.0.1:0"], pod);
+    expect(configured.stdout).toEqual([`restartd listening on ${configured.url}`]);
+  });
+
+  it("names commands that are there", () => {
+    const code = [...spans(README), ...blocks("sh").map((block) => block.code)].join("\n");
+    const scripts = [...code.matchAll(/\bnpm (?:run )?([a-z][a-z:]*)/g)].map(([, name]) => name);
+    expect(scripts.length).toBeGreaterThan(5);
+    for (const script of scripts) {
+      if (script !== "ci") expect(Object.keys(manifest.scripts)).toContain(script);
+    }
+  });
+
+  it("links to files that are there", async () => {
+    const links = [...README.matchAll(/\]\(((?!https?:)[^)#]+)\)/g)].map(([, link]) => link ?? "");
+    expect(links.length).toBeGreaterThan(0);
+    for (const link of links) await access(join(ROOT, link));
+  });
+});
