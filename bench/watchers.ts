@@ -18,7 +18,7 @@ export interface WatchersOptions {
   readonly count: number;
 }
 
-/** Streams of one HTTP/2 connection: restartd takes 250. */
+/** Watches of one connection: as many clients would have several. */
 const PER_CONNECTION = 250;
 
 const CHANGES = 10;

@@ -72,7 +72,9 @@ async function serve({ source, listen }: Serve, log: Logger): Promise<void> {
   await Promise.all(targets.map((target) => target.warmUp()));
   const signal = await stopping;
   log.info({ signal }, "shutting down");
-  await server.close();
+  if (!(await server.close())) {
+    process.exitCode = 1;
+  }
 }
 
 async function configOf(
@@ -118,7 +120,9 @@ try {
     process.stderr.write(`${error.message}\n`);
     process.exitCode = MISTAKE;
   } else {
-    process.stderr.write(`${JSON.stringify({ level: "fatal", ...describeCause(error), msg: "cannot start" })}\n`);
+    const taken = (error as { code?: unknown } | null)?.code === "EADDRINUSE";
+    const msg = taken ? "cannot start: the port is taken; choose another by --listen HOST:PORT" : "cannot start";
+    process.stderr.write(`${JSON.stringify({ level: "fatal", ...describeCause(error), msg })}\n`);
     process.exitCode = 1;
   }
 }

@@ -41,7 +41,7 @@ export const DEFAULT_PORT_LIMITS: PortLimits = {
   maxHeaderBytes: 16 * 1024,
   headersTimeoutMs: 10_000,
   requestTimeoutMs: 60_000,
-  maxConcurrentStreams: 250,
+  maxConcurrentStreams: 1000, // watches are long: calls of the same client would wait behind them
   pingIntervalMs: 30_000,
   pingTimeoutMs: 10_000,
   idleTimeoutMs: 300_000,

@@ -209,7 +209,6 @@ describe("@grpc/grpc-js", () => {
     await expect.poll(state, PATIENT).toBe("STATE_COMPLETE");
     stream.resume();
     const messages = await read(stream);
-    console.error("MESSAGES", messages.length);
     expect(messages.length).toBeLessThan(CHANGES);
     expect(messages.at(-1)).toMatchObject({ state: "STATE_COMPLETE", message: WEB_DONE });
   });

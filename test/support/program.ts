@@ -42,8 +42,8 @@ export async function startProgram(
   args: readonly string[] = ["--listen", "127.0.0.1:0"],
   env: Environment = {},
 ): Promise<Program> {
-  // A killed sandbox cannot remove its files.
-  const folder = await temporaryFolder();
+  await using stack = new AsyncDisposableStack();
+  const folder = stack.use(await temporaryFolder()); // a killed sandbox cannot remove its files itself
   const started = performance.now();
   const child = spawn(NODE, [MAIN, ...args], {
     cwd: ROOT,
@@ -53,8 +53,15 @@ export async function startProgram(
   const kill = () => child.kill("SIGKILL");
   process.once("exit", kill);
   const ended = once(child, "close").then(([code]: (number | null)[]) => code ?? null);
-  void ended.then(() => process.off("exit", kill));
   const log = new LogLines(child.stderr, ended);
+  const end = async (signal: NodeJS.Signals) => {
+    child.kill(signal);
+    const code = await ended;
+    process.off("exit", kill);
+    if (log.strays.length > 0) throw new Error(`on stderr, but no JSON:\n${log.strays.join("\n")}`);
+    return code;
+  };
+  stack.defer(async () => void (await end("SIGKILL")));
   const stdout: string[] = [];
   const announced = Promise.withResolvers<string>();
   createInterface({ input: child.stdout }).on("line", (line) => {
@@ -64,17 +71,8 @@ export async function startProgram(
   void ended.then((code) => announced.reject(new Error(`restartd ended (${code}) before it listened:\n${log.text}`)));
   const url = /^restartd listening on (http:\/\/\S+)$/.exec(await announced.promise)?.[1];
   const readyMs = performance.now() - started;
-  if (url === undefined) {
-    kill();
-    await folder[Symbol.asyncDispose]();
-    throw new Error(`restartd said ${JSON.stringify(stdout)}`);
-  }
-  const end = async (signal: NodeJS.Signals) => {
-    child.kill(signal);
-    const code = await ended;
-    if (log.strays.length > 0) throw new Error(`on stderr, but no JSON:\n${log.strays.join("\n")}`);
-    return code;
-  };
+  if (url === undefined) throw new Error(`restartd said ${JSON.stringify(stdout)}`);
+  const parts = stack.move();
   return {
     url,
     address: new URL(url).host,
@@ -84,9 +82,7 @@ export async function startProgram(
     line: (matches) => log.line(matches),
     process: child,
     stop: (signal = "SIGTERM") => end(signal),
-    async [Symbol.asyncDispose]() {
-      await end("SIGKILL").finally(() => folder[Symbol.asyncDispose]());
-    },
+    [Symbol.asyncDispose]: () => parts.disposeAsync(),
   };
 }
 
