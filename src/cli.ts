@@ -28,7 +28,7 @@ Usage: npm start -- [options]
 Without a file it serves the sandbox: simulated systems on this machine. Nothing real is restarted.
 
 Options:
-  --config FILE        serve what a configuration file says (README: Configuration)
+  --config FILE        serve what a configuration file says (README: Your own clusters)
   --kubeconfig FILE    serve every context of a kubeconfig as a cluster
   --listen HOST:PORT   listen there; port 0 picks a free one (default 127.0.0.1:8080)
   --version            print the version

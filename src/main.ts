@@ -37,6 +37,7 @@ async function main(): Promise<void> {
 }
 
 async function serve({ source, listen }: Serve, log: Logger): Promise<void> {
+  const stopping = interrupted();
   await using stack = new AsyncDisposableStack();
   const options: ConfigOptions<OpenTarget[]> = {
     validator: newValidator(createRegistry(...withDependencies([file_restart_config_v1_config]))),
@@ -57,7 +58,6 @@ async function serve({ source, listen }: Serve, log: Logger): Promise<void> {
   const targets = config.targets.map((open) => stack.use(open(runtime)));
   const { deadline, allowedOrigins } = config;
   const routes = targets.flatMap((target) => target.routes);
-  const stopping = interrupted();
   const server = stack.use(await startServer({ ...config.listen, routes, deadline, allowedOrigins, log, shutdown }));
   process.stdout.write(`restartd listening on ${server.url}\n`);
   log.info(
@@ -95,12 +95,13 @@ async function configOf(
   }
 }
 
-/** Waits for the first SIGTERM or SIGINT. A second one ends the process at once. */
+/** Waits for the first SIGTERM, SIGINT or SIGHUP. A second one of the same ends the process at once. */
 async function interrupted(): Promise<NodeJS.Signals> {
   const { promise, resolve } = Promise.withResolvers<NodeJS.Signals>();
   for (const [signal, number] of [
     ["SIGTERM", 15],
     ["SIGINT", 2],
+    ["SIGHUP", 1],
   ] as const) {
     process.once(signal, () => {
       resolve(signal);

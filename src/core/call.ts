@@ -11,6 +11,8 @@ export interface Call {
   outcome: Outcome;
   /** Whether its request has been understood: what connect fails with before that is the caller's doing, after it ours. */
   received: boolean;
+  /** Warnings of the vendor's own server, in its words: for the log. */
+  serverWarning: string | undefined;
   /** Why it failed; undefined while it has not. */
   failure: Failure | undefined;
 }
@@ -21,6 +23,7 @@ export const newCall = (id: string): Call => ({
   target: undefined,
   outcome: "not_applied",
   received: false,
+  serverWarning: undefined,
   failure: undefined,
 });
 

@@ -79,9 +79,10 @@ export const createBackground =
 const isDefect = (failure: Failure | undefined): boolean =>
   failure?.reason === "INTERNAL" || failure?.reason === "OUTCOME_UNKNOWN";
 
-const endOf = ({ target, outcome, failure }: Call): Record<string, unknown> => ({
+const endOf = ({ target, outcome, serverWarning, failure }: Call): Record<string, unknown> => ({
   target,
   outcome,
+  server_warning: serverWarning?.slice(0, MAX_MESSAGE),
   code: failure === undefined ? "ok" : codeToString(failure.code),
   reason: failure?.reason,
   cause: failure?.cause === undefined ? undefined : describeCause(failure.cause),

@@ -138,6 +138,9 @@ export class Port implements AsyncDisposable {
       responses.set(request.socket, response);
       this.#handlers.request(request, response);
     });
+    // What a client expects is no reason to answer in another form than ours.
+    server.on("checkExpectation", this.#handlers.request);
+    server.on("connect", (_request, socket) => this.#handlers.refused(new Error("CONNECT"), socket, undefined));
     server.on("clientError", (error, socket) => {
       const response = responses.get(socket);
       this.#handlers.refused(error, socket, response?.writableFinished ? undefined : response);

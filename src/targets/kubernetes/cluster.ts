@@ -1,5 +1,6 @@
 import type { Client } from "./client.ts";
 import type { Discovery } from "./discovery.ts";
+import type { Memory } from "./memory.ts";
 import type { Known } from "./patch.ts";
 import type { WatchHub } from "./watch.ts";
 
@@ -11,35 +12,4 @@ export interface OpenCluster {
   readonly watches: WatchHub;
   /** What is remembered of objects, by their path. */
   readonly known: Memory<Known>;
-}
-
-/** A map that forgets what was used longest ago. */
-export interface Memory<Value> {
-  get(key: string): Value | undefined;
-  set(key: string, value: Value): void;
-  delete(key: string): void;
-}
-
-/** Makes a {@link Memory} of at most `limit` entries. */
-export function createMemory<Value>(limit: number): Memory<Value> {
-  const entries = new Map<string, Value>();
-  return {
-    get(key) {
-      const value = entries.get(key);
-      if (value !== undefined) {
-        entries.delete(key);
-        entries.set(key, value);
-      }
-      return value;
-    },
-    set(key, value) {
-      entries.delete(key);
-      entries.set(key, value);
-      for (const oldest of entries.size > limit ? entries.keys() : []) {
-        entries.delete(oldest);
-        break;
-      }
-    },
-    delete: (key) => void entries.delete(key),
-  };
 }

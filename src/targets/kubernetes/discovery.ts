@@ -2,6 +2,7 @@ import { badRequest, Failure, preconditionFailure, resourceInfo } from "../../co
 import { nearName } from "../../core/near-name.ts";
 import type { Answer, Client } from "./client.ts";
 import { failureOfRead } from "./errors.ts";
+import { createMemory } from "./memory.ts";
 import { apiPath, subjectOf, type WorkloadRef } from "./object.ts";
 
 /** One resource that an API server serves. */
@@ -36,9 +37,12 @@ const MISSING_TTL_MS = 1_000;
 
 const TIMEOUT_MS = 10_000;
 
+/** Groups and versions, served or not, that are remembered: callers choose the names. */
+const REMEMBERED = 1_000;
+
 /** Opens a cluster's discovery cache. `monotonic` is a clock in milliseconds that never goes back. */
 export function createDiscovery(cluster: string, client: Client, monotonic: () => number): Discovery {
-  const cache = new Map<string, { at: number; resources: Promise<readonly Resource[] | undefined> }>();
+  const cache = createMemory<{ at: number; resources: Promise<readonly Resource[] | undefined> }>(REMEMBERED);
   const fetchResources = async (group: string, version: string): Promise<readonly Resource[] | undefined> => {
     const path = apiPath(group, version);
     // It serves every caller that waits for it, so that none of them may end it.

@@ -1,6 +1,7 @@
 import { type Detail, Failure, preconditionFailure, type Reason, resourceInfo, retryInfo } from "../../core/errors.ts";
 import { type Answer, NoAnswer } from "./client.ts";
 import { CredentialsError } from "./credentials-error.ts";
+import { targetName, type WorkloadRef } from "./object.ts";
 
 /** The fields of a Kubernetes Status that decide. Its message can hold whole objects: it is looked at, never shown. */
 interface Status {
@@ -22,8 +23,8 @@ export interface Asked {
   readonly verb: "get" | "list" | "watch" | "patch" | "discover";
   /** A workload's `deployments.apps/shop/web`, a collection, or a path. */
   readonly what: string;
-  /** Resource name of the target, where there is one. */
-  readonly target?: string;
+  /** The workload, where it is about one. */
+  readonly ref?: WorkloadRef;
 }
 
 /** A refusal that is recognised: it surely changed nothing. `sentence` continues "cluster NAME: ". */
@@ -32,7 +33,7 @@ interface Rule {
   readonly matches: (answer: Answer, status: Partial<Status>) => boolean;
   readonly sentence: (asked: Asked, message: string) => string;
   /** Dynamic parts that are names and safe to show. */
-  readonly metadata?: (message: string, answer: Answer) => Record<string, string>;
+  readonly metadata?: (message: string, answer: Answer, asked: Asked) => Record<string, string>;
   /** Milliseconds after which the same call may succeed, where the server does not say. */
   readonly retryMs?: number;
   readonly details?: (asked: Asked, status: Partial<Status>, sentence: string) => Detail[];
@@ -50,7 +51,9 @@ const precondition =
     preconditionFailure([{ type: reason, subject: asked.what, description }]),
   ];
 
-const target = (asked: Asked): Detail[] => [resourceInfo("kubernetes.workload", asked.target ?? asked.what)];
+const target = (asked: Asked): Detail[] => [
+  resourceInfo("kubernetes.workload", asked.ref === undefined ? asked.what : targetName(asked.ref)),
+];
 
 /** In order: what a message gives away comes before what a status says (contracts: kubernetes §6.2, §6.3, §6.5). */
 const RULES: readonly Rule[] = [
@@ -68,14 +71,14 @@ const RULES: readonly Rule[] = [
   },
   {
     reason: "ADMISSION_DENIED",
-    matches: (_answer, { message }) => WEBHOOK_DENIED.test(message ?? ""),
+    matches: (_answer, { kind, message }) => kind === "Status" && WEBHOOK_DENIED.test(message ?? ""),
     sentence: (_asked, message) => `admission webhook ${first(WEBHOOK_DENIED, message)} denied the restart`,
     metadata: (message) => ({ webhook: first(WEBHOOK_DENIED, message) }),
     details: precondition("ADMISSION_DENIED"),
   },
   {
     reason: "ADMISSION_DENIED",
-    matches: (_answer, { message }) => POLICY_DENIED.test(message ?? ""),
+    matches: ({ status }, { kind, message }) => status < 500 && kind === "Status" && POLICY_DENIED.test(message ?? ""),
     sentence: (_asked, message) => `ValidatingAdmissionPolicy ${first(POLICY_DENIED, message)} denied the restart`,
     metadata: (message) => ({ policy: first(POLICY_DENIED, message), binding: POLICY_DENIED.exec(message)?.[2] ?? "" }),
     details: precondition("ADMISSION_DENIED"),
@@ -103,6 +106,10 @@ const RULES: readonly Rule[] = [
     matches: ({ status }, { message }) =>
       status === 403 && /User "[^"]*" cannot \S+ (resource|path)/.test(message ?? ""),
     sentence: ({ verb, what }) => `restartd's account may not ${verb} ${what}; RBAC has to grant it that`,
+    metadata: (_message, _answer, { verb, ref }) => ({
+      verb,
+      ...(ref && { group: ref.group, resource: ref.resource, namespace: ref.namespace }),
+    }),
     details: target,
   },
   {
@@ -137,7 +144,8 @@ const RULES: readonly Rule[] = [
   },
   {
     reason: "OBJECT_TOO_LARGE",
-    matches: ({ status }, { message }) => status === 413 || (message ?? "").includes("request is too large"),
+    matches: ({ status }, { message }) =>
+      status === 413 || (status === 500 && (message ?? "").includes("etcdserver: request is too large")),
     sentence: ({ what }) => `${what} is too large for the cluster's store to be written again`,
   },
   {
@@ -204,8 +212,11 @@ const statusOf = ({ json }: Answer): Partial<Status> => {
 
 const messageOf = (answer: Answer): string => statusOf(answer).message ?? answer.text;
 
+/** A success refuses nothing, whatever its text, which is the object's, may say. */
 const ruleOf = (answer: Answer): Rule | undefined =>
-  RULES.find(({ matches }) => matches(answer, { ...statusOf(answer), message: messageOf(answer) }));
+  answer.status < 300
+    ? undefined
+    : RULES.find(({ matches }) => matches(answer, { ...statusOf(answer), message: messageOf(answer) }));
 
 /** What is safe to show of an answer that a failure comes from. */
 const evidence = (answer: Answer, asked: Asked): Record<string, string> => ({
@@ -254,7 +265,7 @@ export function refusalOf(answer: Answer, asked: Asked): Failure | undefined {
   }
   const sentence = rule.sentence(asked, message);
   const retry = rule.retryMs === undefined ? undefined : (retryAfterMs(answer) ?? rule.retryMs);
-  const extra = Object.entries(rule.metadata?.(message, answer) ?? {}).filter(([, value]) => value !== "");
+  const extra = Object.entries(rule.metadata?.(message, answer, asked) ?? {}).filter(([, value]) => value !== "");
   return new Failure(rule.reason, `cluster ${asked.cluster}: ${sentence}`, {
     metadata: { ...evidence(answer, asked), ...Object.fromEntries(extra) },
     details: [...(rule.details?.(asked, status, sentence) ?? []), ...(retry === undefined ? [] : [retryInfo(retry)])],

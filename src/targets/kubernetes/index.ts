@@ -3,10 +3,11 @@ import { route } from "../../core/route.ts";
 import type { RunningTarget, Runtime, Target } from "../../core/target.ts";
 import { USER_AGENT } from "../../core/version.ts";
 import { createClient } from "./client.ts";
-import { createMemory, type OpenCluster } from "./cluster.ts";
+import type { OpenCluster } from "./cluster.ts";
 import { type ClusterSettings, type KubernetesSettings, readKubernetes } from "./config.ts";
 import { openCredentials } from "./credentials.ts";
 import { createDiscovery } from "./discovery.ts";
+import { createMemory } from "./memory.ts";
 import { createWorkloadService } from "./service.ts";
 import { createWatchHub } from "./watch.ts";
 

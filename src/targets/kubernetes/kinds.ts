@@ -16,6 +16,8 @@ export interface Guard {
   readonly path: readonly string[];
   /** What the field must be where the object could not be read first. Where it is anything else, a look decides. */
   readonly unread: unknown;
+  /** What an object that was read is held to. Default: the field. */
+  readonly holds?: (object: WorkloadObject) => readonly (readonly string[])[];
   /** Whether an object as read must not be restarted. */
   readonly forbids: (object: WorkloadObject) => boolean;
 }
@@ -49,10 +51,14 @@ const onDelete: Guard = {
   forbids: (object) => object.spec?.updateStrategy?.type === "OnDelete",
 };
 
+const PARTITION = ["spec", "updateStrategy", "rollingUpdate", "partition"];
+
 const partition: Guard = {
   reason: "NOTHING_TO_RESTART",
-  path: ["spec", "updateStrategy", "rollingUpdate", "partition"],
+  path: PARTITION,
   unread: 0,
+  // Scaling down to a partition leaves nothing to restart as well.
+  holds: (object) => (partitionOf(object) > 0 ? [PARTITION, ["spec", "replicas"]] : [PARTITION]),
   forbids: (object) => partitionOf(object) >= desiredReplicas(object) && desiredReplicas(object) > 0,
 };
 

@@ -92,7 +92,10 @@ export async function listWorkloads(
   ];
   const size = request.pageSize || DEFAULT_PAGE_SIZE;
   const workloads: Workload[] = [];
-  let position = request.pageToken === "" ? { kind: 0, continue: "" } : toPosition(readToken(request.pageToken, asked));
+  let position =
+    request.pageToken === ""
+      ? { kind: 0, continue: "" }
+      : toPosition(readToken(request.pageToken, asked), kinds.length);
   while (workloads.length < size) {
     const entry = kinds[position.kind];
     if (entry === undefined) {
@@ -203,12 +206,12 @@ function readToken(token: string, asked: readonly string[]): string {
   return position;
 }
 
-function toPosition(text: string): Position {
+function toPosition(text: string, kinds: number): Position {
   const [kind, rest] = parseArray(text);
-  if (!Number.isInteger(kind) || typeof rest !== "string") {
+  if (typeof kind !== "number" || !Number.isInteger(kind) || kind < 0 || kind >= kinds || typeof rest !== "string") {
     throw badToken("is not a token that this service made");
   }
-  return { kind: Number(kind), continue: rest };
+  return { kind, continue: rest };
 }
 
 /** An array out of JSON; an empty one out of anything else. */

@@ -39,7 +39,7 @@ export function learn(kind: Kind, object: WorkloadObject): Known {
     uid: object.metadata.uid,
     generation: object.metadata.generation ?? 0,
     value: restartedAt(kind, object),
-    tests: kind.guards.map((guard) => hold(object, guard.path)),
+    tests: kind.guards.flatMap(({ path, holds }) => (holds?.(object) ?? [path]).map((held) => hold(object, held))),
     depth: lookUp(object, PATHS[kind.mechanism]).depth,
   };
 }

@@ -28,6 +28,10 @@ export interface RestartContext {
   readonly digits: () => string;
   /** Takes the rest of a restart whose caller no longer waits for it. */
   readonly background: Runtime["background"];
+  /** Told what there is to warn of, once it is known. */
+  readonly warn: (warnings: readonly Warning[]) => void;
+  /** The value on its way, for whoever has to find out what became of it. */
+  readonly sent: { value?: string };
 }
 
 /** A write of which less than this (ms) is left is not begun: it could only end as unknown. */
@@ -59,14 +63,13 @@ interface Written {
 }
 
 /**
- * Restarts a workload by one guarded request (contracts: kubernetes §6.4) and answers what there is to warn of. An object that is
- * remembered is not read before; one that is not is read, which gives precise refusals; one that may not be read is held to the guards
- * alone. A request whose guard failed surely changed nothing: the object is read again, and if nothing forbids the restart, one more
+ * Restarts a workload by one guarded request (contracts: kubernetes §6.4). An object that is remembered is not read before; one that
+ * is not is read, which gives precise refusals; one that may not be read is held to the guards alone. A request whose guard failed surely changed nothing: the object is read again, and if nothing forbids the restart, one more
  * request is made from that.
  *
  * The caller's signal ends this only while nothing is on its way. {@link whileWanted} lets a caller go earlier.
  */
-export async function restart(context: RestartContext): Promise<readonly Warning[]> {
+export async function restart(context: RestartContext): Promise<void> {
   const preflight = await prepare(context);
   const first = await write(context, preflight);
   if (first.answer === undefined || !isGuardRefusal(first.answer)) {
@@ -77,7 +80,7 @@ export async function restart(context: RestartContext): Promise<readonly Warning
   const object = await look(context, context.signal);
   refuse(context, object);
   if (preflight.readNow && object.metadata.uid !== preflight.known.uid) {
-    throw replaced(context, object);
+    throw replaced(context, preflight.known.uid, object);
   }
   const again: Preflight = { known: learn(context.kind, object), readNow: true, blind: preflight.blind };
   const second = await write(context, again);
@@ -95,8 +98,8 @@ export async function restart(context: RestartContext): Promise<readonly Warning
  * Waits for a restart as long as its caller does. When the caller goes away, or the deadline passes, after the request has been sent,
  * the restart goes on and the caller is told that its outcome is unknown.
  */
-export async function whileWanted<T>(context: RestartContext, work: Promise<T>): Promise<T> {
-  const { signal, call, ref, background } = context;
+export async function whileWanted(context: RestartContext, work: Promise<void>): Promise<void> {
+  const { signal, call, ref, background, sent } = context;
   const { promise, reject } = Promise.withResolvers<never>();
   const onAbort = () => {
     if (call.outcome === "unknown") {
@@ -108,7 +111,7 @@ export async function whileWanted<T>(context: RestartContext, work: Promise<T>):
           {
             outcome: "unknown",
             deadlineExceeded: isDeadline(signal),
-            metadata: { cluster: ref.cluster },
+            metadata: { cluster: ref.cluster, ...(sent.value !== undefined && { restarted_at: sent.value }) },
             cause: signal.reason,
           },
         ),
@@ -117,7 +120,7 @@ export async function whileWanted<T>(context: RestartContext, work: Promise<T>):
   };
   signal.addEventListener("abort", onAbort, { once: true });
   try {
-    return await Promise.race([work, promise]);
+    await Promise.race([work, promise]);
   } finally {
     signal.removeEventListener("abort", onAbort);
   }
@@ -160,7 +163,10 @@ async function write(context: RestartContext, { known, readNow }: Preflight): Pr
       contentType: "application/json-patch+json",
       body: restartPatch(kind, known, value, readNow ? known.uid : undefined),
       signal,
-      onSend: () => settled(context, "unknown"),
+      onSend: () => {
+        context.sent.value = value;
+        settled(context, "unknown");
+      },
       timeoutMs: limitMs + ANSWER_GRACE_MS,
     });
     return { value, answer, cause: undefined };
@@ -173,7 +179,7 @@ async function write(context: RestartContext, { known, readNow }: Preflight): Pr
 }
 
 /** Judges what came of a request that was not held back by its guards. */
-async function settle(context: RestartContext, written: Written, preflight: Preflight): Promise<readonly Warning[]> {
+async function settle(context: RestartContext, written: Written, preflight: Preflight): Promise<void> {
   const { answer, value } = written;
   const refusal = answer && refusalOf(answer, asked(context));
   if (refusal !== undefined) {
@@ -191,22 +197,23 @@ async function settle(context: RestartContext, written: Written, preflight: Pref
   }
   const { known } = preflight;
   if (object.metadata.uid === known.uid && (object.metadata.generation ?? 0) <= (known.generation ?? 0)) {
-    throw outcomeUnknown(context, value, "the API server took the value, but its generation did not move");
+    throw context.validateOnly
+      ? failureOfRead(answer, asked(context))
+      : outcomeUnknown(context, value, "the API server took the value, but its generation did not move");
   }
+  const serverWarning = answer?.headers.warning;
+  context.call.serverWarning = serverWarning;
+  context.warn(warningsOf(context.kind, object, { blind: preflight.blind, warned: serverWarning !== undefined }));
   const changed = refusalByGuards(context.kind, object, context.ref, context.validateOnly ? "not_applied" : "applied");
   if (changed !== undefined) {
     context.cluster.known.delete(objectPath(context.ref));
     throw changed;
   }
-  return applied(context, object, preflight, answer?.headers.warning !== undefined);
+  applied(context, object);
 }
 
 /** One bounded read decides: our value is unique, so that finding it in place proves that the request was applied. */
-async function settleUnknown(
-  context: RestartContext,
-  written: Written,
-  preflight: Preflight,
-): Promise<readonly Warning[]> {
+async function settleUnknown(context: RestartContext, written: Written, { blind }: Preflight): Promise<void> {
   const { answer, value, cause } = written;
   if (context.validateOnly) {
     throw failureOfRead(answer ?? cause, asked(context));
@@ -223,40 +230,35 @@ async function settleUnknown(
   if (restartedAt(context.kind, object) !== value) {
     throw outcomeUnknown(context, value, reason);
   }
-  return applied(context, object, preflight, false);
+  context.warn(warningsOf(context.kind, object, { blind, warned: false }));
+  applied(context, object);
 }
 
-function applied(
-  context: RestartContext,
-  object: WorkloadObject,
-  { blind }: Preflight,
-  warned: boolean,
-): readonly Warning[] {
+function applied(context: RestartContext, object: WorkloadObject): void {
   if (!context.validateOnly) {
     context.call.outcome = "applied";
     context.cluster.known.set(objectPath(context.ref), learn(context.kind, object));
   }
-  return warningsOf(context.kind, object, { blind, warned });
 }
 
 /** The object as it is now, or undefined where reading it is forbidden. */
-async function read({ cluster, ref }: RestartContext, signal: AbortSignal): Promise<WorkloadObject | undefined> {
+async function read(context: RestartContext, signal: AbortSignal): Promise<WorkloadObject | undefined> {
   try {
-    return await readWorkload(cluster, ref, signal, READ_LIMIT_MS);
+    return await readWorkload(context.cluster, context.ref, signal, READ_LIMIT_MS);
   } catch (error) {
     if (isForbidden(error)) {
       return undefined;
     }
-    throw abandoned(signal) ?? error;
+    throw (signal === context.signal ? abandoned(signal) : undefined) ?? error;
   }
 }
 
 /** The object as it is now, seen in a dry run. */
-async function peek({ cluster, ref }: RestartContext, signal: AbortSignal): Promise<WorkloadObject> {
+async function peek(context: RestartContext, signal: AbortSignal): Promise<WorkloadObject> {
   try {
-    return await peekWorkload(cluster, ref, signal, READ_LIMIT_MS);
+    return await peekWorkload(context.cluster, context.ref, signal, READ_LIMIT_MS);
   } catch (error) {
-    throw abandoned(signal) ?? error;
+    throw (signal === context.signal ? abandoned(signal) : undefined) ?? error;
   }
 }
 
@@ -287,7 +289,7 @@ const asked = ({ ref }: RestartContext): Asked => ({
   cluster: ref.cluster,
   verb: "patch",
   what: subjectOf(ref),
-  target: targetName(ref),
+  ref,
 });
 
 const isDeadline = ({ reason }: AbortSignal): boolean =>
@@ -312,10 +314,10 @@ function outcomeUnknown({ ref }: RestartContext, value: string, cause: unknown):
   );
 }
 
-function replaced({ ref }: RestartContext, object: WorkloadObject): Failure {
+function replaced({ ref }: RestartContext, oldUid: string | undefined, object: WorkloadObject): Failure {
   const sentence = `${subjectOf(ref)} was deleted and made anew in between; the restart was not applied`;
   return new Failure("OBJECT_REPLACED", sentence, {
-    metadata: { cluster: ref.cluster, new_uid: object.metadata.uid },
+    metadata: { cluster: ref.cluster, old_uid: oldUid ?? "", new_uid: object.metadata.uid },
     details: [resourceInfo("kubernetes.workload", targetName(ref))],
   });
 }

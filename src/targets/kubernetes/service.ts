@@ -7,7 +7,7 @@ import type {
   RestartRequest,
   WorkloadService,
 } from "../../../gen/restart/kubernetes/v1/workload_service_pb.ts";
-import { callKey, warn } from "../../core/call.ts";
+import { callKey, type Warning, warn } from "../../core/call.ts";
 import { remainingMs } from "../../core/deadline.ts";
 import { badRequest, Failure, resourceInfo } from "../../core/errors.ts";
 import type { Runtime } from "../../core/target.ts";
@@ -67,8 +67,10 @@ export function createWorkloadService(options: ServiceOptions): ServiceImpl<type
         now: runtime.now,
         digits: () => String(randomInt(1_000_000)).padStart(6, "0"),
         background: runtime.background,
+        warn: (warnings: readonly Warning[]) => warn(context, warnings),
+        sent: {},
       };
-      warn(context, await whileWanted(restarting, restart(restarting)));
+      await whileWanted(restarting, restart(restarting));
       return create(EmptySchema);
     },
 

@@ -41,7 +41,12 @@ export function refusalByGuards(
   outcome: Outcome = "not_applied",
 ): Failure | undefined {
   const guard = kind.guards.find(({ forbids }) => forbids(object));
-  return guard && refusal(ref, guard.reason, SENTENCES[guard.reason]?.(object, ref) ?? guard.reason, outcome);
+  if (guard === undefined) {
+    return undefined;
+  }
+  const sentence = SENTENCES[guard.reason]?.(object, ref) ?? guard.reason;
+  const counts = { partition: String(partitionOf(object)), replicas: String(desiredReplicas(object)) };
+  return refusal(ref, guard.reason, sentence, outcome, guard.reason === "NOTHING_TO_RESTART" ? counts : {});
 }
 
 /** The sentence of each guard. PAUSED has kubectl's own. */
@@ -53,10 +58,16 @@ const SENTENCES: Partial<Record<Reason, (object: WorkloadObject, ref: WorkloadRe
     `nothing of ${subjectOf(ref)} would restart: its partition ${partitionOf(object)} keeps all ${desiredReplicas(object)} replicas as they are`,
 };
 
-function refusal(ref: WorkloadRef, reason: Reason, description: string, outcome: Outcome = "not_applied"): Failure {
+function refusal(
+  ref: WorkloadRef,
+  reason: Reason,
+  description: string,
+  outcome: Outcome = "not_applied",
+  metadata: Record<string, string> = {},
+): Failure {
   return new Failure(reason, description, {
     outcome,
-    metadata: { cluster: ref.cluster },
+    metadata: { cluster: ref.cluster, ...metadata },
     details: [preconditionFailure([{ type: reason, subject: subjectOf(ref), description }])],
   });
 }

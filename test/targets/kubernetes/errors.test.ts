@@ -11,7 +11,12 @@ import {
   unreachable,
 } from "../../../src/targets/kubernetes/errors.ts";
 
-const asked: Asked = { cluster: "c", verb: "patch", what: "deployments.apps/shop/web", target: "clusters/c/web" };
+const asked: Asked = {
+  cluster: "c",
+  verb: "patch",
+  what: "deployments.apps/shop/web",
+  ref: { cluster: "c", group: "apps", version: "v1", resource: "deployments", namespace: "shop", name: "web" },
+};
 
 const text = (status: number, body: string, headers: Answer["headers"] = {}): Answer => ({
   status,

@@ -97,6 +97,8 @@ describe("restartPatch()", () => {
     expect(known.tests).toEqual([
       { op: "test", path: "/spec/updateStrategy/type", value: "RollingUpdate" },
       { op: "test", path: "/spec/updateStrategy/rollingUpdate/partition", value: 2 },
+      // Scaling down to the partition would leave nothing to restart.
+      { op: "test", path: "/spec/replicas", value: 3 },
     ]);
   });
 

@@ -421,6 +421,7 @@ export function admissionRows(world: TheWorld): void {
         code: "ok",
         warnings: ["SERVER_WARNING"],
       });
+      expect(world().tapped.calls.at(-1)?.serverWarning).toBe(warning); // for the log
     });
 
     test("row 71: a warning of an unknown field says that there is nothing to restart", async () => {

@@ -99,6 +99,37 @@ export function stateRows(world: TheWorld): void {
       });
     };
 
+    test("row 26: a StatefulSet that was scaled down to its partition is refused, though it was restarted before", async () => {
+      const spec = { replicas: 4, updateStrategy: { type: "RollingUpdate", rollingUpdate: { partition: 2 } } };
+      const object = await make(world(), "statefulsets", { spec });
+      expect(await restart(world().tapped, object.ref)).toEqual({ code: "ok", warnings: ["PARTITIONED"] });
+      await object.merge({ spec: { replicas: 2 } });
+      const before = await object.generation();
+      expect(await restart(world().tapped, object.ref)).toMatchObject({
+        code: "FailedPrecondition",
+        reason: "NOTHING_TO_RESTART",
+        outcome: "not_applied",
+        metadata: { partition: "2", replicas: "2" },
+      });
+      expect(await object.generation()).toBe(before);
+    });
+
+    test.each([
+      "ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no",
+      'admission webhook "w" denied the request: no',
+      "etcdserver: request is too large",
+      "the server is shutting down",
+    ])("what an object says of itself decides nothing: %s", async (note) => {
+      const object = await make(world(), "deployments", { metadata: { annotations: { note } } });
+      const before = await object.generation();
+      expect(await restart(world().tapped, { ...object.ref, validateOnly: true })).toEqual({
+        code: "ok",
+        warnings: [],
+      });
+      expect(await restart(world().tapped, object.ref)).toEqual({ code: "ok", warnings: [] });
+      expect(await object.generation()).toBe(before + 1);
+    });
+
     test.each(forbidden)("row $row: $what is refused before anything is sent", async (state) => {
       const object = await makeForbidden(state);
       const before = await object.generation();
@@ -106,7 +137,10 @@ export function stateRows(world: TheWorld): void {
         expect(await restart(world().tapped, { ...object.ref, validateOnly })).toEqual({
           ...preconditionFailed(state.reason, object.ref, state.sentence(object)),
           message: state.sentence(object),
-          metadata: { cluster: "patcher" },
+          metadata: {
+            cluster: "patcher",
+            ...(state.reason === "NOTHING_TO_RESTART" && { partition: "5", replicas: "2" }),
+          },
           warnings: [],
         });
       }
@@ -304,7 +338,7 @@ export function stateRows(world: TheWorld): void {
           reason: "OBJECT_REPLACED",
           outcome: "not_applied",
           message: `${subjectOf(object.ref)} was deleted and made anew in between; the restart was not applied`,
-          metadata: { cluster: "patcher", new_uid: uid },
+          metadata: { cluster: "patcher", old_uid: expect.any(String), new_uid: uid },
           details: { ResourceInfo: { resourceType: "kubernetes.workload", resourceName: targetOf(object.ref) } },
           warnings: [],
         });

@@ -64,7 +64,7 @@ export function transportRows(world: TheWorld): void {
         reason: "OUTCOME_UNKNOWN",
         outcome: "unknown",
         message: `the restart of ${subjectOf(object.ref)} was sent, and the call ended before its answer came`,
-        metadata: { cluster: "patcher" },
+        metadata: { cluster: "patcher", restarted_at: expect.stringMatching(/^\d{4}-/) },
         details: { RequestInfo: { requestId: restartd.calls[0]?.id } },
         warnings: [],
       });
