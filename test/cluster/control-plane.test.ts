@@ -157,7 +157,9 @@ describe.skipIf(shared === undefined)("sharedControlPlane()", () => {
     await cluster.restartServer();
     const after = await cluster.processes.status();
     expect(after["kube-apiserver"]?.pid).not.toBe(before["kube-apiserver"]?.pid);
-    expect({ ...after, "kube-apiserver": null }).toEqual({ ...before, "kube-apiserver": null });
+    // The scheduler is started anew as well.
+    const anew = { "kube-apiserver": null, "kube-scheduler": null };
+    expect({ ...after, ...anew }).toEqual({ ...before, ...anew });
     expect((await cluster.request("GET", path)).json().metadata.uid).toBe(uid);
     await restart(path);
     await until(cluster, path, isComplete, { timeout: 60_000 });

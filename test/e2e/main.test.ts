@@ -251,7 +251,7 @@ describe("command line", () => {
     expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
     expect(JSON.parse(stderr)).toMatchObject({
       level: "fatal",
-      msg: "cannot start",
+      msg: "cannot start: the port is taken; choose another by --listen HOST:PORT",
       message: `listen EADDRINUSE: address already in use 127.0.0.1:${port}`,
     });
   });
