@@ -4,17 +4,29 @@ import {
   type DescMessage,
   type DescMethod,
   type DescService,
+  fromJson,
+  type JsonValue,
   type Message,
   type Registry,
 } from "@bufbuild/protobuf";
 import { isReflectMessage, pathToString, type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
 import { createValidator, type Validator, type Violation, violationsToProto } from "@bufbuild/protovalidate";
 import type { Interceptor } from "@connectrpc/connect";
-import { badRequest, Failure, type FieldViolation, unknownFields, unknownFieldViolations } from "../core/errors.ts";
+import {
+  badRequest,
+  excerpt,
+  Failure,
+  type FieldViolation,
+  unknownFields,
+  unknownFieldViolations,
+} from "../core/errors.ts";
 import { isMutating } from "../core/route.ts";
 
 /** At most so many unknown fields are named: a request of garbage has thousands. */
 const MAX_UNKNOWN_FIELDS = 20;
+
+/** At most so many characters of the name of one. */
+const MAX_KEY = 100;
 
 /**
  * Validates every request against the rules in the schema: all violations at once, as BadRequest beside protovalidate's own
@@ -72,6 +84,42 @@ function check(validator: Validator, method: DescMethod, message: Message): void
   if (unknown.length > 0) {
     throw unknownFields(unknown);
   }
+}
+
+/**
+ * Everything that is wrong with a request in JSON that has unknown fields: protobuf's own reader stops at the first.
+ *
+ * @returns undefined when something else is wrong with it, so that nothing more can be said.
+ */
+export function failureOfJson(validator: Validator, method: DescMethod, text: string): Failure | undefined {
+  try {
+    const json: JsonValue = JSON.parse(text);
+    const unknown = unknownKeys(method.input, json, "").slice(0, MAX_UNKNOWN_FIELDS);
+    const result = validator.validate(method.input, fromJson(method.input, json, { ignoreUnknownFields: true }));
+    return result.kind === "invalid" ? invalid(result.violations, unknown) : unknownFields(unknown);
+  } catch {
+    return undefined; // the caller has a failure already, which says less
+  }
+}
+
+function unknownKeys(desc: DescMessage, json: JsonValue, path: string): string[] {
+  if (typeof json !== "object" || json === null || Array.isArray(json)) {
+    return [];
+  }
+  return Object.entries(json).flatMap(([key, value]) => {
+    const field = desc.fields.find(({ name, jsonName }) => name === key || jsonName === key);
+    if (field === undefined) {
+      return [`${path}${excerpt(key, MAX_KEY)}`];
+    }
+    const { message } = field;
+    if (message === undefined || field.fieldKind === "map" || message.typeName.startsWith("google.protobuf.")) {
+      return [];
+    }
+    const at = `${path}${field.name}`;
+    return Array.isArray(value)
+      ? value.flatMap((item, index) => unknownKeys(message, item, `${at}[${index}].`))
+      : unknownKeys(message, value, `${at}.`);
+  });
 }
 
 function invalid(violations: readonly Violation[], unknown: readonly string[]): Failure {

@@ -7,9 +7,10 @@ import type { UniversalServerRequest, UniversalServerResponse } from "@connectrp
 import { type Call, callKey, fail, newCall } from "../core/call.ts";
 import { deadlineKey } from "../core/deadline.ts";
 import { excerpt, Failure } from "../core/errors.ts";
+import { isMutating } from "../core/route.ts";
 import { type DeadlineLimits, deadlineOf } from "../interceptors/deadline.ts";
 import { answer, formOf } from "./answer.ts";
-import { CLIENT_GONE, requestBody } from "./body.ts";
+import { CLIENT_GONE, jsonKey, recorded, requestBody } from "./body.ts";
 import type { Endpoint } from "./endpoints.ts";
 import type { Gate } from "./gate.ts";
 import { type Logger, logCall } from "./log.ts";
@@ -180,16 +181,28 @@ function toUniversal(exchange: Exchange, endpoint: Endpoint, options: AdapterOpt
     checkBase64(new URL(url).searchParams);
   }
   const single = methodKind === "unary" || methodKind === "server_streaming";
+  const until = single ? Math.min(deadline, started + options.bodyTimeoutMs) : Number.POSITIVE_INFINITY;
+  const contextValues = createContextValues().set(callKey, call).set(deadlineKey, deadline);
+  let body: AsyncIterable<Uint8Array> = requestBody(request, until);
+  if (isMutating(endpoint.handler.method) && isPlainJson(header)) {
+    const { body: same, text } = recorded(body);
+    body = same;
+    contextValues.set(jsonKey, text);
+  }
   return {
     httpVersion: request.httpVersion,
     method,
     url,
     header,
-    body: requestBody(request, single ? Math.min(deadline, started + options.bodyTimeoutMs) : Number.POSITIVE_INFINITY),
+    body,
     signal: gone.signal,
-    contextValues: createContextValues().set(callKey, call).set(deadlineKey, deadline),
+    contextValues,
   };
 }
+
+const isPlainJson = (header: Headers): boolean =>
+  /^application\/json\b/i.test(header.get("content-type") ?? "") &&
+  (header.get("content-encoding") ?? "identity") === "identity";
 
 /** connect takes a message that is not base64 for a defect of its own. */
 function checkBase64(parameters: URLSearchParams): void {

@@ -1,7 +1,10 @@
+import type { Validator } from "@bufbuild/protovalidate";
 import { ConnectError, type HandlerContext } from "@connectrpc/connect";
 import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { callKey, fail } from "../core/call.ts";
-import { CLIENT_GONE } from "./body.ts";
+import { toFailure } from "../core/errors.ts";
+import { failureOfJson } from "../interceptors/validate.ts";
+import { CLIENT_GONE, jsonKey } from "./body.ts";
 
 /**
  * Gives our form to the failures that connect makes by itself: of a body that it cannot read, of an answer that it cannot serialise.
@@ -11,19 +14,25 @@ import { CLIENT_GONE } from "./body.ts";
  * writes: what is changed of the error then is written. The types do not show that contexts can be aborted, though each can. To be
  * used as connect's requestGate; a test holds it for every protocol and every failure.
  */
-export function completeErrors(context: HandlerContext): void {
-  if (!isAbortable(context)) {
-    throw new TypeError("connect has changed: a context cannot be aborted");
-  }
-  const { abort, values } = context;
-  context.abort = (reason) => {
-    if (reason instanceof ConnectError && reason !== CLIENT_GONE && !hasErrorInfo(reason)) {
-      const { message, rawMessage, code, details } = fail(values.get(callKey), copyOf(reason));
-      Object.assign(reason, { message, rawMessage, code, details });
+export const completeErrors =
+  (validator: Validator) =>
+  (context: HandlerContext): void => {
+    if (!isAbortable(context)) {
+      throw new TypeError("connect has changed: a context cannot be aborted");
     }
-    abort(reason);
+    const { abort, values } = context;
+    context.abort = (reason) => {
+      if (reason instanceof ConnectError && reason !== CLIENT_GONE && !hasErrorInfo(reason)) {
+        const call = values.get(callKey);
+        const first = toFailure(copyOf(reason), call);
+        const text = first.reason === "INVALID_ARGUMENT" ? values.get(jsonKey)?.() : undefined;
+        const all = text === undefined ? undefined : failureOfJson(validator, context.method, text);
+        const { message, rawMessage, code, details } = fail(call, all ?? first);
+        Object.assign(reason, { message, rawMessage, code, details });
+      }
+      abort(reason);
+    };
   };
-}
 
 interface Abortable {
   abort: (reason?: unknown) => void;

@@ -1,4 +1,5 @@
 import type { Registry } from "@bufbuild/protobuf";
+import type { Validator } from "@bufbuild/protovalidate";
 import { createConnectRouter, type Interceptor } from "@connectrpc/connect";
 import type { UniversalHandler } from "@connectrpc/connect/protocol";
 import { compressionGzip } from "@connectrpc/connect-node";
@@ -26,6 +27,8 @@ export interface EndpointOptions {
   readonly registry: Registry;
   /** Most bytes of one request message, unpacked. */
   readonly readMaxBytes: number;
+  /** Knows the rules of every request. */
+  readonly validator: Validator;
 }
 
 const GRPC_TYPES = ["grpc", "grpc-web"].flatMap((name) => [`${name}+proto`, `${name}+json`, name]);
@@ -35,14 +38,14 @@ const typesOf = (connect: string): string[] =>
 
 /** The endpoints of some services, by their path. */
 export function endpointsOf(routes: readonly Route[], options: EndpointOptions): ReadonlyMap<string, Endpoint> {
-  const { interceptors, registry, readMaxBytes } = options;
+  const { interceptors, registry, readMaxBytes, validator } = options;
   const endpoints = new Map<string, Endpoint>();
   for (const route of routes) {
     const router = createConnectRouter({
       interceptors,
       readMaxBytes,
       acceptCompression: [compressionGzip], // brotli would run at its slowest
-      requestGate: completeErrors,
+      requestGate: completeErrors(validator),
     });
     // What a read does not understand of its request cannot do harm; a mistyped field of a mutation can.
     route.register(router, {

@@ -91,6 +91,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
         validator,
       }),
       registry,
+      validator,
       readMaxBytes: options.readMaxBytes ?? DEFAULTS.readMaxBytes,
     }),
     gate: createGate(options.allowedOrigins),

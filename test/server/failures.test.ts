@@ -1,3 +1,4 @@
+import assert from "node:assert/strict";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { ViolationsSchema } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -315,6 +316,23 @@ describe("unknown fields", () => {
         description: "is not a field of this request; check its spelling",
       },
     ]);
+  });
+
+  it("of a mutation are refused all at once, with whatever else is wrong, in plain JSON", async () => {
+    const [form] = unaryForms;
+    assert(form);
+    const request = json(form, JSON.stringify({ cluster: "c", validateonly: true, foo: 1, name: "Web_1" }));
+    const error = form.error(await send(2, fixture.server.url, request));
+    const violations = error?.findDetails(BadRequestSchema)[0]?.fieldViolations ?? [];
+    expect(violations.map(({ field, reason }) => `${field} ${reason}`)).toEqual([
+      "version REQUIRED",
+      "resource REQUIRED",
+      "namespace REQUIRED",
+      "name KUBERNETES_OBJECT_NAME",
+      "validateonly UNKNOWN_FIELD",
+      "foo UNKNOWN_FIELD",
+    ]);
+    expect(error?.findDetails(ViolationsSchema)).toHaveLength(1);
   });
 
   it.each(unaryForms)("of a mutation are refused in binary ($name)", async (form) => {
