@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { connect as connectTo } from "node:net";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { ViolationsSchema } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -421,6 +423,21 @@ describe("failures of HTTP", () => {
       message: "grpc.reflection.v1.ServerReflection/ServerReflectionInfo streams both ways: use HTTP/2",
     });
     expect(answer.headers.connection).toBe("close");
+  });
+
+  it.each([
+    [
+      "an expectation that nobody meets",
+      `POST ${restart} HTTP/1.1\r\nHost: evil.example\r\nExpect: nope\r\n\r\n`,
+      "HOST_NOT_ALLOWED",
+    ],
+    ["CONNECT", "CONNECT elsewhere:443 HTTP/1.1\r\nHost: elsewhere:443\r\n\r\n", "MALFORMED_REQUEST"],
+  ])("%s", async (_what, request, reason) => {
+    const socket = connectTo(Number(new URL(fixture.server.url).port), "127.0.0.1");
+    socket.write(request);
+    const [head] = (await once(socket, "data")) as [Buffer];
+    socket.destroy();
+    expect(head.toString()).toContain(`"reason":"${reason}"`);
   });
 
   it("a GET whose message is not base64", async () => {
