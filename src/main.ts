@@ -111,6 +111,16 @@ async function interrupted(): Promise<NodeJS.Signals> {
   return promise;
 }
 
+/** One line of the log for what ends the process, whatever it is. */
+function fatal(error: unknown, msg: string): void {
+  process.stderr.write(`${JSON.stringify({ level: "fatal", ...describeCause(error), msg })}\n`);
+}
+
+process.once("uncaughtException", (error) => {
+  fatal(error, "a defect: please report it");
+  process.exit(1);
+});
+
 try {
   await main();
 } catch (error) {
@@ -122,8 +132,7 @@ try {
     process.exitCode = MISTAKE;
   } else {
     const taken = (error as { code?: unknown } | null)?.code === "EADDRINUSE";
-    const msg = taken ? "cannot start: the port is taken; choose another by --listen HOST:PORT" : "cannot start";
-    process.stderr.write(`${JSON.stringify({ level: "fatal", ...describeCause(error), msg })}\n`);
+    fatal(error, taken ? "cannot start: the port is taken; choose another by --listen HOST:PORT" : "cannot start");
     process.exitCode = 1;
   }
 }

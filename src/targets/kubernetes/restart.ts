@@ -64,8 +64,8 @@ interface Written {
 
 /**
  * Restarts a workload by one guarded request (contracts: kubernetes §6.4). An object that is remembered is not read before; one that
- * is not is read, which gives precise refusals; one that may not be read is held to the guards alone. A request whose guard failed surely changed nothing: the object is read again, and if nothing forbids the restart, one more
- * request is made from that.
+ * is not is read, which gives precise refusals; one that may not be read is held to the guards alone. A request whose guard failed
+ * surely changed nothing: the object is read again, and if nothing forbids the restart, one more request is made from that.
  *
  * The caller's signal ends this only while nothing is on its way. {@link whileWanted} lets a caller go earlier.
  */
@@ -206,6 +206,7 @@ async function settle(context: RestartContext, written: Written, preflight: Pref
   context.warn(warningsOf(context.kind, object, { blind: preflight.blind, warned: serverWarning !== undefined }));
   const changed = refusalByGuards(context.kind, object, context.ref, context.validateOnly ? "not_applied" : "applied");
   if (changed !== undefined) {
+    settled(context, "applied");
     context.cluster.known.delete(objectPath(context.ref));
     throw changed;
   }
@@ -235,8 +236,8 @@ async function settleUnknown(context: RestartContext, written: Written, { blind 
 }
 
 function applied(context: RestartContext, object: WorkloadObject): void {
+  settled(context, "applied");
   if (!context.validateOnly) {
-    context.call.outcome = "applied";
     context.cluster.known.set(objectPath(context.ref), learn(context.kind, object));
   }
 }
