@@ -289,7 +289,7 @@ export function webhookRows(world: TheWorld): void {
         seen.spec.paused ? {} : { patch: [{ op: "add", path: "/spec/paused", value: true }] };
       const told = await restart(world().tapped, object.ref);
       expect(told).toMatchObject({ code: "FailedPrecondition", reason: "PAUSED", outcome: "applied" });
-      expect(world().direct.calls.at(-1)?.outcome).toBe("applied"); // for the log
+      expect(world().tapped.calls.at(-1)?.outcome).toBe("applied"); // for the log
       expect(await object.restartedAt()).toBeDefined();
     });
   });
