@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { contextsOf, restartdInMemory } from "../support/restartd.ts";
 import { follow, watchRows } from "../targets/kubernetes/behaviour/watch.ts";
-import { eventually, make, must, openWorld, type World } from "../targets/kubernetes/behaviour/world.ts";
+import { eventually, make, must, openWorld, steady, type World } from "../targets/kubernetes/behaviour/world.ts";
 import type { ControlPlane } from "./attach.ts";
 import { sharedControlPlane } from "./shared.ts";
 
@@ -26,7 +26,7 @@ describe.skipIf(shared === undefined)("a real control plane", () => {
     const user = await serviceAccount("local", ["get", "list", "watch"]);
     await using restartd = restartdInMemory({ clusters: contextsOf(user, ["local"]) });
     const object = await make(world, "deployments", { spec: { paused: true } });
-    const before = await openWatches();
+    const before = await steady(openWatches);
     const watch = follow(restartd, { cluster: "local", ...object.ref });
     await watch.until(() => true);
     await eventually(async () => (await openWatches()) === before + 1);
@@ -56,7 +56,7 @@ describe.skipIf(shared === undefined)("a real control plane", () => {
     const user = await serviceAccount("fired", ["get", "list", "watch"]);
     await using restartd = restartdInMemory({ clusters: contextsOf(user, ["fired"]) });
     const object = await make(world, "deployments", { spec: { paused: true } });
-    const before = await openWatches();
+    const before = await steady(openWatches);
     const watch = follow(restartd, { cluster: "fired", ...object.ref });
     await eventually(async () => (await openWatches()) === before + 1);
     await must(

@@ -297,3 +297,20 @@ export async function observed(object: Made): Promise<Made> {
   });
   return object;
 }
+
+/**
+ * A count once it has been the same for a second: what earlier tests closed goes after a while, and a real control plane's own
+ * controllers take their watches up again now and then.
+ */
+export async function steady(count: () => Promise<number>): Promise<number> {
+  let last = await count();
+  let since = performance.now();
+  return eventually(async () => {
+    const now = await count();
+    if (now !== last) {
+      last = now;
+      since = performance.now();
+    }
+    return performance.now() - since > 1000 ? now : undefined;
+  });
+}
