@@ -1,7 +1,9 @@
 import type { Client } from "./client.ts";
 import type { Discovery } from "./discovery.ts";
 import type { Memory } from "./memory.ts";
+import type { WorkloadObject } from "./object.ts";
 import type { Known } from "./patch.ts";
+import type { Shared } from "./shared.ts";
 import type { WatchHub } from "./watch.ts";
 
 /** One configured cluster, open. */
@@ -12,4 +14,6 @@ export interface OpenCluster {
   readonly watches: WatchHub;
   /** What is remembered of objects, by their path. */
   readonly known: Memory<Known>;
+  /** Reads of objects that many want at once, by their path. */
+  readonly reads: Shared<WorkloadObject>;
 }

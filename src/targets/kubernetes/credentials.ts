@@ -85,7 +85,8 @@ export function openCredentials(source: ClusterSource, monotonic: () => number, 
   const retire = (dispatcher: Dispatcher) => {
     retired.add(dispatcher);
     // Its requests and watches finish; whether by an answer or an error is theirs to say.
-    void dispatcher.close().finally(() => retired.delete(dispatcher));
+    const forget = () => retired.delete(dispatcher);
+    dispatcher.close().then(forget, forget);
   };
   const connect = async (): Promise<Connection> => {
     const signal = AbortSignal.any([stop.signal, AbortSignal.timeout(LOOK_TIMEOUT_MS)]);

@@ -45,8 +45,11 @@ const WATCH_SECONDS = 300;
 /** What no waiting mends, unless it was otherwise before: an API server that starts denies what it will allow in a moment. */
 const FINAL: ReadonlySet<Reason> = new Set<Reason>(["RBAC_DENIED", "API_VERSION_NOT_SERVED"]);
 
-/** So many refusals in a row are final; fewer are a token's rotation, or a server that starts. */
+/** So many refusals of our credentials in a row are final; fewer are a token's rotation. */
 const MAX_REFUSALS = 3;
+
+/** So many denials in a row are final; fewer are a server that starts, which can take some seconds. */
+const MAX_DENIALS = 6;
 
 /** One line of a watch. */
 interface WatchEvent {
@@ -107,7 +110,8 @@ export async function feed(
       const failure = failureOfRead(error, asked);
       const refused = FINAL.has(failure.reason) || failure.reason === "CLUSTER_CREDENTIALS_REJECTED";
       refusals = refused ? refusals + 1 : 0;
-      if (refusals >= MAX_REFUSALS || (FINAL.has(failure.reason) && !worked)) {
+      const limit = failure.reason === "CLUSTER_CREDENTIALS_REJECTED" ? MAX_REFUSALS : MAX_DENIALS;
+      if (refusals >= limit || (FINAL.has(failure.reason) && !worked)) {
         return failure;
       }
       const longest = Math.min(MIN_BACKOFF_MS * 2 ** failures++, MAX_BACKOFF_MS);

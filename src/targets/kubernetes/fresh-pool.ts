@@ -58,7 +58,7 @@ export class FreshPool extends Dispatcher {
         client.pipelining = Number.MAX_SAFE_INTEGER;
         if (generation === this.#current) {
           this.#current = this.#begin();
-          void this.#retire(generation);
+          this.#retire(generation).catch(() => {}); // what was open has failed by itself, and told so
         }
       });
       return pool;

@@ -9,6 +9,7 @@ import { openCredentials } from "./credentials.ts";
 import { createDiscovery } from "./discovery.ts";
 import { createMemory } from "./memory.ts";
 import { createWorkloadService } from "./service.ts";
+import { createShared } from "./shared.ts";
 import { createWatchHub } from "./watch.ts";
 
 /** Objects that are remembered per cluster, so that restarting one again needs no read: a few hundred bytes each. */
@@ -53,5 +54,6 @@ function openCluster({ name, source }: ClusterSettings, { monotonic, now, random
     discovery: createDiscovery(name, client, monotonic),
     watches: createWatchHub(name, client, { random }),
     known: createMemory(KNOWN_OBJECTS),
+    reads: createShared(),
   };
 }

@@ -4,7 +4,7 @@ import { Failure, preconditionFailure, resourceInfo } from "../../core/errors.ts
 import type { OpenCluster } from "./cluster.ts";
 import type { Change } from "./feed.ts";
 import type { Kind } from "./kinds.ts";
-import { subjectOf, targetName, type WorkloadObject, type WorkloadRef } from "./object.ts";
+import { objectPath, subjectOf, targetName, type WorkloadObject, type WorkloadRef } from "./object.ts";
 import { restartedAt } from "./patch.ts";
 import { readWorkload } from "./read.ts";
 import { NoRolloutError, observedGeneration } from "./rollout.ts";
@@ -60,7 +60,7 @@ export async function* watchRollout(
   const subscription = cluster.watches.subscribe(ref);
   // A caller who goes away without reading what is offered would keep it for ever.
   signal.addEventListener("abort", () => subscription.close(), { once: true });
-  const read = () => readWorkload(cluster, ref, signal, READ_TIMEOUT_MS);
+  const read = () => cluster.reads(objectPath(ref), () => readShared(cluster, ref), signal);
   try {
     let object = await read();
     const restart = wanted ?? restartedAt(kind, object) ?? "";
@@ -96,6 +96,10 @@ export async function* watchRollout(
     return next;
   }
 }
+
+/** A read that serves everybody who waits for it, so that no one caller may end it. */
+const readShared = (cluster: OpenCluster, ref: WorkloadRef): Promise<WorkloadObject> =>
+  readWorkload(cluster, ref, AbortSignal.timeout(READ_TIMEOUT_MS), READ_TIMEOUT_MS);
 
 /** Waits for a change that is newer than an object. What a watch brings may be older than what was read. */
 async function nextNews(
