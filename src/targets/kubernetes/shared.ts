@@ -20,21 +20,22 @@ export function createShared<Result>(): Shared<Result> {
     waiting.delete(key);
     return start(key, work);
   };
-  return async (key, work, signal) => {
+  const join = (key: string, work: () => Promise<Result>): Promise<Result> => {
     const current = running.get(key);
-    let result = waiting.get(key);
     if (current === undefined) {
-      result = start(key, work);
-    } else if (result === undefined) {
-      result = after(key, current, work);
-      waiting.set(key, result);
+      return start(key, work);
     }
+    const next = waiting.get(key) ?? after(key, current, work);
+    waiting.set(key, next);
+    return next;
+  };
+  return async (key, work, signal) => {
+    signal.throwIfAborted(); // before anything begins that nobody would wait for
     const { promise, reject } = Promise.withResolvers<never>();
     const onAbort = () => reject(signal.reason);
     signal.addEventListener("abort", onAbort, { once: true });
     try {
-      signal.throwIfAborted();
-      return await Promise.race([result ?? start(key, work), promise]);
+      return await Promise.race([join(key, work), promise]);
     } finally {
       signal.removeEventListener("abort", onAbort);
     }
