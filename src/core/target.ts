@@ -1,6 +1,7 @@
 import type { DescService, MessageInitShape } from "@bufbuild/protobuf";
 import type { Config, ConfigSchema } from "../../gen/restart/config/v1/config_pb.ts";
 import type { Call } from "./call.ts";
+import type { Action, Operations } from "./operation.ts";
 import type { Route } from "./route.ts";
 import type { SectionReader } from "./section-reader.ts";
 
@@ -39,6 +40,9 @@ export type OpenTarget = (runtime: Runtime) => RunningTarget;
 export interface RunningTarget extends AsyncDisposable {
   /** Its services, with what answers them. */
   readonly routes: readonly Route[];
+  /** What can be done to its targets: one for each of its mutating rpcs. */
+  // biome-ignore lint/suspicious/noExplicitAny: whoever holds an action of some target does not know its messages
+  readonly actions: readonly Action<any, any, any>[];
   /** Loads what the first call would otherwise wait for. */
   warmUp(): Promise<void>;
 }
@@ -62,4 +66,6 @@ export interface Runtime {
    * logged, and shutting down waits for it.
    */
   readonly background: (call: Call, work: Promise<unknown>) => void;
+  /** Makes operations of mutating calls. */
+  readonly operations: Operations;
 }

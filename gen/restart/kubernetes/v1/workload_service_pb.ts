@@ -69,7 +69,8 @@ export type RestartRequest = Message<"restart.kubernetes.v1.RestartRequest"> & {
   name: string;
 
   /**
-   * Makes the call repeatable (AIP-155): a UUID of the caller's choice. This version refuses a request that carries one.
+   * Makes the call repeatable (AIP-155): a UUID of the caller's choice. The same id with the same parameters is answered with
+   * what became of the first call, for ever, and nothing is sent again; with other parameters it is refused.
    *
    * @generated from field: string request_id = 7;
    */

@@ -1,0 +1,202 @@
+import type { DescMessage, DescMethodUnary, JsonObject, MessageShape } from "@bufbuild/protobuf";
+import type { HandlerContext } from "@connectrpc/connect";
+import type { Call, Warning } from "./call.ts";
+import type { Failure, Outcome } from "./errors.ts";
+
+/**
+ * Where an operation stands (restart.operation.v1.RestartMetadata.State). ACCEPTED has sent nothing; SENDING and UNKNOWN may have
+ * sent; SENT was taken by the vendor and has not ended; the others are its end. No arrow leads back to ACCEPTED.
+ */
+export type OperationState =
+  | "ACCEPTED"
+  | "SENDING"
+  | "SENT"
+  | "UNKNOWN"
+  | "SUCCEEDED"
+  | "FAILED"
+  | "CANCELLED"
+  | "NOT_OBSERVED"
+  | "UNRESOLVED";
+
+/** One operation as an {@link Action} sees it, in this process or in the one that takes over from it. */
+export interface OperationView {
+  /** operations/{id}. */
+  readonly name: string;
+  /** Resource name of what is restarted. */
+  readonly target: string;
+  readonly state: OperationState;
+  /** What {@link Sending.permit} and later {@link Sent.evidence} or observations recorded: all that is known beside the request. */
+  readonly evidence: JsonObject;
+  /** The vendor's handle; empty while there is none. */
+  readonly vendorJob: string;
+}
+
+/**
+ * One thing that can be done to targets, as operations know it: a target describes each of its mutating rpcs by one. Operations
+ * decide whether and when something is sent; an action knows how, and how to read what became of it.
+ */
+export interface Action<
+  Input extends DescMessage = DescMessage,
+  Output extends DescMessage = DescMessage,
+  Plan = unknown,
+> {
+  /** Its rpc. Its output is what the operation answers. */
+  readonly method: DescMethodUnary<Input, Output>;
+  /** Until when an operation keeps others from its target: `applied` for Kubernetes, `ended` for clouds. */
+  readonly blocksUntil: "applied" | "ended";
+  /**
+   * How long (ms) after an outcome became unknown the target may still come to show the restart: longer than the send window, the
+   * vendor request and a plausible pause together.
+   */
+  readonly settleMs: number;
+  /** Resource name of what a request is about. */
+  targetOf(request: MessageShape<Input>): string;
+  /** What is done, in the vendor's word: `restart`, `soft_restart`. */
+  actionOf(request: MessageShape<Input>): string;
+  /**
+   * Reads and checks everything that can be checked without effect: nothing that persists is sent. With `validateOnly` that is all
+   * that happens, a vendor's own dry run included.
+   *
+   * @throws Failure outcome not_applied: why it must not run. Nothing of the call is stored then.
+   */
+  prepare(request: MessageShape<Input>, asking: Asking): Promise<Plan>;
+  /**
+   * Sends the one request. `permit` comes first; a further request only after the one before was refused for sure, with a new permit.
+   *
+   * @throws Failure its outcome decides: not_applied and applied end the operation, unknown has it looked for.
+   */
+  send(request: MessageShape<Input>, plan: NoInfer<Plan>, sending: Sending): Promise<Sent<Output>>;
+  /**
+   * Looks what became of an operation that is SENT or UNKNOWN, by reads alone. It may be asked by any process, more than once at a time.
+   *
+   * @throws anything when it could not look; it is asked again later, and concludes nothing.
+   */
+  observe(operation: OperationView, request: MessageShape<Input>, signal: AbortSignal): Promise<Observation<Output>>;
+}
+
+/** What an action gets for its checks. */
+export interface Asking {
+  readonly call: Call;
+  /** Fires when the caller goes away or its deadline passes. */
+  readonly signal: AbortSignal;
+  /** Milliseconds until the call's deadline. */
+  readonly remainingMs: () => number;
+  readonly validateOnly: boolean;
+  /** Told of what a successful restart should have people know: in the header of the answer and in the operation. */
+  readonly warn: (warnings: Iterable<Warning>) => void;
+}
+
+/** What an action gets to send by. */
+export interface Sending extends Omit<Asking, "validateOnly"> {
+  /** operations/{id}. */
+  readonly operation: string;
+  /**
+   * Asks, durably, for the right to send now.
+   *
+   * @param evidence what somebody needs who finds out later what became of the request; it is stored before anything leaves.
+   * @returns a check to call immediately before the first byte leaves: it throws when that is too late, and then nothing may leave.
+   * @throws Failure when nothing may be sent: cancelled, the caller gone, the store in doubt.
+   */
+  readonly permit: (evidence: JsonObject) => Promise<() => void>;
+}
+
+/** The vendor took the request. */
+export interface Sent<Output extends DescMessage> {
+  /** The rpc's answer, once it is known; without one the caller waits for an observation that has it. */
+  readonly response?: MessageShape<Output>;
+  /** Whether nothing is left to observe. */
+  readonly done?: boolean;
+  readonly vendorJob?: string;
+  /** Replaces the permit's. */
+  readonly evidence?: JsonObject;
+}
+
+/**
+ * What looking at a target showed.
+ *
+ * - running: the restart was applied and has not ended.
+ * - succeeded, failed: it was applied and has ended.
+ * - absent: the target shows, and would show, no trace of it.
+ * - unclear: the target cannot show whether it was applied.
+ *
+ * After `settleMs` absent ends an UNKNOWN operation as NOT_OBSERVED, unclear as UNRESOLVED. For a SENT one both mean: look again.
+ */
+export type Observation<Output extends DescMessage = DescMessage> = ObservationDetails &
+  (
+    | { readonly kind: "running"; readonly response?: MessageShape<Output> }
+    | { readonly kind: "succeeded"; readonly response?: MessageShape<Output> }
+    | { readonly kind: "failed"; readonly failure: Failure }
+    | { readonly kind: "absent" | "unclear" }
+  );
+
+/** What every {@link Observation} may say beside its kind. */
+export interface ObservationDetails {
+  /** How far it has come, in the vendor's words. */
+  readonly progress?: string;
+  /** When to look again (ms), unless it has ended. */
+  readonly againMs?: number;
+  readonly vendorJob?: string;
+  /** Replaces what was recorded. */
+  readonly evidence?: JsonObject;
+}
+
+/** What every mutating request has. */
+export interface MutatingRequest {
+  readonly requestId: string;
+  readonly validateOnly: boolean;
+  readonly reason: string;
+}
+
+/** One part of a call that restarts several targets. */
+export interface Part<Input extends DescMessage, Output extends DescMessage, Plan> {
+  readonly action: Action<Input, Output, Plan>;
+  /** The call's request, narrowed down to this part's target. */
+  readonly request: MessageShape<Input>;
+}
+
+/** How one part ended, or how its call left it. */
+export interface PartResult<Output extends DescMessage> {
+  /** operations/{id}; empty where another operation blocked the target. */
+  readonly operation: string;
+  readonly response: MessageShape<Output> | undefined;
+  readonly failure: Failure | undefined;
+}
+
+/** Who makes operations of mutating calls. */
+export interface Operations {
+  /**
+   * Answers a mutating call by the operation that it is, or was: request_id, guards, the store, one send, the answer.
+   *
+   * @throws Failure what the call failed with, be it now or when its request_id was first used.
+   */
+  run<Input extends DescMessage, Output extends DescMessage, Plan>(
+    action: Action<Input, Output, Plan>,
+    request: MessageShape<Input> & MutatingRequest,
+    context: HandlerContext,
+  ): Promise<MessageShape<Output>>;
+  /**
+   * The same for a call that restarts several targets, each an operation of its own under one parent. Every part is prepared before
+   * anything is stored; one that is refused refuses the call. Parts are sent with bounded concurrency.
+   *
+   * @param answer makes the call's answer of what became of its parts, in their order; it may throw a Failure instead.
+   */
+  runAll<Input extends DescMessage, Output extends DescMessage, Plan>(
+    parts: readonly Part<Input, Output, Plan>[],
+    request: MessageShape<Input> & MutatingRequest,
+    context: HandlerContext,
+    answer: (results: readonly PartResult<Output>[]) => MessageShape<Output>,
+  ): Promise<MessageShape<Output>>;
+}
+
+/** Whether anything was changed, by what is known of an operation's state. */
+export const outcomeOfState: Readonly<Record<OperationState, Outcome | undefined>> = {
+  ACCEPTED: "not_applied",
+  SENDING: "unknown",
+  SENT: "applied",
+  UNKNOWN: "unknown",
+  SUCCEEDED: "applied",
+  FAILED: undefined, // its error says
+  CANCELLED: "not_applied",
+  NOT_OBSERVED: "not_applied",
+  UNRESOLVED: "unknown",
+};
