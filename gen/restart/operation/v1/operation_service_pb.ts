@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file restart/operation/v1/operation_service.proto.
  */
 export const file_restart_operation_v1_operation_service: GenFile = /*@__PURE__*/
-  fileDesc("CixyZXN0YXJ0L29wZXJhdGlvbi92MS9vcGVyYXRpb25fc2VydmljZS5wcm90bxIUcmVzdGFydC5vcGVyYXRpb24udjEiSwoVV2F0Y2hPcGVyYXRpb25SZXF1ZXN0EjIKBG5hbWUYASABKAlCJLpIIcgBAXIcMhpeb3BlcmF0aW9ucy9bMC05YS1mLV17MzZ9JCKxAQoXUmVzb2x2ZU9wZXJhdGlvblJlcXVlc3QSMgoEbmFtZRgBIAEoCUIkukghyAEBchwyGl5vcGVyYXRpb25zL1swLTlhLWYtXXszNn0kEkoKB291dGNvbWUYAiABKA4yLS5yZXN0YXJ0Lm9wZXJhdGlvbi52MS5SZXN0YXJ0TWV0YWRhdGEuT3V0Y29tZUIKukgHggEEGAEYAhIWCgRub3RlGAMgASgJQgi6SAVyAxiABDLeAQoQT3BlcmF0aW9uU2VydmljZRJjCg5XYXRjaE9wZXJhdGlvbhIrLnJlc3RhcnQub3BlcmF0aW9uLnYxLldhdGNoT3BlcmF0aW9uUmVxdWVzdBodLmdvb2dsZS5sb25ncnVubmluZy5PcGVyYXRpb24iA5ACATABEmUKEFJlc29sdmVPcGVyYXRpb24SLS5yZXN0YXJ0Lm9wZXJhdGlvbi52MS5SZXNvbHZlT3BlcmF0aW9uUmVxdWVzdBodLmdvb2dsZS5sb25ncnVubmluZy5PcGVyYXRpb24iA5ACAkIFkgMCCAJiCGVkaXRpb25zcOgH", [file_buf_validate_validate, file_google_longrunning_operations, file_restart_operation_v1_operation]);
+  fileDesc("CixyZXN0YXJ0L29wZXJhdGlvbi92MS9vcGVyYXRpb25fc2VydmljZS5wcm90bxIUcmVzdGFydC5vcGVyYXRpb24udjEiSwoVV2F0Y2hPcGVyYXRpb25SZXF1ZXN0EjIKBG5hbWUYASABKAlCJLpIIcgBAXIcMhpeb3BlcmF0aW9ucy9bMC05YS1mLV17MzZ9JCKxAQoXUmVzb2x2ZU9wZXJhdGlvblJlcXVlc3QSMgoEbmFtZRgBIAEoCUIkukghyAEBchwyGl5vcGVyYXRpb25zL1swLTlhLWYtXXszNn0kEkoKB291dGNvbWUYAiABKA4yLS5yZXN0YXJ0Lm9wZXJhdGlvbi52MS5SZXN0YXJ0TWV0YWRhdGEuT3V0Y29tZUIKukgHggEEGAEYAhIWCgRub3RlGAMgASgJQgi6SAVyAxiABCIUChJCYWNrdXBTdG9yZVJlcXVlc3QiIwoTQmFja3VwU3RvcmVSZXNwb25zZRIMCgRkYXRhGAEgASgMMskCChBPcGVyYXRpb25TZXJ2aWNlEmMKDldhdGNoT3BlcmF0aW9uEisucmVzdGFydC5vcGVyYXRpb24udjEuV2F0Y2hPcGVyYXRpb25SZXF1ZXN0Gh0uZ29vZ2xlLmxvbmdydW5uaW5nLk9wZXJhdGlvbiIDkAIBMAESZQoQUmVzb2x2ZU9wZXJhdGlvbhItLnJlc3RhcnQub3BlcmF0aW9uLnYxLlJlc29sdmVPcGVyYXRpb25SZXF1ZXN0Gh0uZ29vZ2xlLmxvbmdydW5uaW5nLk9wZXJhdGlvbiIDkAICEmkKC0JhY2t1cFN0b3JlEigucmVzdGFydC5vcGVyYXRpb24udjEuQmFja3VwU3RvcmVSZXF1ZXN0GikucmVzdGFydC5vcGVyYXRpb24udjEuQmFja3VwU3RvcmVSZXNwb25zZSIDkAIBMAFCBZIDAggCYghlZGl0aW9uc3DoBw", [file_buf_validate_validate, file_google_longrunning_operations, file_restart_operation_v1_operation]);
 
 /**
  * WatchOperationRequest names the operation to watch.
@@ -75,6 +75,42 @@ export const ResolveOperationRequestSchema: GenMessage<ResolveOperationRequest> 
   messageDesc(file_restart_operation_v1_operation_service, 1);
 
 /**
+ * BackupStoreRequest asks for a copy of the store.
+ *
+ * @generated from message restart.operation.v1.BackupStoreRequest
+ */
+export type BackupStoreRequest = Message<"restart.operation.v1.BackupStoreRequest"> & {
+};
+
+/**
+ * Describes the message restart.operation.v1.BackupStoreRequest.
+ * Use `create(BackupStoreRequestSchema)` to create a new message.
+ */
+export const BackupStoreRequestSchema: GenMessage<BackupStoreRequest> = /*@__PURE__*/
+  messageDesc(file_restart_operation_v1_operation_service, 2);
+
+/**
+ * BackupStoreResponse is a piece of the copy.
+ *
+ * @generated from message restart.operation.v1.BackupStoreResponse
+ */
+export type BackupStoreResponse = Message<"restart.operation.v1.BackupStoreResponse"> & {
+  /**
+   * The next bytes of the file.
+   *
+   * @generated from field: bytes data = 1;
+   */
+  data: Uint8Array;
+};
+
+/**
+ * Describes the message restart.operation.v1.BackupStoreResponse.
+ * Use `create(BackupStoreResponseSchema)` to create a new message.
+ */
+export const BackupStoreResponseSchema: GenMessage<BackupStoreResponse> = /*@__PURE__*/
+  messageDesc(file_restart_operation_v1_operation_service, 3);
+
+/**
  * OperationService is what `google.longrunning.Operations` lacks: live progress, and an operator's verdict.
  *
  * @generated from service restart.operation.v1.OperationService
@@ -100,6 +136,17 @@ export const OperationService: GenService<{
     methodKind: "unary";
     input: typeof ResolveOperationRequestSchema;
     output: typeof OperationSchema;
+  },
+  /**
+   * BackupStore sends a consistent copy of the store, a SQLite file, in pieces, while the server goes on working. For
+   * administrators. A PostgreSQL store has its own tools for that, and refuses.
+   *
+   * @generated from rpc restart.operation.v1.OperationService.BackupStore
+   */
+  backupStore: {
+    methodKind: "server_streaming";
+    input: typeof BackupStoreRequestSchema;
+    output: typeof BackupStoreResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_restart_operation_v1_operation_service, 0);
