@@ -4,6 +4,8 @@ import { parseArgs } from "node:util";
 export type Command =
   | { readonly kind: "help" }
   | { readonly kind: "version" }
+  /** Looks after operations of a running server; `args` is what follows. */
+  | { readonly kind: "operations"; readonly args: readonly string[] }
   | {
       readonly kind: "serve";
       /** What is restarted: simulated systems, or what a file says. */
@@ -24,6 +26,7 @@ export class UsageError extends Error {
 export const HELP = `restartd restarts things safely: one typed API, nothing restarted twice by accident.
 
 Usage: npm start -- [options]
+       npm start -- operations COMMAND    look after operations of a running server (operations --help)
 
 Without a file it serves the sandbox: simulated systems on this machine. Nothing real is restarted.
 
@@ -35,6 +38,8 @@ Options:
   --help               print this
 
 It prints one line on stdout when it accepts calls, and logs JSON on stderr. SIGTERM lets calls in flight finish, then exits 0.
+Operations are kept in restartd.db: beside the configuration file unless it says otherwise, with --kubeconfig in the working
+directory. The sandbox keeps them in memory. One process at a time can have such a file.
 A mistake in the command line or the configuration exits 2, with nothing started.
 `;
 
@@ -44,6 +49,9 @@ A mistake in the command line or the configuration exits 2, with nothing started
  * @throws UsageError
  */
 export function parseCommand(args: readonly string[]): Command {
+  if (args[0] === "operations") {
+    return { kind: "operations", args: args.slice(1) };
+  }
   const { help, version, config, kubeconfig, listen } = parseOptions(args);
   if (help) {
     return { kind: "help" };

@@ -5,6 +5,7 @@ import type { Validator } from "@bufbuild/protovalidate";
 import { ConfigSchema, type Deadline, type Config as Sections } from "../gen/restart/config/v1/config_pb.ts";
 import { type Decoded, decodeYaml } from "./config/decode.ts";
 import { createReport, type Origin, type Report } from "./config/report.ts";
+import { readStore, type StoreSettings } from "./config/store.ts";
 import { brokenRules } from "./config/violations.ts";
 import { readYaml } from "./config/yaml.ts";
 import { ConfigError, formatPath, type Problem } from "./core/problem.ts";
@@ -18,6 +19,8 @@ export interface Config<Settings> {
   readonly allowedOrigins: readonly string[];
   /** How long a unary call may take, in ms: when its caller sets no deadline, and at most. */
   readonly deadline: { readonly defaultMs: number; readonly maxMs: number };
+  /** Where operations are kept, and for how long. */
+  readonly store: StoreSettings;
   /** What the targets made of their sections. */
   readonly targets: Settings;
   /** What deserves a line in the log, though it is no mistake. */
@@ -32,6 +35,8 @@ export interface ConfigOptions<Settings> {
   readonly readSections: ReadSections<Sections, Settings>;
   /** HOST:PORT out of the command line: stands in for `listen`. */
   readonly listen?: string | undefined;
+  /** Whether operations are kept in memory when no section says where. Default: in a file beside the configuration's. */
+  readonly storeInMemory?: boolean | undefined;
 }
 
 type Mistakes = Pick<Decoded<typeof ConfigSchema>, "problems" | "unreadable">;
@@ -77,17 +82,19 @@ function finish<Settings>(
   sections: Sections,
   origin: Origin,
   mistakes: Mistakes,
-  { validator, readSections, listen }: ConfigOptions<Settings>,
+  { validator, readSections, listen, storeInMemory }: ConfigOptions<Settings>,
 ): Config<Settings> {
   if (listen !== undefined) sections.listen = listen;
   const report = createReport(origin, mistakes.problems, mistakes.unreadable);
   judge(validator, sections, mistakes.unreadable, report, listen !== undefined);
+  const store = readStore(sections.store, report.reader, { inMemory: storeInMemory });
   const targets = readSections(sections, report.reader);
-  if (report.problems.length > 0) throw new ConfigError(report.problems);
+  if (store === undefined || report.problems.length > 0) throw new ConfigError(report.problems);
   return {
     listen: address(sections.listen),
     allowedOrigins: sections.cors?.allowedOrigins ?? [],
     deadline: deadlines(sections.deadline),
+    store,
     targets,
     warnings: report.warnings,
   };

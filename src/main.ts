@@ -7,9 +7,9 @@ import { withDependencies } from "./core/schema.ts";
 import type { OpenTarget } from "./core/target.ts";
 import { VERSION } from "./core/version.ts";
 import { newValidator } from "./interceptors/validate.ts";
-import { createBackground, createLog, describeCause, type Logger } from "./server/log.ts";
-import { startServer } from "./server/server.ts";
-import { Shutdown } from "./server/shutdown.ts";
+import { StoreRefused } from "./operations/store.ts";
+import { serve } from "./serve.ts";
+import { createLog, describeCause, type Logger } from "./server/log.ts";
 import { sectionsOfKubeconfig, TARGETS } from "./targets/index.ts";
 
 type Serve = Extract<Command, { kind: "serve" }>;
@@ -31,50 +31,56 @@ async function main(): Promise<void> {
     case "version":
       process.stdout.write(`restartd ${VERSION}\n`);
       return;
+    case "operations":
+      return lookAfterOperations(command.args);
     case "serve":
-      return serve(command, createLog());
+      return run(command, createLog());
   }
 }
 
-async function serve({ source, listen }: Serve, log: Logger): Promise<void> {
+async function run({ source, listen }: Serve, log: Logger): Promise<void> {
   const stopping = interrupted();
   await using stack = new AsyncDisposableStack();
   const options: ConfigOptions<OpenTarget[]> = {
     validator: newValidator(createRegistry(...withDependencies([file_restart_config_v1_config]))),
     readSections: (sections, reader) => TARGETS.map((target) => target.read(sections, reader)),
     listen,
+    storeInMemory: source.kind === "sandbox",
   };
   const config = await configOf(source, options, stack);
   for (const { file, line, field, message } of config.warnings) {
     log.warn({ file, line, field }, message);
   }
-  const shutdown = new Shutdown();
-  const runtime = {
-    now: () => new Date(),
-    monotonic: () => performance.now(),
-    random: Math.random,
-    background: createBackground(shutdown, log),
-  };
-  const targets = config.targets.map((open) => stack.use(open(runtime)));
-  const { deadline, allowedOrigins } = config;
-  const routes = targets.flatMap((target) => target.routes);
-  const server = stack.use(await startServer({ ...config.listen, routes, deadline, allowedOrigins, log, shutdown }));
-  process.stdout.write(`restartd listening on ${server.url}\n`);
+  const served = stack.use(await serve({ config, log }));
+  process.stdout.write(`restartd listening on ${served.url}\n`);
   log.info(
     {
       version: VERSION,
       source: source.kind,
-      url: server.url,
-      ...(source.kind === "sandbox" && { try: TRY(server.url) }),
+      url: served.url,
+      store: config.store.kind === "sqlite" ? config.store.path : config.store.kind,
+      ...(source.kind === "sandbox" && { try: TRY(served.url) }),
     },
     "ready",
   );
-  await Promise.all(targets.map((target) => target.warmUp()));
+  await served.warmUp();
   const signal = await stopping;
   log.info({ signal }, "shutting down");
-  if (!(await server.close())) {
+  if (!(await served.close())) {
     process.exitCode = 1;
   }
+}
+
+async function lookAfterOperations(args: readonly string[]): Promise<void> {
+  const { runOperations } = await import("./commands/operations.ts");
+  // Whoever reads no further, such as head, is no reason to complain.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
+  process.exitCode = await runOperations(args, {
+    out: (text) => void process.stdout.write(text),
+    err: (text) => void process.stderr.write(text),
+    now: Date.now,
+    services: TARGETS.flatMap(({ services }) => services),
+  });
 }
 
 async function configOf(
@@ -130,6 +136,9 @@ try {
   } else if (error instanceof ConfigError) {
     process.stderr.write(`${error.message}\n`);
     process.exitCode = MISTAKE;
+  } else if (error instanceof StoreRefused) {
+    process.stderr.write(`${JSON.stringify({ level: "fatal", msg: `cannot start: ${error.message}` })}\n`);
+    process.exitCode = 1;
   } else {
     const taken = (error as { code?: unknown } | null)?.code === "EADDRINUSE";
     fatal(error, taken ? "cannot start: the port is taken; choose another by --listen HOST:PORT" : "cannot start");

@@ -22,9 +22,12 @@ const resolve = (file: string, module: string): string =>
 const LAYERS: readonly (readonly [layer: string, files: RegExp])[] = [
   ["main", /^src\/main\.ts$/],
   ["cli", /^src\/cli\.ts$/],
+  ["commands", /^src\/commands\//],
   ["sandbox", /^src\/sandbox\//],
   ["serve", /^src\/serve\.ts$/],
   ["server", /^src\/server\//],
+  ["stores", /^src\/operations\/(sqlite|postgres)\//],
+  ["operations", /^src\/operations\//],
   ["services", /^src\/(interceptors|health|reflection)\//],
   ["list", /^src\/targets\/index\.ts$/],
   ["targets", /^src\/targets\/[^/]+\//],
@@ -51,13 +54,34 @@ describe("architecture", () => {
     expect(upward.map(({ file, module }) => `${file} -> ${module}`)).toEqual([]);
   });
 
-  it("keeps targets, interceptors, health and reflection from each other", () => {
-    const room = (file: string) => /^src\/(targets\/[^/]+|interceptors|health|reflection)\//.exec(file)?.[1];
+  it("keeps targets, stores, interceptors, health and reflection from each other", () => {
+    const room = (file: string) =>
+      /^src\/(targets\/[^/]+|operations\/(?:sqlite|postgres)|interceptors|health|reflection)\//.exec(file)?.[1];
     const sideways = edges.filter(({ file, module }) => {
       const [from, to] = [room(file), room(module)];
       return from !== undefined && to !== undefined && from !== to;
     });
     expect(sideways.map(({ file, module }) => `${file} -> ${module}`)).toEqual([]);
+  });
+
+  it("keeps operations and targets from each other: what they share is core/operation.ts", () => {
+    const across = edges.filter(
+      ({ file, module }) =>
+        (/^src\/operations\//.test(file) && /^(src\/targets\/|gen\/restart\/(?!operation\/))/.test(module)) ||
+        (/^src\/targets\//.test(file) && /^src\/operations\//.test(module)),
+    );
+    expect(across.map(({ file, module }) => `${file} -> ${module}`)).toEqual([]);
+  });
+
+  it("loads a store when it is used, never before", () => {
+    const fixed = edges.filter(
+      ({ file, module, dynamic, type }) =>
+        /^src\/operations\/(sqlite|postgres)\//.test(module) &&
+        !/^src\/operations\/(sqlite|postgres)\//.test(file) &&
+        !dynamic &&
+        !type,
+    );
+    expect(fixed.map(({ file, module }) => `${file} -> ${module}`)).toEqual([]);
   });
 
   it("lets targets/index.ts alone name a target", () => {
@@ -97,6 +121,9 @@ describe("architecture", () => {
         "requests to vendors are made in one place each",
       ],
       [/^pino/, /^src\/server\/log\.ts$/, "one log"],
+      [/^kysely/, /^src\/operations\//, "operations alone are stored"],
+      [/^node:sqlite/, /^src\/operations\/sqlite\//, "what is SQLite's way stands in one place"],
+      [/^(pg|pg-boss)(\/|$)/, /^src\/operations\/postgres\//, "what is PostgreSQL's way stands in one place"],
       [/^yaml/, /^src\/(config\/|targets\/kubernetes\/(credentials|kubeconfig-file|simulator))/, "configuration"],
       [
         /^node:(http2?|net)$/,

@@ -39,7 +39,7 @@ const MISTAKES: readonly (readonly [string, string, readonly string[]])[] = [
   [
     "a file that is no mapping",
     "- listen",
-    ["1:1: must be a section with the keys listen, cors, deadline, kubernetes, but is a list"],
+    ["1:1: must be a section with the keys listen, cors, deadline, kubernetes, store, but is a list"],
   ],
   ["a syntax error, without its text", "password: 'hunter2\n", ["2:1: is not YAML: Missing closing 'quote"]],
   ["two documents", `${CLUSTERS}\n---\n${CLUSTERS}`, ["2:1: must hold one YAML document, not several"]],
@@ -47,7 +47,7 @@ const MISTAKES: readonly (readonly [string, string, readonly string[]])[] = [
   [
     "an unknown key",
     `${CLUSTERS}\nverbosity: 3`,
-    ["2:1: verbosity: is not a known key; known here: listen, cors, deadline, kubernetes"],
+    ["2:1: verbosity: is not a known key; known here: listen, cors, deadline, kubernetes, store"],
   ],
   [
     "a key in camelCase",
@@ -66,7 +66,7 @@ const MISTAKES: readonly (readonly [string, string, readonly string[]])[] = [
   [
     "a key that is not text",
     `${CLUSTERS}\n? [a, b]\n: 1`,
-    ["1:1: must have only the keys listen, cors, deadline, kubernetes, but one of its keys is not text"],
+    ["1:1: must have only the keys listen, cors, deadline, kubernetes, store, but one of its keys is not text"],
   ],
   [
     "a key that stands twice",
@@ -276,6 +276,7 @@ describe("loadConfig()", () => {
       listen: { host: "127.0.0.1", port: 8080 },
       allowedOrigins: [],
       deadline: { defaultMs: 60_000, maxMs: 600_000 },
+      store: { kind: "sqlite", path: join(folder, "restartd.db"), retentionMs: 2_592_000_000 },
       targets: ["here"],
       warnings: [],
     });
@@ -286,6 +287,7 @@ describe("loadConfig()", () => {
       listen: "[::1]:0"
       cors: { allowed_origins: [http://localhost:5173, "https://[::1]:8443", chrome-extension://abc] }
       deadline: { default: 1.5s, max: 90s }
+      store: { sqlite: { path: operations.db }, retention: 86400s }
       kubernetes:
         clusters:
           - &first { name: arn:aws:eks:eu-west-1:1:cluster/x, kubeconfig: a }
@@ -295,6 +297,7 @@ describe("loadConfig()", () => {
       listen: { host: "::1", port: 0 },
       allowedOrigins: ["http://localhost:5173", "https://[::1]:8443", "chrome-extension://abc"],
       deadline: { defaultMs: 1_500, maxMs: 90_000 },
+      store: { kind: "sqlite", path: join(folder, "operations.db"), retentionMs: 86_400_000 },
       targets: ["arn:aws:eks:eu-west-1:1:cluster/x", "arn:aws:eks:eu-west-1:1:cluster/x"],
       warnings: [],
     });
@@ -330,7 +333,7 @@ describe("loadConfig()", () => {
         "  restartd.yaml:9:21: kubernetes.clusters[0].kubeconfg: is not a known key; did you mean kubeconfig?",
         '  restartd.yaml:10:13: kubernetes.clusters[1].name: must be a configured cluster\'s name: printable ASCII characters without spaces, at most 253, but is "prod 2"',
         '  restartd.yaml:11:19: kubernetes.clusters[1].in_cluster: must be true or false, but is "yes"',
-        "  restartd.yaml:12:1: log_level: is not a known key; known here: listen, cors, deadline, kubernetes",
+        "  restartd.yaml:12:1: log_level: is not a known key; known here: listen, cors, deadline, kubernetes, store",
       ].join("\n"),
     );
   });

@@ -49,9 +49,17 @@ describe("README.md", () => {
     expect(README.split("\n").length).toBeLessThanOrEqual(180);
   });
 
-  it("has the three calls to try, beside the two commands", () => {
+  it("has the calls to try, beside the two commands", () => {
     const first = blocks("sh").map(({ code }) => code.split(/\s/).slice(0, 3).join(" "));
-    expect(first).toEqual(["npm ci &&", "npx buf curl", "npx buf curl", "npx buf curl", "npm ci &&"]);
+    expect(first).toEqual([
+      "npm ci &&",
+      "npx buf curl",
+      "npx buf curl",
+      "npx buf curl",
+      "npx buf curl",
+      "npm start --",
+      "npm ci &&",
+    ]);
   });
 
   it("says what the program says when it is ready", () => {
@@ -84,9 +92,14 @@ describe("README.md", () => {
     const { code, stdout } = await shell(lines[0] ?? "");
     expect(code).toBe(0);
     const rpcs = stdout.split("\n").filter((line) => line.startsWith("restart."));
-    const [service = "", table = ""] = /\| rpc of `(\S+)` \|[\s\S]*?\n\n/.exec(README) ?? [];
+    const tables = new Map(
+      [...README.matchAll(/\| rpc of `(\S+)` \|[\s\S]*?\n\n/g)].map(([table, service = ""]) => [service, table]),
+    );
     expect(rpcs.length).toBeGreaterThan(0);
-    for (const rpc of rpcs) expect(service + table).toContain(`\`${rpc.split("/").at(-1)}\``);
+    for (const rpc of rpcs) {
+      const [service = "", name] = rpc.split("/");
+      expect(tables.get(service)).toContain(`\`${name}\``);
+    }
   });
 
   it("has a configuration that is served as it stands", async () => {

@@ -126,7 +126,8 @@ export type Observation<Output extends DescMessage = DescMessage> = ObservationD
     | { readonly kind: "running"; readonly response?: MessageShape<Output> }
     | { readonly kind: "succeeded"; readonly response?: MessageShape<Output> }
     | { readonly kind: "failed"; readonly failure: Failure }
-    | { readonly kind: "absent" | "unclear" }
+    | { readonly kind: "absent" }
+    | { readonly kind: "unclear" }
   );
 
 /** What every {@link Observation} may say beside its kind. */
@@ -147,21 +148,6 @@ export interface MutatingRequest {
   readonly reason: string;
 }
 
-/** One part of a call that restarts several targets. */
-export interface Part<Input extends DescMessage, Output extends DescMessage, Plan> {
-  readonly action: Action<Input, Output, Plan>;
-  /** The call's request, narrowed down to this part's target. */
-  readonly request: MessageShape<Input>;
-}
-
-/** How one part ended, or how its call left it. */
-export interface PartResult<Output extends DescMessage> {
-  /** operations/{id}; empty where another operation blocked the target. */
-  readonly operation: string;
-  readonly response: MessageShape<Output> | undefined;
-  readonly failure: Failure | undefined;
-}
-
 /** Who makes operations of mutating calls. */
 export interface Operations {
   /**
@@ -173,18 +159,6 @@ export interface Operations {
     action: Action<Input, Output, Plan>,
     request: MessageShape<Input> & MutatingRequest,
     context: HandlerContext,
-  ): Promise<MessageShape<Output>>;
-  /**
-   * The same for a call that restarts several targets, each an operation of its own under one parent. Every part is prepared before
-   * anything is stored; one that is refused refuses the call. Parts are sent with bounded concurrency.
-   *
-   * @param answer makes the call's answer of what became of its parts, in their order; it may throw a Failure instead.
-   */
-  runAll<Input extends DescMessage, Output extends DescMessage, Plan>(
-    parts: readonly Part<Input, Output, Plan>[],
-    request: MessageShape<Input> & MutatingRequest,
-    context: HandlerContext,
-    answer: (results: readonly PartResult<Output>[]) => MessageShape<Output>,
   ): Promise<MessageShape<Output>>;
 }
 

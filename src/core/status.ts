@@ -7,8 +7,12 @@ import {
   type MessageInitShape,
   toJson,
 } from "@bufbuild/protobuf";
-import { anyPack, anyUnpack } from "@bufbuild/protobuf/wkt";
-import { ErrorInfoSchema, file_google_rpc_error_details } from "../../gen/google/rpc/error_details_pb.ts";
+import { anyIs, anyPack, anyUnpack } from "@bufbuild/protobuf/wkt";
+import {
+  ErrorInfoSchema,
+  file_google_rpc_error_details,
+  RetryInfoSchema,
+} from "../../gen/google/rpc/error_details_pb.ts";
 import { type Status, StatusSchema } from "../../gen/google/rpc/status_pb.ts";
 import { type Detail, ERROR_DOMAIN, Failure, type Outcome, type Reason } from "./errors.ts";
 
@@ -32,9 +36,15 @@ export const statusOf = (failure: Failure): Status =>
 const pack = <Desc extends DescMessage>(desc: Desc, value: MessageInitShape<Desc>) =>
   anyPack(desc, create(desc, value));
 
-/** A failure as text that {@link parseFailure} reads: JSON of its `google.rpc.Status`. */
-export const formatFailure = (failure: Failure): string =>
-  JSON.stringify(toJson(StatusSchema, statusOf(failure), { registry }));
+/**
+ * The failure that an operation ended with as text that {@link parseFailure} reads: JSON of its `google.rpc.Status`. Without RetryInfo,
+ * for what has ended does not succeed by waiting.
+ */
+export function formatFailure(failure: Failure): string {
+  const status = statusOf(failure);
+  status.details = status.details.filter((any) => !anyIs(any, RetryInfoSchema));
+  return JSON.stringify(toJson(StatusSchema, status, { registry }));
+}
 
 /** The failure that {@link formatFailure} wrote, but for its cause, which is in the log alone. */
 export function parseFailure(text: string): Failure {

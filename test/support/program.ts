@@ -46,7 +46,7 @@ export async function startProgram(
   const folder = stack.use(await temporaryFolder()); // a killed sandbox cannot remove its files itself
   const started = performance.now();
   const child = spawn(NODE, [MAIN, ...args], {
-    cwd: ROOT,
+    cwd: folder.path, // where restartd.db lands when no configuration says where
     env: { ...process.env, TMPDIR: folder.path, ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });

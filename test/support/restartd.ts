@@ -2,9 +2,13 @@ import { randomUUID } from "node:crypto";
 import { type Client, createClient, createRouterTransport, type Interceptor } from "@connectrpc/connect";
 import { WorkloadService } from "../../gen/restart/kubernetes/v1/workload_service_pb.ts";
 import { type Call, callKey, newCall } from "../../src/core/call.ts";
+import type { Operations } from "../../src/core/operation.ts";
 import { schemaOf } from "../../src/core/schema.ts";
 import { interceptors } from "../../src/interceptors/index.ts";
 import { newValidator } from "../../src/interceptors/validate.ts";
+import { createRunner, type Timing } from "../../src/operations/runner.ts";
+import { IN_MEMORY, openSqliteStore } from "../../src/operations/sqlite/open.ts";
+import type { Store } from "../../src/operations/store.ts";
 import type { ClusterSource } from "../../src/targets/kubernetes/credentials.ts";
 import { kubernetes, openKubernetes } from "../../src/targets/kubernetes/index.ts";
 
@@ -15,6 +19,8 @@ export interface InMemory extends AsyncDisposable {
   readonly calls: readonly Call[];
   /** Work that went on after its call was answered, in order. */
   readonly background: { readonly call: Call; readonly work: Promise<unknown> }[];
+  /** Where its operations are. */
+  readonly store: Promise<Store>;
 }
 
 /** What {@link restartdInMemory} can be told. */
@@ -25,25 +31,41 @@ export interface InMemoryOptions {
   readonly now?: () => Date;
   /** Milliseconds; default 60,000. */
   readonly deadlineMs?: number;
+  /** How operations are looked after. Default: what was sent is not looked at, so that a test sees its own requests alone. */
+  readonly timing?: Partial<Timing>;
 }
+
+/** Nothing is looked at within an hour. */
+const NO_LOOKS: Partial<Timing> = { firstLookMs: 3_600_000 };
 
 /** Clusters named after the contexts of a kubeconfig. */
 export const contextsOf = (kubeconfig: string, contexts: readonly string[]): Record<string, ClusterSource> =>
   Object.fromEntries(contexts.map((context) => [context, { kubeconfig, context }]));
 
-/** Serves the Kubernetes target to a client in the same process, through all interceptors. */
-export function restartdInMemory({ clusters, now = () => new Date(), deadlineMs = 60_000 }: InMemoryOptions): InMemory {
+/** Serves the Kubernetes target to a client in the same process, through all interceptors; its operations are in memory. */
+export function restartdInMemory(options: InMemoryOptions): InMemory {
+  const { clusters, now = () => new Date(), deadlineMs = 60_000, timing = NO_LOOKS } = options;
   const calls: Call[] = [];
   const background: InMemory["background"] = [];
-  const runtime = {
+  const clock = {
     now,
     monotonic: () => performance.now(),
-    random: Math.random,
     background: (call: Call, work: Promise<unknown>) => {
       work.catch(() => {}); // judged by the test that looks at it
       background.push({ call, work });
     },
   };
+  const opening = openSqliteStore({ ...clock, path: IN_MEMORY, replica: randomUUID(), warn: () => {} }).then(
+    async (store) => {
+      const runner = createRunner({ ...clock, store, newId: randomUUID, timing });
+      await runner.begin(target.actions);
+      return { store, runner };
+    },
+  );
+  const operations: Operations = {
+    run: async (...call) => (await opening).runner.operations.run(...call),
+  };
+  const runtime = { ...clock, random: Math.random, operations };
   const settings = {
     fieldManager: "restartd",
     clusters: Object.entries(clusters).map(([name, source]) => ({ name, source })),
@@ -73,7 +95,13 @@ export function restartdInMemory({ clusters, now = () => new Date(), deadlineMs 
     client: createClient(WorkloadService, transport),
     calls,
     background,
-    [Symbol.asyncDispose]: () => target[Symbol.asyncDispose](),
+    store: opening.then(({ store }) => store),
+    async [Symbol.asyncDispose]() {
+      const { store, runner } = await opening;
+      await runner[Symbol.asyncDispose]();
+      await store[Symbol.asyncDispose]();
+      await target[Symbol.asyncDispose]();
+    },
   };
 }
 

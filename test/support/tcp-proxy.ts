@@ -17,8 +17,12 @@ export interface TcpProxy extends AsyncDisposable {
   reset(): void;
 }
 
-/** Opens a proxy on loopback in front of a port of it. */
-export async function openTcpProxy(target: number): Promise<TcpProxy> {
+/**
+ * Opens a proxy on loopback in front of a port of it.
+ *
+ * @param sees is shown what a client sends before it is passed on; the mode that it answers holds from there on.
+ */
+export async function openTcpProxy(target: number, sees?: (chunk: Buffer) => ProxyMode | undefined): Promise<TcpProxy> {
   const clients = new Set<Socket>();
   let mode: ProxyMode = "pass";
   let received = 0;
@@ -27,6 +31,7 @@ export async function openTcpProxy(target: number): Promise<TcpProxy> {
     clients.add(client);
     client.on("data", (chunk) => {
       received += chunk.length;
+      mode = sees?.(chunk) ?? mode;
       if (mode === "swallow") {
         client.resetAndDestroy();
       } else {

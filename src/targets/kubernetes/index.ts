@@ -2,6 +2,7 @@ import { WorkloadService } from "../../../gen/restart/kubernetes/v1/workload_ser
 import { route } from "../../core/route.ts";
 import type { RunningTarget, Runtime, Target } from "../../core/target.ts";
 import { USER_AGENT } from "../../core/version.ts";
+import { createRestartAction } from "./action.ts";
 import { createClient } from "./client.ts";
 import type { OpenCluster } from "./cluster.ts";
 import { type ClusterSettings, type KubernetesSettings, readKubernetes } from "./config.ts";
@@ -32,8 +33,10 @@ export const kubernetes: Target = {
 /** Serves the workloads of some clusters. */
 export function openKubernetes({ fieldManager, clusters }: KubernetesSettings, runtime: Runtime): RunningTarget {
   const open = new Map(clusters.map((settings) => [settings.name, openCluster(settings, runtime)]));
+  const restart = createRestartAction({ clusters: open, fieldManager, now: runtime.now });
   return {
-    routes: [route(WorkloadService, createWorkloadService({ clusters: open, fieldManager, runtime }))],
+    routes: [route(WorkloadService, createWorkloadService({ clusters: open, restart, runtime }))],
+    actions: [restart],
     async warmUp() {
       await import("./kube-config.ts");
     },

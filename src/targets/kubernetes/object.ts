@@ -85,6 +85,16 @@ export interface WorkloadRef {
   readonly name: string;
 }
 
+/** Fields 1 to 6, which every request about one workload has. */
+export const toRef = ({ cluster, group, version, resource, namespace, name }: WorkloadRef): WorkloadRef => ({
+  cluster,
+  group,
+  version,
+  resource,
+  namespace,
+  name,
+});
+
 /** Resource name of a workload, for people and programs: in errors, in the log and in operations. */
 export function targetName({ cluster, group, version, resource, namespace, name }: WorkloadRef): string {
   const segments = ["clusters", cluster, group || "core", version, "namespaces", namespace, resource, name];

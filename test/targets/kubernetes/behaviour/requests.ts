@@ -1,5 +1,7 @@
+import { randomUUID } from "node:crypto";
 import { describe, expect, test } from "vitest";
-import { freeName, make, type Ref, restart, type TheWorld } from "./world.ts";
+import { isRead } from "../../../support/wiretap.ts";
+import { freeName, make, type Ref, restart, type TheWorld, tell } from "./world.ts";
 
 const NAME =
   "must be a DNS-1123 subdomain: lower-case letters, digits, '-' and '.', starting and ending with a letter or digit, at most 253 characters";
@@ -130,15 +132,51 @@ export function requestRows(world: TheWorld): void {
       expect(world().tap.requests).toEqual([]);
     });
 
-    test("row 60: a request_id is refused rather than ignored, and nothing is sent", async () => {
-      const told = await restart(world().tapped, { ...good, requestId: "6f6d4b6e-6a53-4c52-8d5c-0f8f7c2f9a3e" });
-      expect(told).toMatchObject({
-        code: "Unimplemented",
-        reason: "UNSUPPORTED_PROTOCOL",
-        outcome: "not_applied",
-        details: { BadRequest: { fieldViolations: [{ field: "request_id", reason: "UNSUPPORTED" }] } },
-      });
-      expect(world().tap.requests).toEqual([]);
+    test("row 60: a call that is repeated with its request_id is answered, and nothing is sent again", async () => {
+      const { tap, tapped } = world();
+      const object = await make(world(), "deployments", { spec: { replicas: 0 } });
+      const names: (string | null)[] = [];
+      const onHeader = (headers: Headers) => void names.push(headers.get("operation-name"));
+      const requestId = randomUUID();
+      for (const id of [requestId, requestId, requestId.toUpperCase()]) {
+        const told = await tell((header) =>
+          tapped.client.restart(
+            { cluster: "patcher", ...object.ref, requestId: id },
+            {
+              onHeader: (headers) => {
+                onHeader(headers);
+                header(headers);
+              },
+            },
+          ),
+        );
+        expect(told).toEqual({ code: "ok", warnings: ["NO_REPLICAS"] });
+      }
+      expect(names[0]).toMatch(/^operations\/[0-9a-f-]{36}$/);
+      expect(new Set(names).size).toBe(1);
+      expect(tap.writes).toHaveLength(1);
+      expect(tap.requests.filter(isRead)).toHaveLength(1);
+      const other = { ...object.ref, requestId, reason: "another" };
+      expect(await restart(tapped, other)).toMatchObject({ code: "InvalidArgument", reason: "REQUEST_ID_REUSED" });
+      expect(await object.generation()).toBe(2);
+    });
+
+    test("row 60: without a request_id each call is an operation of its own; one that is refused is none", async () => {
+      const object = await make(world(), "deployments");
+      const restartd = world().another();
+      const nameOf = async (request: { validateOnly?: boolean; name?: string }) => {
+        let name: string | null = null;
+        const options = { onHeader: (headers: Headers) => void (name = headers.get("operation-name")) };
+        await restart(restartd, { ...object.ref, ...request }, options);
+        return name;
+      };
+      const names = [await nameOf({}), await nameOf({})];
+      expect(new Set(names).size).toBe(2);
+      expect(names).not.toContain(null);
+      expect(await nameOf({ validateOnly: true })).toBeNull();
+      expect(await nameOf({ name: freeName() })).toBeNull();
+      const operations = await (await restartd.store).list({ where: [], limit: 10 });
+      expect(operations.map(({ name }) => name)).toEqual(names.toReversed());
     });
 
     test("a restart is one discovery, one read and one write; the next of the same object is the write alone", async () => {

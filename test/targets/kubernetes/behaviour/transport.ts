@@ -9,7 +9,7 @@ import { temporaryFolder } from "../../../support/folder.ts";
 import { type InMemory, restartdInMemory } from "../../../support/restartd.ts";
 import { openTcpProxy, type TcpProxy } from "../../../support/tcp-proxy.ts";
 import { isDiscovery, isRead, isWrite } from "../../../support/wiretap.ts";
-import { eventually, type Made, make, restart, subjectOf, type TheWorld } from "./world.ts";
+import { eventually, IN_PROGRESS, type Made, make, restart, type TheWorld, targetOf } from "./world.ts";
 
 const ref = { group: "apps", version: "v1", resource: "deployments", namespace: "shop", name: "web" };
 
@@ -59,13 +59,19 @@ export function transportRows(world: TheWorld): void {
         return forward();
       });
       const told = await restart(restartd, object.ref);
+      const store = await restartd.store;
+      const [operation] = await store.open();
+      expect(operation).toMatchObject({ state: "SENDING", evidence: expect.stringContaining('"restarted_at":"') });
       expect(told).toEqual({
         code: "DeadlineExceeded",
         reason: "OUTCOME_UNKNOWN",
         outcome: "unknown",
-        message: `the restart of ${subjectOf(object.ref)} was sent, and the call ended before its answer came`,
-        metadata: { cluster: "patcher", restarted_at: expect.stringMatching(/^\d{4}-/) },
-        details: { RequestInfo: { requestId: restartd.calls[0]?.id } },
+        message: `the request for ${targetOf(object.ref)} may have been applied; ${operation?.name} tells when that is known, and it is not sent again`,
+        metadata: { operation: operation?.name },
+        details: {
+          RequestInfo: { requestId: restartd.calls[0]?.id },
+          ResourceInfo: { resourceType: "restartd.operation", resourceName: operation?.name },
+        },
         warnings: [],
       });
       const [write] = tap.writes;
@@ -73,6 +79,10 @@ export function transportRows(world: TheWorld): void {
       held.resolve();
       expect(restartd.background).toHaveLength(1);
       await restartd.background[0]?.work;
+      expect(await store.get(operation?.name ?? "")).toMatchObject({
+        state: "SENT",
+        vendorJob: await object.restartedAt(),
+      });
       expect(tap.writes).toHaveLength(1);
       expect(await object.generation()).toBe(2);
     });
@@ -183,8 +193,8 @@ export function transportRows(world: TheWorld): void {
           proxy.mode = "pass";
           expect(await call).toMatchObject({ code: "Unknown", reason: "OUTCOME_UNKNOWN", outcome: "unknown" });
           expect(await object.generation()).toBe(2);
-          expect(await restart(restartd, object.ref)).toEqual({ code: "ok", warnings: [] });
-          expect(await object.generation()).toBe(3);
+          expect(await restart(restartd, object.ref)).toMatchObject(IN_PROGRESS);
+          expect(await object.generation()).toBe(2);
         }));
 
       test("row 54: reset while nothing is on its way: nobody notices", () =>

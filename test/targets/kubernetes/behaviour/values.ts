@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { eventually, make, observed, restart, type TheWorld } from "./world.ts";
+import { countApplied, eventually, make, observed, restart, restartInTurn, type TheWorld, valuesOf } from "./world.ts";
 
 const PRECISE = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z$/;
 const SECONDS = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/;
@@ -37,31 +37,58 @@ export function valueRows(world: TheWorld): void {
       expect(values).toEqual(["2026-05-04T03:02:01Z", "2026-05-04T03:02:02Z", "2026-05-04T03:02:03Z"]);
     });
 
-    test("row 61: 20 parallel restarts of one Deployment each move its generation", async () => {
+    test("row 59: of restarts at the same time each is applied with a value of its own, or refused for one that is", async () => {
+      const object = await make(world(), "deployments");
+      const restartd = world().another({ now: () => new Date("2026-05-04T03:02:01.234Z") });
+      const before = await object.generation();
+      const applied = countApplied(await Promise.all(Array.from({ length: 10 }, () => restart(restartd, object.ref))));
+      expect(applied).toBeGreaterThan(0);
+      expect(new Set(await valuesOf(restartd, object.ref)).size).toBe(applied);
+      expect(await object.generation()).toBe(before + applied);
+    });
+
+    test("row 61: 20 parallel callers that wait for their turn each move the generation of a Deployment", async () => {
       const object = await make(world(), "deployments");
       const before = await object.generation();
       for (const restartd of [world().direct, world().tapped]) {
-        const told = await Promise.all(Array.from({ length: 10 }, () => restart(restartd, object.ref)));
+        const told = await Promise.all(Array.from({ length: 10 }, () => restartInTurn(restartd, object.ref)));
         expect(told.map(({ code }) => code)).toEqual(Array(10).fill("ok"));
+        expect(new Set(await valuesOf(restartd, object.ref)).size).toBe(10);
       }
       expect(await object.generation()).toBe(before + 20);
     });
 
-    test("row 61: 20 parallel restarts from two restartds each move its generation", async () => {
+    test("row 61: 20 parallel restarts from two restartds that know nothing of each other: none is lost", async () => {
       const object = await make(world(), "deployments", { annotations: { a: "1" } });
       const before = await object.generation();
       const both = [world().direct, world().another()];
       const told = await Promise.all(
         both.flatMap((restartd) => Array.from({ length: 10 }, () => restart(restartd, object.ref))),
       );
-      expect(told.map(({ code }) => code)).toEqual(Array(20).fill("ok"));
-      expect(await object.generation()).toBe(before + 20);
+      const values = await Promise.all(both.map((restartd) => valuesOf(restartd, object.ref)));
+      const applied = countApplied(told);
+      expect(values.map(({ length }) => length)).not.toContain(0);
+      expect(new Set(values.flat()).size).toBe(applied);
+      expect(await object.generation()).toBe(before + applied);
     });
 
-    test("row 61: 10 parallel restarts of an Argo Rollout: each is applied with its own value or told of, none is lost", async () => {
+    test("row 61: 10 parallel callers that wait for their turn each restart an Argo Rollout, with a value of their own", async () => {
       const object = await observed(await make(world(), "rollouts"));
       const before = await object.generation();
-      const told = await Promise.all(Array.from({ length: 10 }, () => restart(world().tapped, object.ref)));
+      const told = await Promise.all(Array.from({ length: 10 }, () => restartInTurn(world().tapped, object.ref)));
+      expect(told.map(({ code }) => code)).toEqual(Array(10).fill("ok"));
+      const values = world()
+        .tap.writes.filter(({ status }) => status === 200)
+        .map(({ body }) => putInPlace(body));
+      expect(new Set(values).size).toBe(10);
+      expect(await valuesOf(world().tapped, object.ref)).toEqual(values.toReversed());
+      expect(await object.generation()).toBe(before + 10);
+    });
+
+    test("row 61: 10 parallel restarts of an Argo Rollout by as many restartds: each is applied with its own value or told of, none is lost", async () => {
+      const object = await observed(await make(world(), "rollouts"));
+      const before = await object.generation();
+      const told = await Promise.all(Array.from({ length: 10 }, () => restart(world().another(), object.ref)));
       const applied = told.filter(({ code }) => code === "ok").length;
       expect(
         told.filter(({ code }) => code !== "ok").map(({ code, reason, outcome }) => [code, reason, outcome]),

@@ -222,6 +222,35 @@ export async function tell(
   return told;
 }
 
+/** What a call gets whose target another operation blocks. */
+export const IN_PROGRESS = { code: "Aborted", reason: "OPERATION_IN_PROGRESS", outcome: "not_applied" } as const;
+
+/** A restart of a caller who waits for its turn: it asks again for as long as another operation blocks the target. */
+export async function restartInTurn(restartd: InMemory, ref: Ref): Promise<Told> {
+  for (;;) {
+    const told = await restart(restartd, ref);
+    if (told.reason !== IN_PROGRESS.reason) {
+      return told;
+    }
+    expect(told).toMatchObject(IN_PROGRESS);
+  }
+}
+
+/** Of restarts of one object at the same time: how many were applied. Any other was refused for one of those. */
+export function countApplied(told: readonly Told[]): number {
+  const refused = told.filter(({ code }) => code !== "ok");
+  expect(refused).toEqual(refused.map(() => expect.objectContaining(IN_PROGRESS)));
+  return told.length - refused.length;
+}
+
+/** The values of all restarts of an object that a restartd's operations say were applied. */
+export async function valuesOf(restartd: InMemory, ref: Ref): Promise<string[]> {
+  const store = await restartd.store;
+  const where = [{ field: "target", operator: "=", value: targetOf(ref) }] as const;
+  const operations = await store.list({ where, limit: 1000 });
+  return operations.filter(({ state }) => state === "SENT").map(({ vendorJob }) => vendorJob);
+}
+
 const DETAILS: readonly DescMessage[] = [
   BadRequestSchema,
   HelpSchema,

@@ -1,0 +1,140 @@
+import type { DescService, Registry } from "@bufbuild/protobuf";
+import { type Client, createClient } from "@connectrpc/connect";
+import { createConnectTransport } from "@connectrpc/connect-node";
+import { type Operation, Operations } from "../../gen/google/longrunning/operations_pb.ts";
+import { RestartMetadata_Outcome, RestartMetadata_State } from "../../gen/restart/operation/v1/operation_pb.ts";
+import { OperationService } from "../../gen/restart/operation/v1/operation_service_pb.ts";
+import { schemaOf } from "../core/schema.ts";
+import { BackupError, writeBackup } from "./backup.ts";
+import { explainError } from "./errors.ts";
+import { metadataOf, renderJson, renderOperation, renderStep, renderTable } from "./render.ts";
+import { OPERATIONS_HELP, type OperationsCommand, OperationsUsageError, parseOperationsCommand } from "./usage.ts";
+
+/** Where a command writes, and what it knows. */
+export interface CommandContext {
+  readonly out: (text: string) => void;
+  readonly err: (text: string) => void;
+  /** Epoch ms. */
+  readonly now: () => number;
+  /** Services whose answers operations may hold. */
+  readonly services: readonly DescService[];
+}
+
+/** Exit codes. */
+const OK = 0;
+const FAILED = 1;
+const MISTAKE = 2;
+
+/** No list is asked for more at once. */
+const PAGE = 500;
+
+/** Milliseconds that a call which answers once may take. */
+const CALL_LIMIT_MS = 30_000;
+
+type Asked = Exclude<OperationsCommand, { kind: "help" }>;
+
+/** A command at work. */
+interface Work extends CommandContext {
+  readonly operations: Client<typeof Operations>;
+  readonly ours: Client<typeof OperationService>;
+  readonly registry: Registry;
+}
+
+/** Runs `restartd operations ...` and answers the exit code. What goes wrong is said on stderr. */
+export async function runOperations(args: readonly string[], context: CommandContext): Promise<number> {
+  let command: OperationsCommand;
+  try {
+    command = parseOperationsCommand(args);
+  } catch (error) {
+    if (!(error instanceof OperationsUsageError)) {
+      throw error;
+    }
+    context.err(`restartd operations: ${error.message}\nTry: npm start -- operations --help\n`);
+    return MISTAKE;
+  }
+  if (command.kind === "help") {
+    context.out(OPERATIONS_HELP);
+    return OK;
+  }
+  const transport = createConnectTransport({ baseUrl: command.address, httpVersion: "1.1" });
+  const work: Work = {
+    ...context,
+    operations: createClient(Operations, transport),
+    ours: createClient(OperationService, transport),
+    registry: schemaOf([...context.services, Operations, OperationService]).registry,
+  };
+  try {
+    return await run(command, work);
+  } catch (error) {
+    context.err(`restartd operations: ${describe(error, command.address)}\n`);
+    return FAILED;
+  }
+}
+
+function describe(error: unknown, address: string): string {
+  const isLocal = error instanceof BackupError || (error instanceof Error && "syscall" in error && "path" in error);
+  return isLocal ? error.message : explainError(error, address);
+}
+
+const LIMIT = { timeoutMs: CALL_LIMIT_MS };
+
+async function run(command: Asked, work: Work): Promise<number> {
+  const { operations, ours, registry, out } = work;
+  const print = (operation: Operation): void =>
+    out(command.json ? renderJson(operation, registry) : renderOperation(operation, registry));
+  switch (command.kind) {
+    case "list":
+      return list(command, work);
+    case "show":
+      print(await operations.getOperation({ name: command.name }, LIMIT));
+      return OK;
+    case "watch":
+      return watch(command, work);
+    case "cancel":
+      await operations.cancelOperation({ name: command.name }, LIMIT);
+      print(await operations.getOperation({ name: command.name }, LIMIT));
+      return OK;
+    case "resolve": {
+      const { name, note, applied } = command;
+      const outcome = applied ? RestartMetadata_Outcome.APPLIED : RestartMetadata_Outcome.NOT_APPLIED;
+      print(await ours.resolveOperation({ name, note, outcome }, LIMIT));
+      return OK;
+    }
+    case "backup": {
+      const bytes = await writeBackup(command.file, ours.backupStore({}));
+      out(`${command.file}: ${bytes} bytes\n`);
+      return OK;
+    }
+  }
+}
+
+async function list({ filter, limit, json }: Extract<Asked, { kind: "list" }>, work: Work): Promise<number> {
+  const found: Operation[] = [];
+  for (let pageToken = ""; ; ) {
+    const pageSize = Math.min(limit - found.length, PAGE);
+    const page = await work.operations.listOperations({ filter, pageSize, pageToken }, LIMIT);
+    found.push(...page.operations);
+    pageToken = page.nextPageToken;
+    if (pageToken !== "" && found.length < limit) {
+      continue;
+    }
+    work.out(
+      json ? found.map((operation) => renderJson(operation, work.registry)).join("") : renderTable(found, work.now()),
+    );
+    if (pageToken !== "" && !json) {
+      work.err(`the newest ${found.length}; there are more: raise --limit, or narrow them down by --filter\n`);
+    }
+    return OK;
+  }
+}
+
+async function watch({ name, json }: Extract<Asked, { kind: "watch" }>, work: Work): Promise<number> {
+  let last: Operation | undefined;
+  for await (const operation of work.ours.watchOperation({ name })) {
+    const line = json ? renderJson(operation, work.registry) : renderStep(operation);
+    work.out(line);
+    last = operation;
+  }
+  const state = last && metadataOf(last)?.state;
+  return state === RestartMetadata_State.SUCCEEDED ? OK : FAILED;
+}

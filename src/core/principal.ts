@@ -1,0 +1,2 @@
+/** Who calls, as long as nobody is asked. */
+export const ANONYMOUS = "anonymous";

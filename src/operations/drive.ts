@@ -1,0 +1,243 @@
+import { create, type DescMessage, type MessageShape, toJsonString } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
+import type { Call } from "../core/call.ts";
+import { Failure, toFailure } from "../core/errors.ts";
+import type { Action, Asking, OperationState, Sending, Sent } from "../core/operation.ts";
+import { formatFailure } from "../core/status.ts";
+import type { Reach } from "./failpoint.ts";
+import type { AuditEvent, Change, OperationRecord } from "./record.ts";
+import type { Store } from "./store.ts";
+import { storeUnavailable } from "./unavailable.ts";
+
+/** What sending takes. */
+export interface DriveOptions {
+  readonly store: Store;
+  /** Epoch ms, for people. */
+  readonly now: () => number;
+  /** A clock in ms that never goes back: ages are judged by it. */
+  readonly monotonic: () => number;
+  readonly reach: Reach;
+  /** How long (ms) a permit is good for: a process that was held up longer does not send. */
+  readonly sendWindowMs: number;
+  /** How long (ms) after the vendor took a request it is first looked at. */
+  readonly firstLookMs: number;
+  /** Waits before a write that failed is tried again. */
+  readonly pause: (attempt: number) => Promise<void>;
+}
+
+/** How the one send of an operation ended. */
+export interface Driven<Output extends DescMessage> {
+  /** The vendor's answer, or why there is none. */
+  readonly failure: Failure | undefined;
+  readonly response: MessageShape<Output> | undefined;
+  /** The operation with that outcome, once it is stored. */
+  readonly stored: Promise<OperationRecord>;
+}
+
+/** States that the process which alone may send may still conclude from. */
+const OPEN: ReadonlySet<OperationState> = new Set<OperationState>(["ACCEPTED", "SENDING", "UNKNOWN"]);
+
+/**
+ * Sends the one request of an accepted operation and records its outcome (store.md §3.3: W2, the send, W3). It is called once for an
+ * operation, by the process that stored it; nothing else ever sends.
+ *
+ * @param warnings tokens that the action warned of, filled until the send has ended.
+ */
+export async function drive<Input extends DescMessage, Output extends DescMessage, Plan>(
+  accepted: OperationRecord,
+  action: Action<Input, Output, Plan>,
+  request: MessageShape<Input>,
+  plan: Plan,
+  asking: Asking,
+  warnings: ReadonlySet<string>,
+  options: DriveOptions,
+): Promise<Driven<Output>> {
+  const { reach } = options;
+  const permits = new Permits(accepted, asking, options);
+  let ended: { sent: Sent<Output> } | { failure: Failure };
+  try {
+    const sending: Sending = {
+      call: asking.call,
+      signal: asking.signal,
+      remainingMs: asking.remainingMs,
+      warn: asking.warn,
+      operation: accepted.name,
+      permit: (evidence) => permits.ask(JSON.stringify(evidence)),
+    };
+    ended = { sent: await action.send(request, plan, sending) };
+  } catch (error) {
+    ended = { failure: failureOf(error, asking.call, permits.left) };
+  }
+  await reach("after send");
+  const told = [...warnings];
+  const end: Conclusion =
+    "sent" in ended
+      ? concludeSent(action, ended.sent, told, options)
+      : concludeFailed(ended.failure, permits.left, told, options);
+  await reach("before W3");
+  const stored = conclude(permits.current, end, options).then(async (record) => {
+    await reach("after W3");
+    return record;
+  });
+  return {
+    failure: "failure" in ended ? ended.failure : undefined,
+    response: "sent" in ended ? ended.sent.response : undefined,
+    stored,
+  };
+}
+
+/** The permits to send of one operation. */
+class Permits {
+  /** The operation as this process last saw it. */
+  current: OperationRecord;
+  /** Whether a byte may have left that nothing refused for sure. */
+  left = false;
+  readonly #asking: Asking;
+  readonly #options: DriveOptions;
+
+  constructor(accepted: OperationRecord, asking: Asking, options: DriveOptions) {
+    this.current = accepted;
+    this.#asking = asking;
+    this.#options = options;
+  }
+
+  /** W2: only the one whose compare-and-set hit may send, and only soon. */
+  async ask(evidence: string): Promise<() => void> {
+    const { store, now, monotonic, reach, sendWindowMs } = this.#options;
+    this.#stopIfLeft();
+    // A request before this one was refused for sure, or there would be no permit asked for.
+    this.left = false;
+    await reach("before W2");
+    const asked = monotonic();
+    const change: Change = { state: "SENDING", evidence, sendTime: now() };
+    const sending = await store.change(this.current, change, { event: "permit" }).catch((error: unknown) => {
+      throw storeUnavailable(error);
+    });
+    if (sending === undefined) {
+      throw await this.#refusal();
+    }
+    this.current = sending;
+    await reach("after W2");
+    return () => {
+      this.#stopIfLeft();
+      if (monotonic() - asked > sendWindowMs) {
+        throw new Failure(
+          "DEADLINE_EXCEEDED",
+          `this server was held up for more than ${sendWindowMs} ms before it could send; nothing was sent`,
+        );
+      }
+      this.left = true;
+      this.#asking.call.outcome = "unknown";
+    };
+  }
+
+  #stopIfLeft(): void {
+    const { signal } = this.#asking;
+    if (signal.aborted) {
+      throw abandoned(signal);
+    }
+  }
+
+  /** Why the compare-and-set missed: somebody cancelled the operation, or took this process for dead. */
+  async #refusal(): Promise<Failure> {
+    const found = await this.#options.store.get(this.current.name).catch((error: unknown) => {
+      throw storeUnavailable(error);
+    });
+    this.current = found ?? this.current;
+    return found?.state === "CANCELLED" || found?.cancelRequested
+      ? new Failure("CANCELLED", "the operation was cancelled before anything was sent")
+      : new Failure(
+          "DEADLINE_EXCEEDED",
+          `another server took this one for dead and gave ${this.current.name} up (${found?.state ?? "deleted"}); nothing was sent`,
+        );
+  }
+}
+
+/** The failure of a call that was left, or ran out of time, while nothing had been sent. */
+const abandoned = (signal: AbortSignal): Failure =>
+  signal.reason instanceof ConnectError && signal.reason.code === Code.DeadlineExceeded
+    ? new Failure("DEADLINE_EXCEEDED", "the deadline passed before anything was sent", { cause: signal.reason })
+    : new Failure("CANCELLED", "the call was cancelled before anything was sent", { cause: signal.reason });
+
+function failureOf(error: unknown, call: Call, left: boolean): Failure {
+  if (error instanceof Failure) {
+    return error;
+  }
+  // A defect tells nothing of what left.
+  call.outcome = left ? "unknown" : "not_applied";
+  return toFailure(error, call);
+}
+
+interface Conclusion {
+  readonly change: Change;
+  readonly event: AuditEvent;
+}
+
+function concludeSent<Output extends DescMessage>(
+  action: Action<DescMessage, Output>,
+  { response, done = false, vendorJob, evidence }: Sent<Output>,
+  warnings: readonly string[],
+  { now, firstLookMs }: DriveOptions,
+): Conclusion {
+  const { output } = action.method;
+  const answer = response ?? (done ? create(output) : undefined);
+  return {
+    event: { event: "sent" },
+    change: {
+      warnings,
+      blocks: action.blocksUntil === "ended" && !done,
+      ...(answer && { response: toJsonString(output, answer) }),
+      ...(vendorJob !== undefined && { vendorJob }),
+      ...(evidence && { evidence: JSON.stringify(evidence) }),
+      ...(done
+        ? { state: "SUCCEEDED" as const, endTime: now() }
+        : { state: "SENT" as const, wakeTime: now() + firstLookMs }),
+    },
+  };
+}
+
+function concludeFailed(
+  failure: Failure,
+  left: boolean,
+  warnings: readonly string[],
+  { now, firstLookMs }: DriveOptions,
+): Conclusion {
+  const detail = `${failure.reason}: ${failure.message}`;
+  if (left && failure.outcome === "unknown") {
+    return {
+      event: { event: "outcome unknown", detail },
+      change: { state: "UNKNOWN", warnings, wakeTime: now() + firstLookMs },
+    };
+  }
+  const given = failure.reason === "CANCELLED" || failure.reason === "DEADLINE_EXCEEDED";
+  const state = !left && given ? "CANCELLED" : "FAILED";
+  return {
+    event: { event: left ? "refused" : "not sent", detail },
+    change: { state, warnings, blocks: false, error: formatFailure(failure), endTime: now() },
+  };
+}
+
+/** W3, as often as it takes: what is known now must not be lost because the store is away for a while. */
+async function conclude(
+  before: OperationRecord,
+  { change, event }: Conclusion,
+  { store, pause }: DriveOptions,
+): Promise<OperationRecord> {
+  let current = before;
+  for (let attempt = 0; ; attempt++) {
+    try {
+      const next = await store.change(current, change, event);
+      if (next !== undefined) {
+        return next;
+      }
+      const found = await store.get(current.name);
+      if (found === undefined || !OPEN.has(found.state)) {
+        // Either this very write had happened, or somebody has ended the operation meanwhile.
+        return found ?? current;
+      }
+      current = found;
+    } catch {
+      await pause(attempt); // the store is away: the beat says so, and this write waits for it
+    }
+  }
+}

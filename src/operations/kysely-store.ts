@@ -1,0 +1,165 @@
+import type { Selectable } from "kysely";
+import { insertOperations } from "./insert.ts";
+import { listOperations } from "./list.ts";
+import type { AuditEvent, Change, OperationRecord } from "./record.ts";
+import { removeEnded, removeOperation } from "./remove.ts";
+import { clean, createRows, type Rows } from "./rows.ts";
+import type { Db, OperationTable, Trx } from "./schema.ts";
+import type { Found, Store } from "./store.ts";
+
+/** What SQLite and PostgreSQL do differently. */
+export interface Engine {
+  /** Whether rows carry a checksum that is compared when they are read: where the database has none of its own. */
+  readonly sealed: boolean;
+  /**
+   * Runs `work` in one durable transaction, and rolls it back if it throws; what it throws comes out as it is. PostgreSQL: READ
+   * COMMITTED, so that each statement sees what was committed before it.
+   *
+   * @throws UncertainCommit when the commit may have happened.
+   */
+  transaction<Result>(work: (trx: Trx) => Promise<Result>): Promise<Result>;
+  /** Called in the transaction that inserted or changed an operation, with what it is now. */
+  changing?(trx: Trx, record: OperationRecord): Promise<void>;
+  /** Called after the commit that inserted, changed or (`record` undefined) removed an operation. It must not throw. */
+  changed?(name: string, record: OperationRecord | undefined): void;
+  readonly wake: Store["wake"];
+  readonly subscribe: Store["subscribe"];
+  readonly backup?: NonNullable<Store["backup"]>;
+  /** Stops wake-ups and closes the database. */
+  close(): Promise<void>;
+}
+
+/** What {@link createKyselyStore} works with. */
+export interface KyselyStoreOptions {
+  readonly db: Db;
+  /** See {@link Store.replica}. */
+  readonly replica: string;
+  /** The wall clock. */
+  readonly now: () => Date;
+  readonly engine: Engine;
+}
+
+/** What the parts of the store share. */
+export interface Context extends KyselyStoreOptions {
+  readonly rows: Rows;
+}
+
+/** A replica that has not beaten for so long (ms, by the wall clock) is forgotten; one that lives beats again and is back. */
+const FORGET_REPLICA_MS = 30 * 24 * 3600 * 1000;
+
+/** The store on a migrated database (migrations.ts). */
+export function createKyselyStore(options: KyselyStoreOptions): Store {
+  const { db, engine } = options;
+  const context: Context = { ...options, rows: createRows(engine.sealed) };
+  const records = (rows: readonly Selectable<OperationTable>[]) => rows.map((row) => context.rows.record(row));
+  let closed: Promise<void> | undefined;
+  return {
+    replica: options.replica,
+    insert: (inserted, event, partial = false) => insertOperations(context, inserted, event, partial),
+    change: (before, change, event) => changeOperation(context, before, change, event),
+    get: async (name) => {
+      const row = await db.selectFrom("operations").selectAll().where("name", "=", name).executeTakeFirst();
+      return row && context.rows.record(row);
+    },
+    find: (principal, requestId) => findRequest(context, db, principal, requestId),
+    children: async (parent) =>
+      records(
+        await db
+          .selectFrom("operations")
+          .selectAll()
+          .where("parent", "=", parent)
+          .orderBy("create_time")
+          .orderBy("ordinal")
+          .orderBy("name")
+          .execute(),
+      ),
+    list: async (query) => records(await listOperations(db, query)),
+    open: async () => records(await db.selectFrom("operations").selectAll().where("end_time", "is", null).execute()),
+    audit: async (name) => {
+      const rows = db.selectFrom("audit").selectAll().where("operation", "=", name).orderBy("sequence");
+      return (await rows.execute()).map((row) => context.rows.audit(row));
+    },
+    remove: (record) => removeOperation(context, record),
+    purge: (endedBefore, limit) => removeEnded(context, endedBefore, limit),
+    beat: () => beat(context),
+    wake: engine.wake,
+    subscribe: engine.subscribe,
+    ...(engine.backup && { backup: engine.backup }),
+    [Symbol.asyncDispose]: () => {
+      closed ??= engine.close();
+      return closed;
+    },
+  };
+}
+
+/** Who used a request_id, be it an operation or what is left of one. */
+export async function findRequest(
+  { rows }: Context,
+  db: Db,
+  principal: string,
+  requestId: string,
+): Promise<Found | undefined> {
+  const operation = db.selectFrom("operations").selectAll();
+  const tombstone = db.selectFrom("tombstones").selectAll();
+  const key = { principal: clean(principal), request_id: requestId };
+  const row = await operation
+    .where("principal", "=", key.principal)
+    .where("request_id", "=", key.request_id)
+    .executeTakeFirst();
+  if (row !== undefined) return { record: rows.record(row) };
+  // Looked at second: an operation that another replica removes in between has left its tombstone by then.
+  const left = await tombstone
+    .where("principal", "=", key.principal)
+    .where("request_id", "=", key.request_id)
+    .executeTakeFirst();
+  return left && { tombstone: rows.tombstone(left) };
+}
+
+async function changeOperation(
+  { rows, engine, now, replica }: Context,
+  before: OperationRecord,
+  change: Change,
+  event: AuditEvent | undefined,
+): Promise<OperationRecord | undefined> {
+  const time = now().getTime();
+  const after: OperationRecord = { ...before, ...change, version: before.version + 1, updateTime: time };
+  const { name, ordinal: _, ...columns } = rows.ofRecord(after, 0);
+  const changed = await engine.transaction(async (trx) => {
+    const { numUpdatedRows } = await trx
+      .updateTable("operations")
+      .set(columns)
+      .where("name", "=", name)
+      .where("version", "=", before.version)
+      .executeTakeFirst();
+    if (numUpdatedRows !== 1n) return false;
+    if (event !== undefined) {
+      const row = { ...event, operation: name, time, replica, from: before.state, to: after.state };
+      await trx.insertInto("audit").values(rows.ofAudit(row)).execute();
+    }
+    await engine.changing?.(trx, after);
+    return true;
+  });
+  if (!changed) return undefined;
+  engine.changed?.(name, after);
+  return after;
+}
+
+function beat({ engine, replica, now }: Context): Promise<ReadonlyMap<string, number>> {
+  const time = now().getTime();
+  return engine.transaction(async (trx) => {
+    await trx
+      .insertInto("replicas")
+      .values({ id: replica, beats: 1, beat_time: time })
+      .onConflict((conflict) =>
+        conflict.column("id").doUpdateSet((set) => ({ beats: set("replicas.beats", "+", 1), beat_time: time })),
+      )
+      .execute();
+    await trx
+      .deleteFrom("replicas")
+      .where("beat_time", "<", time - FORGET_REPLICA_MS)
+      .where("id", "!=", replica)
+      .execute();
+    const rows = await trx.selectFrom("replicas").select(["id", "beats"]).execute();
+    return new Map(rows.map(({ id, beats }) => [id, Number(beats)]));
+  });
+}

@@ -1,0 +1,87 @@
+import pg from "pg";
+import { connectionConfig } from "./pool.ts";
+
+/** Channel of PostgreSQL that carries what changed. */
+export const CHANNEL = "restartd_operation";
+
+const FIRST_RETRY_MS = 100;
+const LONGEST_RETRY_MS = 5_000;
+/** How often a connection that is silent is asked whether it still is one. */
+const PROBE_MS = 10_000;
+
+/**
+ * Listens for what other replicas change, on a connection of its own, which is made again whenever it breaks. What is said meanwhile
+ * is lost.
+ *
+ * @param warn is told once of each time that it breaks.
+ * @returns ends it.
+ */
+export function listen(url: string, onPayload: (payload: string) => void, warn: (message: string) => void): () => void {
+  const listener = new Listener(url, onPayload, warn);
+  listener.connect();
+  return () => listener.close();
+}
+
+class Listener {
+  readonly #url: string;
+  readonly #onPayload: (payload: string) => void;
+  readonly #warn: (message: string) => void;
+  #client: pg.Client | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #retryMs = FIRST_RETRY_MS;
+  #closed = false;
+
+  constructor(url: string, onPayload: (payload: string) => void, warn: (message: string) => void) {
+    this.#url = url;
+    this.#onPayload = onPayload;
+    this.#warn = warn;
+  }
+
+  connect(): void {
+    const client = new pg.Client(connectionConfig(this.#url));
+    this.#client = client;
+    client.on("notification", ({ payload }) => {
+      if (payload !== undefined) this.#onPayload(payload);
+    });
+    client.on("error", (error) => this.#lost(client, error));
+    client.on("end", () => this.#lost(client, new Error("the server closed it")));
+    this.#begin(client).catch((error: Error) => this.#lost(client, error));
+  }
+
+  async #begin(client: pg.Client): Promise<void> {
+    await client.connect();
+    await client.query(`listen ${CHANNEL}`);
+    this.#retryMs = FIRST_RETRY_MS;
+    this.#probe(client);
+  }
+
+  #probe(client: pg.Client): void {
+    if (this.#closed || this.#client !== client) return;
+    this.#timer = setTimeout(() => {
+      client.query("select 1").then(
+        () => this.#probe(client),
+        (error: Error) => this.#lost(client, error),
+      );
+    }, PROBE_MS);
+    this.#timer.unref();
+  }
+
+  #lost(client: pg.Client, error: Error): void {
+    if (this.#closed || this.#client !== client) return;
+    if (this.#retryMs === FIRST_RETRY_MS) {
+      this.#warn(`the connection that listens to PostgreSQL broke, and is made again: ${error.message}`);
+    }
+    this.#client = undefined;
+    client.connection.stream.destroy();
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.connect(), this.#retryMs);
+    this.#timer.unref();
+    this.#retryMs = Math.min(this.#retryMs * 2, LONGEST_RETRY_MS);
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    this.#client?.connection.stream.destroy();
+  }
+}

@@ -1,0 +1,87 @@
+import { Failure } from "../core/errors.ts";
+import type { OperationState } from "../core/operation.ts";
+import { formatFailure } from "../core/status.ts";
+import type { OperationRecord } from "./record.ts";
+import type { Store } from "./store.ts";
+
+/** What sweeping takes. */
+export interface SweepOptions {
+  readonly store: Store;
+  /** Epoch ms. */
+  readonly now: () => number;
+  /** A clock in ms that never goes back. */
+  readonly monotonic: () => number;
+  /** How long (ms) a replica may be silent before it counts as dead. */
+  readonly leaseMs: number;
+  /** Whether this process runs the call of an operation now. */
+  readonly inFlight: (name: string) => boolean;
+}
+
+/** Finds what nobody works on any longer. Only what is looked at depends on its judgement, never whether something is sent. */
+export interface Sweeper {
+  /** Looks at every operation that has not ended, and answers them as they were. Rejects when the store does. */
+  sweep(): Promise<readonly OperationRecord[]>;
+  /** How long (ms) this process has seen an operation in its state. */
+  age(record: Pick<OperationRecord, "name" | "state">): number;
+}
+
+/** Begins with knowing nothing: ages and leases are counted from what this process sees itself, so that no clock has to agree. */
+export function createSweeper({ store, now, monotonic, leaseMs, inFlight }: SweepOptions): Sweeper {
+  const seen = new Map<string, { readonly state: OperationState; readonly since: number }>();
+  const beats = new Map<string, { readonly count: number; readonly since: number }>();
+
+  const age = ({ name, state }: Pick<OperationRecord, "name" | "state">): number => {
+    const before = seen.get(name);
+    if (before?.state === state) {
+      return monotonic() - before.since;
+    }
+    seen.set(name, { state, since: monotonic() });
+    return 0;
+  };
+  const isDead = (replica: string): boolean => {
+    const beat = beats.get(replica);
+    return beat === undefined || monotonic() - beat.since > leaseMs;
+  };
+  const isOrphan = ({ name, owner }: OperationRecord): boolean =>
+    owner === store.replica ? !inFlight(name) : isDead(owner);
+
+  return {
+    age,
+    async sweep() {
+      for (const [replica, count] of await store.beat()) {
+        if (beats.get(replica)?.count !== count) {
+          beats.set(replica, { count, since: monotonic() });
+        }
+      }
+      const open = await store.open();
+      const names = new Set(open.map(({ name }) => name));
+      for (const name of seen.keys()) {
+        if (!names.has(name)) {
+          seen.delete(name);
+        }
+      }
+      for (const record of open) {
+        age(record);
+        if ((record.state === "ACCEPTED" || record.state === "SENDING") && isOrphan(record)) {
+          await release(record, { store, now });
+        }
+      }
+      return open;
+    },
+  };
+}
+
+/** Takes an operation on whose call has gone: what surely was not sent is cancelled, what may have been sent is looked for. */
+async function release(record: OperationRecord, { store, now }: Pick<SweepOptions, "store" | "now">): Promise<void> {
+  if (record.state === "SENDING") {
+    const change = { state: "UNKNOWN" as const, wakeTime: now() };
+    await store.change(record, change, { event: "outcome unknown", detail: "the server that was sending it is gone" });
+    return;
+  }
+  const failure = new Failure("CANCELLED", "the server that had accepted the call is gone; nothing was sent");
+  await store.change(
+    record,
+    { state: "CANCELLED", blocks: false, error: formatFailure(failure), endTime: now() },
+    { event: "cancelled", detail: failure.message },
+  );
+}

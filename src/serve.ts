@@ -1,0 +1,134 @@
+import { randomUUID } from "node:crypto";
+import type { StoreSettings } from "./config/store.ts";
+import type { Config } from "./config.ts";
+import { isMutating, type Route } from "./core/route.ts";
+import type { OpenTarget, RunningTarget } from "./core/target.ts";
+import type { Health } from "./health/health.ts";
+import type { Reach } from "./operations/failpoint.ts";
+import { createRunner, type Timing } from "./operations/runner.ts";
+import { createOperationRoutes } from "./operations/service.ts";
+import type { Store } from "./operations/store.ts";
+import { createBackground, describeCause, type Logger } from "./server/log.ts";
+import { startServer } from "./server/server.ts";
+import { Shutdown } from "./server/shutdown.ts";
+
+/** What a whole server is made of. */
+export interface ServeOptions {
+  readonly config: Config<readonly OpenTarget[]>;
+  readonly log: Logger;
+  /** The wall clock. Default: the machine's. */
+  readonly now?: () => Date;
+  /** How long things of operations take, where not by default. */
+  readonly timing?: Partial<Timing>;
+  /** Told of every failpoint that an operation reaches. */
+  readonly reach?: Reach;
+}
+
+/** A whole server at work: targets, operations with their store, and the port. */
+export interface Served extends AsyncDisposable {
+  /** Where it listens, such as `http://127.0.0.1:8080`. */
+  readonly url: string;
+  /** Loads what the first call would otherwise wait for. */
+  warmUp(): Promise<void>;
+  /** Drains: see RunningServer.close. What is left over, operations and their store last, ends with the dispose. */
+  close(limitMs?: number): Promise<boolean>;
+}
+
+/**
+ * Assembles what a configuration says, and accepts calls.
+ *
+ * @throws StoreRefused when operations cannot be kept where the configuration says, and whatever hinders listening.
+ */
+export async function serve(options: ServeOptions): Promise<Served> {
+  const { config, log, now = () => new Date() } = options;
+  await using stack = new AsyncDisposableStack();
+  const shutdown = new Shutdown();
+  const monotonic = (): number => performance.now();
+  const background = createBackground(shutdown, log);
+  const targets: RunningTarget[] = [];
+  // Whatever looks after operations asks the targets, so these end last, after the store that wakes it.
+  stack.defer(async () => {
+    for (const target of targets.reverse()) await target[Symbol.asyncDispose]();
+  });
+  const store = stack.use(await openStore(config.store, { replica: randomUUID(), now, monotonic, log }));
+  const storeHealth = createStoreHealth(log);
+  const runner = stack.use(
+    createRunner({
+      store,
+      now,
+      monotonic,
+      newId: randomUUID,
+      background,
+      timing: { retentionMs: config.store.retentionMs, ...options.timing },
+      health: storeHealth.tell,
+      trouble: (error, what) => log.warn({ cause: describeCause(error) }, `${what} failed; it is tried again`),
+      ...(options.reach && { reach: options.reach }),
+    }),
+  );
+  const runtime = { now, monotonic, random: Math.random, background, operations: runner.operations };
+  for (const open of config.targets) targets.push(open(runtime));
+  await runner.begin(targets.flatMap(({ actions }) => actions));
+  const routes = [
+    ...targets.flatMap((target) => target.routes),
+    ...createOperationRoutes({
+      store,
+      now,
+      output: (method) => runner.actionOf(method)?.method,
+      shutdown: shutdown.signal,
+    }),
+  ];
+  const { deadline, allowedOrigins, listen } = config;
+  const server = stack.use(await startServer({ ...listen, routes, deadline, allowedOrigins, log, shutdown }));
+  storeHealth.follow(server.health, routes);
+  const parts = stack.move();
+  return {
+    url: server.url,
+    warmUp: async () => void (await Promise.all(targets.map((target) => target.warmUp()))),
+    close: (limitMs) => server.close(limitMs),
+    [Symbol.asyncDispose]: () => parts.disposeAsync(),
+  };
+}
+
+interface StoreContext {
+  readonly replica: string;
+  readonly now: () => Date;
+  readonly monotonic: () => number;
+  readonly log: Logger;
+}
+
+/** Opens the store; nothing of the other kind is loaded. */
+async function openStore(settings: StoreSettings, { log, ...context }: StoreContext): Promise<Store> {
+  const warn = (message: string): void => log.warn({ store: settings.kind }, message);
+  switch (settings.kind) {
+    case "memory":
+    case "sqlite": {
+      const { openSqliteStore } = await import("./operations/sqlite/open.ts");
+      return openSqliteStore({ ...context, warn, path: settings.kind === "memory" ? ":memory:" : settings.path });
+    }
+    case "postgres": {
+      const { openPostgresStore } = await import("./operations/postgres/open.ts");
+      return openPostgresStore({ ...context, warn, url: settings.url() });
+    }
+  }
+}
+
+/** Has health tell of the services that can do nothing without the store: those with a method that changes something. */
+function createStoreHealth(log: Logger) {
+  let available = true;
+  let apply = (): void => {};
+  return {
+    tell(now: boolean): void {
+      available = now;
+      if (now) log.info("the store can be used again");
+      else log.error("the store cannot be used: nothing is sent until it can");
+      apply();
+    },
+    follow(health: Health, routes: readonly Route[]): void {
+      const services = routes.filter(({ service }) => service.methods.some(isMutating));
+      apply = () => {
+        for (const { service } of services) health.set(service.typeName, available);
+      };
+      if (!available) apply();
+    },
+  };
+}

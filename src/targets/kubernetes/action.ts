@@ -1,0 +1,82 @@
+import { randomInt } from "node:crypto";
+import { create } from "@bufbuild/protobuf";
+import { EmptySchema } from "@bufbuild/protobuf/wkt";
+import { type RestartRequestSchema, WorkloadService } from "../../../gen/restart/kubernetes/v1/workload_service_pb.ts";
+import type { Action, Asking, Sending } from "../../core/operation.ts";
+import { type Clusters, type Found, find, findCluster, findRestartable } from "./find.ts";
+import { targetName, toRef, type WorkloadRef } from "./object.ts";
+import { observeRestart } from "./observe.ts";
+import { ANSWER_GRACE_MS, check, type Preflight, type RestartContext, restart, WRITE_LIMIT_MS } from "./restart.ts";
+
+/** What the action works with. */
+export interface RestartActionOptions {
+  readonly clusters: Clusters;
+  /** `fieldManager` of every write. */
+  readonly fieldManager: string;
+  /** The wall clock. */
+  readonly now: () => Date;
+}
+
+/** What is sent once a restart was accepted. */
+export interface RestartPlan extends Found {
+  readonly preflight: Preflight;
+}
+
+/** What Restart does. */
+export type RestartAction = Action<typeof RestartRequestSchema, typeof EmptySchema, RestartPlan>;
+
+/** How long (ms) after its permit a request may still leave. */
+const SEND_WINDOW_MS = 5_000;
+
+/** How long (ms) a process or a network may pause between two of its steps and go on as if nothing had happened. */
+const PAUSE_MS = 30_000;
+
+/**
+ * How long (ms) a restart may still show after its outcome became unknown: its request left within the window, the API server, which
+ * bounds it, gave up on it after that limit, the answer had its grace, and all of them paused.
+ */
+const SETTLE_MS = SEND_WINDOW_MS + WRITE_LIMIT_MS + ANSWER_GRACE_MS + PAUSE_MS;
+
+/** The restart of a workload, as operations know it. */
+export function createRestartAction({ clusters, fieldManager, now }: RestartActionOptions): RestartAction {
+  const contextOf = (found: Found, ref: WorkloadRef, asking: Asking, permit: Sending["permit"]): RestartContext => ({
+    ...found,
+    ...asking,
+    ref,
+    fieldManager,
+    now,
+    digits: () => String(randomInt(1_000_000)).padStart(6, "0"),
+    permit,
+  });
+  return {
+    method: WorkloadService.method.restart,
+    blocksUntil: "applied",
+    settleMs: SETTLE_MS,
+    targetOf: (request) => targetName(toRef(request)),
+    actionOf: () => "restart",
+
+    async prepare(request, asking) {
+      const ref = toRef(request);
+      const found = await find(clusters, ref);
+      const context = contextOf(found, ref, asking, async () => () => {});
+      const preflight = await check(context);
+      if (asking.validateOnly) {
+        await restart(context, preflight);
+      }
+      return { ...found, preflight };
+    },
+
+    async send(request, { preflight, cluster, kind }, sending) {
+      const asking = { ...sending, validateOnly: false };
+      const context = contextOf({ cluster, kind }, toRef(request), asking, sending.permit);
+      const { value, evidence } = await restart(context, preflight);
+      return { response: create(EmptySchema), vendorJob: value, evidence };
+    },
+
+    async observe(operation, request, signal) {
+      const ref = toRef(request);
+      const kind = findRestartable(ref);
+      return observeRestart({ cluster: findCluster(clusters, ref.cluster), kind, ref }, operation, signal);
+    },
+  };
+}

@@ -1,0 +1,230 @@
+import { create, type JsonObject } from "@bufbuild/protobuf";
+import { type EmptySchema, EmptySchema as Empty } from "@bufbuild/protobuf/wkt";
+import { type RestartRequestSchema, WorkloadService } from "../../gen/restart/kubernetes/v1/workload_service_pb.ts";
+import { Failure } from "../../src/core/errors.ts";
+import type { Action, Asking, Observation, OperationView } from "../../src/core/operation.ts";
+
+/** What the vendor does with one request. */
+export type Script =
+  /** Executes and answers; the job ends well after a while. */
+  | "ok"
+  /** The same, and nothing is left to observe. */
+  | "done"
+  /** Executes and answers without what the caller is answered with: that only shows later. */
+  | "no response"
+  /** Executes and answers; the job ends badly. */
+  | "job fails"
+  /** Refuses: nothing is applied. */
+  | "refused"
+  /** Refuses a first request, for sure, and takes a second one. */
+  | "refused once"
+  /** The request is lost: nobody knows. */
+  | "dropped"
+  /** Executes, and the answer is lost: nobody knows. */
+  | "reset"
+  /** Executes, and answers with a server's error: nobody knows. */
+  | "5xx"
+  /** Executes, answers late. */
+  | "slow"
+  /** Executes, and never answers. */
+  | "silent"
+  /** Never answers, having done nothing. */
+  | "deaf"
+  /** The connection is refused: surely nothing was sent. */
+  | "unreachable";
+
+/** Every {@link Script}. */
+export const SCRIPTS: readonly Script[] = [
+  "ok",
+  "done",
+  "no response",
+  "job fails",
+  "refused",
+  "refused once",
+  "dropped",
+  "reset",
+  "5xx",
+  "slow",
+  "silent",
+  "deaf",
+  "unreachable",
+];
+
+/** Scripts that execute what was asked. */
+export const EXECUTING: ReadonlySet<Script> = new Set<Script>([
+  "ok",
+  "done",
+  "no response",
+  "job fails",
+  "refused once",
+  "reset",
+  "5xx",
+  "slow",
+  "silent",
+]);
+
+/** One execution, which a cautious service asks for once. */
+export interface Execution {
+  readonly target: string;
+  readonly operation: string;
+  /** By the vendor's clock (ms). */
+  readonly at: number;
+  readonly job: string;
+  readonly fails: boolean;
+}
+
+/** A vendor whose requests are not idempotent. */
+export interface FakeVendor {
+  /** In order. */
+  readonly executions: readonly Execution[];
+  /** What comes of the next requests, in order; the last one stays. Default `ok`. */
+  script(...scripts: Script[]): void;
+  /** One request; answers the job. */
+  restart(target: string, operation: string): Promise<{ readonly job: string; readonly script: Script }>;
+  /** The execution of an operation, if there was one. */
+  find(operation: string): Execution | undefined;
+  hasEnded(execution: Execution): boolean;
+}
+
+/** What a {@link FakeVendor} can be told; times in ms. */
+export interface VendorOptions {
+  readonly monotonic: () => number;
+  /** A job takes so long. Default 20. */
+  readonly jobMs?: number;
+  /** An answer that is late takes so long. Default 100. */
+  readonly slowMs?: number;
+  /** An answer that never comes is waited for so long. Default 150. */
+  readonly limitMs?: number;
+  /** Told of each execution before it counts. */
+  readonly executing?: (execution: Execution) => void;
+}
+
+const unknown = (what: string): Failure => new Failure("OUTCOME_UNKNOWN", what, { outcome: "unknown" });
+
+/** A vendor that does what a test says. */
+export function createFakeVendor(options: VendorOptions): FakeVendor {
+  const { monotonic, jobMs = 20, slowMs = 100, limitMs = 150, executing = () => {} } = options;
+  const executions: Execution[] = [];
+  let scripts: Script[] = [];
+  const execute = (target: string, operation: string, fails: boolean): string => {
+    const job = `job-${executions.length + 1}`;
+    const execution = { target, operation, at: monotonic(), job, fails };
+    executing(execution);
+    executions.push(execution);
+    return job;
+  };
+  const later = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+  return {
+    executions,
+    script: (...next) => {
+      scripts = next;
+    },
+    async restart(target, operation) {
+      const script = (scripts.length > 1 ? scripts.shift() : scripts[0]) ?? "ok";
+      if (script === "unreachable") throw new Failure("VENDOR_UNREACHABLE", "the connection was refused");
+      if (script === "refused" || script === "refused once") {
+        throw new Failure("TARGET_STATE_FORBIDS", "the target does not allow that now");
+      }
+      if (script === "dropped") throw unknown("the connection was lost");
+      if (script === "deaf") {
+        await later(limitMs);
+        throw unknown("no answer came");
+      }
+      const job = execute(target, operation, script === "job fails");
+      switch (script) {
+        case "reset":
+          throw unknown("the connection was reset");
+        case "5xx":
+          throw unknown("the vendor answered with an error of its own");
+        case "silent":
+          await later(limitMs);
+          throw unknown("no answer came");
+        case "slow":
+          await later(slowMs);
+          return { job, script };
+        default:
+          return { job, script };
+      }
+    },
+    find: (operation) => executions.find((one) => one.operation === operation),
+    hasEnded: ({ at }) => monotonic() - at >= jobMs,
+  };
+}
+
+/** What a {@link createFakeAction} can be told. */
+export interface FakeActionOptions {
+  readonly vendor: FakeVendor;
+  /** Default `applied`. */
+  readonly blocksUntil?: "applied" | "ended";
+  /** Milliseconds; default 60,000. */
+  readonly settleMs?: number;
+  /** Whether the vendor can show that something did not happen, and what happened without a job's id. Default true. */
+  readonly authoritative?: boolean;
+  /** Milliseconds between two looks. Default 5. */
+  readonly againMs?: number;
+  /** Called on the way to the send; a process that is stopped or dead gets no further. */
+  readonly reach?: (point: "permitted" | "answered") => Promise<void>;
+  /** Called by the checks before anything is stored. */
+  readonly prepare?: (asking: Asking) => Promise<void>;
+}
+
+/** An action of a fake vendor: the restart of a workload by its name alone. */
+export type FakeAction = Action<typeof RestartRequestSchema, typeof EmptySchema, string>;
+
+/** Restarts with a {@link FakeVendor}. */
+export function createFakeAction(options: FakeActionOptions): FakeAction {
+  const { vendor, blocksUntil = "applied", settleMs = 60_000, authoritative = true, againMs = 5 } = options;
+  const { reach = async () => {}, prepare = async () => {} } = options;
+  return {
+    method: WorkloadService.method.restart,
+    blocksUntil,
+    settleMs,
+    targetOf: ({ name }) => `fake/${name}`,
+    actionOf: () => "restart",
+
+    async prepare({ name }, asking) {
+      await prepare(asking);
+      return `fake/${name}`;
+    },
+
+    async send(_request, target, { permit, operation, call }) {
+      const send = async (evidence: JsonObject) => {
+        const leave = await permit(evidence);
+        await reach("permitted");
+        leave();
+        try {
+          return await vendor.restart(target, operation);
+        } finally {
+          await reach("answered");
+        }
+      };
+      const { job, script } = await send({ attempt: 1 }).catch((error: unknown) => {
+        // Refused for sure: the one case in which a second request may follow.
+        if (error instanceof Failure && error.reason === "TARGET_STATE_FORBIDS") return send({ attempt: 2 });
+        throw error;
+      });
+      call.outcome = "applied";
+      return {
+        vendorJob: job,
+        ...(script !== "no response" && { response: create(Empty) }),
+        ...(script === "done" && { done: true }),
+      };
+    },
+
+    observe: async (view) => look(view),
+  };
+
+  function look({ name, vendorJob }: OperationView): Observation<typeof EmptySchema> {
+    const execution = vendor.find(name);
+    if (!authoritative && vendorJob === "") return { kind: "unclear", againMs };
+    if (execution === undefined) return { kind: "absent", againMs };
+    const response = create(Empty);
+    if (!vendor.hasEnded(execution)) return { kind: "running", response, againMs, progress: "running" };
+    return execution.fails
+      ? {
+          kind: "failed",
+          failure: new Failure("VENDOR_JOB_FAILED", "the vendor says that the job failed", { outcome: "applied" }),
+        }
+      : { kind: "succeeded", response };
+  }
+}
