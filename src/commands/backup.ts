@@ -9,10 +9,14 @@ export class BackupError extends Error {
  * Writes a copy that comes in pieces to a new file that its owner alone can read. The file is there when all of it is, on disk, or not
  * at all.
  *
+ * @param fetch begins to fetch it; not called when the file cannot be made.
  * @returns bytes written.
  * @throws BackupError when the file is there already or nothing came, and whatever else goes wrong.
  */
-export async function writeBackup(file: string, pieces: AsyncIterable<{ readonly data: Uint8Array }>): Promise<number> {
+export async function writeBackup(
+  file: string,
+  fetch: () => AsyncIterable<{ readonly data: Uint8Array }>,
+): Promise<number> {
   await refuseExisting(file, `${file} exists already: nothing is overwritten; name another file`);
   const partial = `${file}.partial`;
   await refuseExisting(
@@ -23,7 +27,7 @@ export async function writeBackup(file: string, pieces: AsyncIterable<{ readonly
   try {
     let bytes = 0;
     try {
-      for await (const { data } of pieces) {
+      for await (const { data } of fetch()) {
         await handle.writeFile(data);
         bytes += data.length;
       }

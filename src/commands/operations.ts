@@ -101,9 +101,15 @@ async function run(command: Asked, work: Work): Promise<number> {
       return OK;
     }
     case "backup": {
-      const bytes = await writeBackup(command.file, ours.backupStore({}));
-      out(`${command.file}: ${bytes} bytes\n`);
-      return OK;
+      // A stream that nobody reads to its end would keep the process.
+      const end = new AbortController();
+      try {
+        const bytes = await writeBackup(command.file, () => ours.backupStore({}, { signal: end.signal }));
+        out(`${command.file}: ${bytes} bytes\n`);
+        return OK;
+      } finally {
+        end.abort();
+      }
     }
   }
 }

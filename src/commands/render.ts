@@ -1,5 +1,5 @@
 import { type DescEnum, type JsonValue, type Registry, toJson } from "@bufbuild/protobuf";
-import { anyUnpack, type Timestamp, timestampDate, timestampMs } from "@bufbuild/protobuf/wkt";
+import { AnySchema, anyUnpack, type Timestamp, timestampDate, timestampMs } from "@bufbuild/protobuf/wkt";
 import { type Operation, OperationSchema } from "../../gen/google/longrunning/operations_pb.ts";
 import { CodeSchema } from "../../gen/google/rpc/code_pb.ts";
 import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
@@ -104,7 +104,7 @@ export function renderOperation(operation: Operation, registry: Registry): strin
   ];
   return lines
     .filter(([, text]) => text !== undefined && text !== "")
-    .map(([label, text]) => `${`${label}:`.padEnd(12)}${plain(text ?? "")}\n`)
+    .map(([label, text]) => `${(label && `${label}:`).padEnd(12)}${plain(text ?? "")}\n`)
     .join("");
 }
 
@@ -164,12 +164,6 @@ export function renderJson(operation: Operation, registry: Registry): string {
 type Any = NonNullable<Operation["metadata"]>;
 
 function anyJson(any: Any, registry: Registry): JsonValue {
-  const message = anyUnpack(any, registry);
-  const desc = message && registry.getMessage(message.$typeName);
-  if (message === undefined || desc === undefined) {
-    return { "@type": any.typeUrl };
-  }
-  const json = toJson(desc, message, { registry });
-  const fields = typeof json === "object" && json !== null && !Array.isArray(json) ? json : { value: json };
-  return { "@type": any.typeUrl, ...fields };
+  const known = registry.getMessage(any.typeUrl.slice(any.typeUrl.lastIndexOf("/") + 1)) !== undefined;
+  return known ? toJson(AnySchema, any, { registry }) : { "@type": any.typeUrl };
 }

@@ -7,6 +7,8 @@ export interface Call {
   readonly id: string;
   /** Resource name of what the call is about, once it is known. */
   target: string | undefined;
+  /** operations/{id} that the call is, or was made of, once there is one. */
+  operation: string | undefined;
   /** `not_applied` until a byte that may change something can have left; `unknown` from then on, until an answer settles it. */
   outcome: Outcome;
   /** Whether its request has been understood: what connect fails with before that is the caller's doing, after it ours. */
@@ -21,6 +23,7 @@ export interface Call {
 export const newCall = (id: string): Call => ({
   id,
   target: undefined,
+  operation: undefined,
   outcome: "not_applied",
   received: false,
   serverWarning: undefined,

@@ -107,6 +107,7 @@ class Permits {
     this.#stopIfLeft();
     // A request before this one was refused for sure, or there would be no permit asked for.
     this.left = false;
+    this.#asking.call.outcome = "not_applied";
     await reach("before W2");
     const asked = monotonic();
     const change: Change = { state: "SENDING", evidence, sendTime: now() };
@@ -225,15 +226,18 @@ async function conclude(
 ): Promise<OperationRecord> {
   let current = before;
   for (let attempt = 0; ; attempt++) {
+    if (!OPEN.has(current.state) && !lacks(current, change)) {
+      // Either this very write had happened, or somebody has ended the operation meanwhile.
+      return current;
+    }
     try {
       const next = await store.change(current, change, event);
       if (next !== undefined) {
         return next;
       }
       const found = await store.get(current.name);
-      if (found === undefined || !OPEN.has(found.state)) {
-        // Either this very write had happened, or somebody has ended the operation meanwhile.
-        return found ?? current;
+      if (found === undefined) {
+        return current;
       }
       current = found;
     } catch {
@@ -241,3 +245,9 @@ async function conclude(
     }
   }
 }
+
+/** Whether somebody was faster to see that the vendor had taken the request, but does not know what it answered. */
+const lacks = (found: OperationRecord, { state, response, vendorJob }: Change): boolean =>
+  found.state === "SENT" &&
+  (state === "SENT" || state === "SUCCEEDED") &&
+  ((response !== undefined && found.response === undefined) || (Boolean(vendorJob) && found.vendorJob === ""));

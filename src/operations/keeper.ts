@@ -36,17 +36,15 @@ const LOOK_LIMIT_MS = 30_000;
 /** Ended operations are looked for so often (ms). */
 const PURGE_MS = 60_000;
 
-/** An operation whose wake-up is so late (ms) has lost it. */
-const OVERDUE_MS = 60_000;
-
 /** At most so many operations are removed in one transaction. */
 const PURGE_BATCH = 500;
 
 /** Begins. Rejects when the store does. */
 export async function startKeeper(options: KeeperOptions): Promise<Keeper> {
   const { store, now, monotonic, timing, reach, actions, trouble } = options;
-  const sweeper = createSweeper({ ...options, leaseMs: timing.leaseMs });
+  const sweeper = createSweeper({ ...options, leaseMs: timing.leaseMs, forgottenMs: timing.forgottenMs });
   const under = new Set<Promise<unknown>>();
+  const looking = new Set<string>();
   const track = <Result>(work: Promise<Result>): Promise<Result> => {
     under.add(work);
     const done = (): void => void under.delete(work);
@@ -54,6 +52,10 @@ export async function startKeeper(options: KeeperOptions): Promise<Keeper> {
     return work;
   };
   const advance = async (name: string): Promise<void> => {
+    if (looking.has(name)) {
+      return;
+    }
+    looking.add(name);
     try {
       const record = await store.get(name);
       if (record !== undefined && (record.state === "SENT" || record.state === "UNKNOWN")) {
@@ -61,13 +63,15 @@ export async function startKeeper(options: KeeperOptions): Promise<Keeper> {
       }
     } catch (error) {
       trouble(error, `looking after ${name}`);
+    } finally {
+      looking.delete(name);
     }
   };
   const look = async (record: OperationRecord): Promise<void> => {
     const action = actions.get(record.method);
     if (action === undefined) {
       trouble(new Error(`nothing here serves ${record.method}`), `looking after ${record.name}`);
-      await store.change(record, { wakeTime: now() + OVERDUE_MS }, undefined);
+      await store.change(record, { wakeTime: now() + timing.forgottenMs }, undefined);
       return;
     }
     await observe(record, action, {
@@ -84,11 +88,8 @@ export async function startKeeper(options: KeeperOptions): Promise<Keeper> {
   let available = true;
   let purged = Number.NEGATIVE_INFINITY;
   const round = async (): Promise<void> => {
-    for (const { name, wakeTime } of await sweeper.sweep()) {
-      if (wakeTime !== undefined && now() - wakeTime > OVERDUE_MS) {
-        await advance(name);
-      }
-    }
+    // Not waited for: a look may take longer than this replica may be silent.
+    for (const name of await sweeper.sweep()) void track(advance(name));
     if (monotonic() - purged >= PURGE_MS) {
       purged = monotonic();
       while ((await store.purge(now() - timing.retentionMs, PURGE_BATCH)) === PURGE_BATCH);

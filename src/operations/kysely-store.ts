@@ -1,9 +1,9 @@
 import type { Selectable } from "kysely";
 import { insertOperations } from "./insert.ts";
 import { listOperations } from "./list.ts";
-import type { AuditEvent, Change, OperationRecord } from "./record.ts";
+import type { AuditEvent, AuditRow, Change, OperationRecord } from "./record.ts";
 import { removeEnded, removeOperation } from "./remove.ts";
-import { clean, createRows, type Rows } from "./rows.ts";
+import { clean, createRows, type Rows, StoreDamaged } from "./rows.ts";
 import type { Db, OperationTable, Trx } from "./schema.ts";
 import type { Found, Store } from "./store.ts";
 
@@ -75,10 +75,7 @@ export function createKyselyStore(options: KyselyStoreOptions): Store {
       ),
     list: async (query) => records(await listOperations(db, query)),
     open: async () => records(await db.selectFrom("operations").selectAll().where("end_time", "is", null).execute()),
-    audit: async (name) => {
-      const rows = db.selectFrom("audit").selectAll().where("operation", "=", name).orderBy("sequence");
-      return (await rows.execute()).map((row) => context.rows.audit(row));
-    },
+    audit: (name) => auditTrail(context, name),
     remove: (record) => removeOperation(context, record),
     purge: (endedBefore, limit) => removeEnded(context, endedBefore, limit),
     beat: () => beat(context),
@@ -115,6 +112,23 @@ export async function findRequest(
   return left && { tombstone: rows.tombstone(left) };
 }
 
+async function auditTrail({ db, rows }: Context, name: string): Promise<AuditRow[]> {
+  const operation = db.selectFrom("operations").select("audits").where("name", "=", name);
+  const trail = await db
+    .selectFrom("audit")
+    .innerJoin("operations", "operations.name", "audit.operation")
+    .selectAll("audit")
+    .select("operations.audits")
+    .where("audit.operation", "=", name)
+    .orderBy("sequence")
+    .execute();
+  const expected = trail[0]?.audits ?? (await operation.executeTakeFirst())?.audits ?? 0;
+  if (trail.length !== expected) {
+    throw new StoreDamaged("The store is damaged: rows of the audit trail are missing. Restore a backup.");
+  }
+  return trail.map(({ audits: _, ...row }) => rows.audit(row));
+}
+
 async function changeOperation(
   { rows, engine, now, replica }: Context,
   before: OperationRecord,
@@ -123,11 +137,12 @@ async function changeOperation(
 ): Promise<OperationRecord | undefined> {
   const time = now().getTime();
   const after: OperationRecord = { ...before, ...change, version: before.version + 1, updateTime: time };
-  const { name, ordinal: _, ...columns } = rows.ofRecord(after, 0);
+  const { name, ordinal: _, audits: __, ...columns } = rows.ofRecord(after, 0);
   const changed = await engine.transaction(async (trx) => {
     const { numUpdatedRows } = await trx
       .updateTable("operations")
       .set(columns)
+      .set((set) => ({ audits: set("audits", "+", event === undefined ? 0 : 1) }))
       .where("name", "=", name)
       .where("version", "=", before.version)
       .executeTakeFirst();

@@ -11,7 +11,10 @@ export class StoreDamaged extends Error {
 
 /** Turns what the store keeps into rows and back, checking on the way back that a row is as it was written. */
 export interface Rows {
-  /** @param ordinal its place among those inserted with it. */
+  /** A new row, with one row of the audit trail.
+   *
+   * @param ordinal its place among those inserted with it.
+   */
   ofRecord(record: OperationRecord, ordinal: number): Insertable<OperationTable>;
   /** @throws StoreDamaged */
   record(row: Selectable<OperationTable>): OperationRecord;
@@ -54,7 +57,7 @@ export function createRows(sealed: boolean): Rows {
 }
 
 /** Columns that a seal is not about: itself, what the database counts, and what no record knows. */
-const UNSEALED: ReadonlySet<string> = new Set(["seal", "sequence", "ordinal"]);
+const UNSEALED: ReadonlySet<string> = new Set(["seal", "sequence", "ordinal", "audits"]);
 
 /**
  * Checksum (CRC-32) of a row: its columns that are set, by name, so that a column that a later schema adds changes nothing until it
@@ -96,6 +99,7 @@ const rowOfRecord = (record: OperationRecord, ordinal: number): Omit<Insertable<
   reason: clean(record.reason),
   parent: record.parent ?? null,
   ordinal,
+  audits: 1,
   cancel_requested: record.cancelRequested ? 1 : 0,
   create_time: record.createTime,
   send_time: record.sendTime ?? null,

@@ -25,6 +25,8 @@ export interface Timing {
   readonly beatMs: number;
   /** After a send it is first looked at after so long. Default 500. */
   readonly firstLookMs: number;
+  /** What waits to be looked at is looked at after so long even if its wake-up was lost. Default 30,000. */
+  readonly forgottenMs: number;
   /** Replaces every action's own settle time. Default: none. */
   readonly settleMs: number | undefined;
   /** Ended operations are kept so long; then their tombstones alone. Default 30 days. */
@@ -65,6 +67,7 @@ const TIMING: Timing = {
   leaseMs: 15_000,
   beatMs: 2_000,
   firstLookMs: 500,
+  forgottenMs: 30_000,
   settleMs: undefined,
   retentionMs: 30 * 24 * 3_600_000,
 };
@@ -94,7 +97,7 @@ export function createRunner(options: RunnerOptions): Runner {
   ): Promise<MessageShape<Output>> => {
     const known = found.record ?? found.tombstone;
     refuseReuse(asked, known);
-    context.responseHeader.set(OPERATION_HEADER, known.name);
+    name(context, known);
     const call = context.values.get(callKey);
     const answered = await waitForAnswer(known, action, context);
     warn(context, (answered.warnings ?? []) as readonly Warning[]);
@@ -152,7 +155,7 @@ export function createRunner(options: RunnerOptions): Runner {
     }
     const plan = await action.prepare(request, asking);
     return accept(record, action, request, context, async () => {
-      context.responseHeader.set(OPERATION_HEADER, record.name);
+      name(context, record);
       return drive(record, action, request, plan, asking, warnings, driving);
     });
   };
@@ -270,4 +273,10 @@ async function within<Result>(work: Promise<Result>, limitMs: number): Promise<R
   } finally {
     over.abort();
   }
+}
+
+/** Tells the caller, and the log, which operation a call is. */
+function name({ responseHeader, values }: HandlerContext, operation: Pick<OperationRecord, "name">): void {
+  responseHeader.set(OPERATION_HEADER, operation.name);
+  values.get(callKey).operation = operation.name;
 }

@@ -45,6 +45,8 @@ export interface OperationTable {
   readonly parent: string | null;
   /** Its place among the operations that were inserted with it. */
   readonly ordinal: number;
+  /** How many rows of the audit trail it has. */
+  readonly audits: number;
   /** 0 or 1. */
   readonly cancel_requested: number;
   readonly create_time: Long;

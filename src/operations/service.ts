@@ -129,7 +129,7 @@ function waitLimit(timeout: Duration | undefined, { values }: HandlerContext): n
     throw badField("timeout", "must not be negative; 0s answers at once, none waits as long as the deadline allows");
   }
   const left = remainingMs(values);
-  return Math.min(asked, left - Math.min(MARGIN_MS, left / 4), MAX_WAIT_MS);
+  return Math.floor(Math.min(asked, left - Math.min(MARGIN_MS, left / 4), MAX_WAIT_MS)); // timers take whole ones
 }
 
 /** The operation when it has ended, or as it is when the time is over. */

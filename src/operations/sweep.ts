@@ -13,21 +13,31 @@ export interface SweepOptions {
   readonly monotonic: () => number;
   /** How long (ms) a replica may be silent before it counts as dead. */
   readonly leaseMs: number;
+  /** What waits to be looked at counts as forgotten when nothing of it has changed for so long (ms). */
+  readonly forgottenMs: number;
   /** Whether this process runs the call of an operation now. */
   readonly inFlight: (name: string) => boolean;
 }
 
 /** Finds what nobody works on any longer. Only what is looked at depends on its judgement, never whether something is sent. */
 export interface Sweeper {
-  /** Looks at every operation that has not ended, and answers them as they were. Rejects when the store does. */
-  sweep(): Promise<readonly OperationRecord[]>;
+  /**
+   * Looks at every operation that has not ended. Rejects when the store does.
+   *
+   * @returns names of those whose wake-up was lost: somebody has to look at their targets.
+   */
+  sweep(): Promise<string[]>;
   /** How long (ms) this process has seen an operation in its state. */
   age(record: Pick<OperationRecord, "name" | "state">): number;
 }
 
+/** At most so many operations are called forgotten at a time: the others have waited for long too. */
+const LOOKS_AT_ONCE = 32;
+
 /** Begins with knowing nothing: ages and leases are counted from what this process sees itself, so that no clock has to agree. */
-export function createSweeper({ store, now, monotonic, leaseMs, inFlight }: SweepOptions): Sweeper {
+export function createSweeper({ store, now, monotonic, leaseMs, forgottenMs, inFlight }: SweepOptions): Sweeper {
   const seen = new Map<string, { readonly state: OperationState; readonly since: number }>();
+  const versions = new Map<string, { readonly version: number; readonly since: number }>();
   const beats = new Map<string, { readonly count: number; readonly since: number }>();
 
   const age = ({ name, state }: Pick<OperationRecord, "name" | "state">): number => {
@@ -44,29 +54,41 @@ export function createSweeper({ store, now, monotonic, leaseMs, inFlight }: Swee
   };
   const isOrphan = ({ name, owner }: OperationRecord): boolean =>
     owner === store.replica ? !inFlight(name) : isDead(owner);
+  const isForgotten = ({ name, version }: OperationRecord): boolean => {
+    const before = versions.get(name);
+    if (before?.version === version && monotonic() - before.since < forgottenMs) {
+      return false;
+    }
+    versions.set(name, { version, since: monotonic() });
+    return before?.version === version;
+  };
 
   return {
     age,
     async sweep() {
+      // First: whoever has accepted one of these had said before that it lives.
+      const open = await store.open();
       for (const [replica, count] of await store.beat()) {
         if (beats.get(replica)?.count !== count) {
           beats.set(replica, { count, since: monotonic() });
         }
       }
-      const open = await store.open();
       const names = new Set(open.map(({ name }) => name));
-      for (const name of seen.keys()) {
-        if (!names.has(name)) {
-          seen.delete(name);
+      for (const known of [seen, versions]) {
+        for (const name of known.keys()) {
+          if (!names.has(name)) known.delete(name);
         }
       }
+      const forgotten: string[] = [];
       for (const record of open) {
         age(record);
-        if ((record.state === "ACCEPTED" || record.state === "SENDING") && isOrphan(record)) {
+        if (record.state === "SENT" || record.state === "UNKNOWN") {
+          if (forgotten.length < LOOKS_AT_ONCE && isForgotten(record)) forgotten.push(record.name);
+        } else if (isOrphan(record)) {
           await release(record, { store, now });
         }
       }
-      return open;
+      return forgotten;
     },
   };
 }

@@ -27,6 +27,9 @@ type Step = (current: OperationRecord) => Promise<{ change: Change; event: Audit
 /** An event of the audit trail that {@link resolveOperation} reads again. */
 const RESOLVED = "resolved";
 
+/** What has ended hardly changes: so often it may, while somebody deletes it. */
+const MAX_ATTEMPTS = 10;
+
 /** Repeats a step on the newest version until nobody was faster. Answers the operation as it is then. */
 async function settle(store: Store, first: OperationRecord, step: Step): Promise<OperationRecord> {
   for (let current = first; ; ) {
@@ -131,28 +134,33 @@ async function requireSameVerdict(
  * @throws Failure OPERATION_NOT_FINISHED, OPERATION_NOT_FOUND when somebody was faster, STORE_UNAVAILABLE
  */
 export async function deleteOperation(store: Store, record: OperationRecord): Promise<void> {
-  for (let current: OperationRecord | undefined = record; current !== undefined; ) {
+  let current: OperationRecord | undefined = record;
+  for (let attempt = 0; current !== undefined; attempt++) {
     for (const one of [current, ...(await guarded(store.children(current.name)))]) {
       requireFinished(one);
     }
     if (await guarded(store.remove(current))) {
       return;
     }
+    if (attempt === MAX_ATTEMPTS) {
+      throw notFinished(current, "it, or a part of it, keeps changing; try again later");
+    }
     current = await guarded(store.get(record.name));
   }
   throw notFound(record.name);
 }
 
-function requireFinished({ name, state, blocks }: OperationRecord): void {
-  if (ENDED.has(state) && !blocks) {
-    return;
+function requireFinished(record: OperationRecord): void {
+  if (record.state === "UNRESOLVED") {
+    throw notFinished(record, "its target stays blocked until it is resolved (ResolveOperation)");
   }
-  const why =
-    state === "UNRESOLVED"
-      ? "its target stays blocked until it is resolved (ResolveOperation)"
-      : "only what has ended can be deleted; WaitOperation waits for its end";
-  throw new Failure("OPERATION_NOT_FINISHED", `${name} is ${state}: ${why}`, {
+  if (!ENDED.has(record.state) || record.blocks) {
+    throw notFinished(record, "only what has ended can be deleted; WaitOperation waits for its end");
+  }
+}
+
+const notFinished = ({ name, state }: OperationRecord, why: string): Failure =>
+  new Failure("OPERATION_NOT_FINISHED", `${name} is ${state}: ${why}`, {
     metadata: { operation: name, state },
     details: [resourceInfo(OPERATION_TYPE, name)],
   });
-}

@@ -79,8 +79,9 @@ export const createBackground =
 const isDefect = (failure: Failure | undefined): boolean =>
   failure?.reason === "INTERNAL" || failure?.reason === "OUTCOME_UNKNOWN";
 
-const endOf = ({ target, outcome, serverWarning, failure }: Call): Record<string, unknown> => ({
+const endOf = ({ target, operation, outcome, serverWarning, failure }: Call): Record<string, unknown> => ({
   target,
+  operation,
   outcome,
   server_warning: serverWarning?.slice(0, MAX_MESSAGE),
   code: failure === undefined ? "ok" : codeToString(failure.code),

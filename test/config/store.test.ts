@@ -10,7 +10,6 @@ import { createReport } from "../../src/config/report.ts";
 import { readStore } from "../../src/config/store.ts";
 import { type Config, loadConfig, makeConfig } from "../../src/config.ts";
 import { ConfigError } from "../../src/core/problem.ts";
-import { readSecret } from "../../src/core/secret.ts";
 
 const options = {
   validator: createValidator({ registry: createRegistry(file_restart_kubernetes_v1_rules) }),
@@ -227,42 +226,6 @@ describe("readStore()", () => {
     );
     expect(report.problems).toEqual([]);
     expect(settings?.kind === "postgres" && settings.url()).toBe("postgres://db");
-  });
-});
-
-describe("readSecret()", () => {
-  it("leaves out the white space at a file's end alone", () => {
-    write("secret", "  a b \r\n\n");
-    const give = readSecret(secret({ case: "file", value: "secret" }), ["key"], reportOf().reader);
-    expect(give?.()).toBe("  a b");
-  });
-
-  it("takes a variable as it is", () => {
-    const environment = { KEY: " a " };
-    expect(readSecret(secret({ case: "env", value: "KEY" }), ["key"], reportOf().reader, environment)?.()).toBe(" a ");
-  });
-
-  it("reports a variable with nothing in it", () => {
-    const report = reportOf();
-    readSecret(secret({ case: "env", value: "KEY" }), ["key"], report.reader, { KEY: " " });
-    expect(report.problems).toMatchObject([
-      {
-        field: "key.env",
-        message: "must be an environment variable with the secret in it, but KEY is empty; set it before the start",
-      },
-    ]);
-  });
-
-  it("says what became of a file, and not what was in it", () => {
-    write("secret", "hunter2");
-    const give = readSecret(secret({ case: "file", value: "secret" }), ["some", "key"], reportOf().reader);
-    const file = JSON.stringify(join(folder, "secret"));
-    write("secret", "");
-    expect(give).toThrow(new Error(`some.key.file: ${file} is empty`));
-    rmSync(join(folder, "secret"));
-    expect(give).toThrow(new Error(`some.key.file: ${file} cannot be read: no such file or directory`));
-    write("secret", "hunter3");
-    expect(give?.()).toBe("hunter3");
   });
 });
 

@@ -39,10 +39,12 @@ export const WEB_DONE = 'deployment "web" successfully rolled out';
 
 /** Every service that the program serves, in order. */
 export const SERVICES = [
+  "google.longrunning.Operations",
   "grpc.health.v1.Health",
   "grpc.reflection.v1.ServerReflection",
   "grpc.reflection.v1alpha.ServerReflection",
   SERVICE,
+  "restart.operation.v1.OperationService",
 ];
 
 /** The JSON messages that a program prints one after the other, over any number of lines each. */

@@ -151,14 +151,28 @@ describe("operations", () => {
     expect(ended?.result.case === "response" && anyUnpack(ended.result.value, EmptySchema)).toBeDefined();
   });
 
+  it("are taken on by the next process where one ends in order", async () => {
+    await using configured = await startConfigured();
+    await configured.backend.controllers.pause(); // so that the rollout goes on for ever
+    const name = await restart(connectTo(configured.program.url), WEB);
+    expect(await configured.program.stop("SIGTERM")).toBe(0);
+    await using again = await startProgram(["--config", configured.file]);
+    const { operations } = connectTo(again.url);
+    const going = await operations.getOperation({ name: name ?? "" });
+    expect({ done: going.done, state: metadataOf(going)?.state }).toEqual({ done: false, state: State.SENT });
+    await configured.backend.controllers.resume();
+    const ended = await operations.waitOperation({ name: name ?? "", timeout: { seconds: 20n } });
+    expect(ended.done && metadataOf(ended)?.state).toBe(State.SUCCEEDED);
+  });
+
   it("of a restart whose answer is lost with the process end with the truth", async () => {
     await using configured = await startConfigured();
     const arrived = Promise.withResolvers<void>();
     configured.backend.simulator.inject({
       method: "PATCH",
-      answer: (original) => {
-        arrived.resolve(); // executed, and not answered
-        return original;
+      admit: (object) => {
+        arrived.resolve(); // it is executed now, and not answered
+        return object;
       },
       delayAfter: 60_000,
     });

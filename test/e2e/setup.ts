@@ -1,8 +1,8 @@
 /**
- * Installs the clients that the tests here call restartd by: `node test/e2e/setup.ts`.
+ * Installs what tests need that is not from npm, clients and PostgreSQL: `node test/e2e/setup.ts`.
  *
- * grpcurl is built from the Go module proxy and Python's packages go into the cache folder. curl, Chromium and Python's venv come
- * from Debian's packages, for root only. What is there already is not installed again.
+ * grpcurl is built from the Go module proxy and Python's packages go into the cache folder. curl, Chromium, PostgreSQL and Python's
+ * venv come from Debian's packages, for root only. What is there already is not installed again.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -15,6 +15,7 @@ import { findProgram, pythonFolder, pythonMarker, requirements, type Tool, tools
 const PACKAGES: readonly (readonly [Tool, string])[] = [
   ["curl", "curl"],
   ["chromium", "chromium"],
+  ["postgres", "postgresql"],
 ];
 
 /** Installs everything that is not there. Rejects with what to do where it cannot. */

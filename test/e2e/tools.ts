@@ -1,7 +1,7 @@
-/** The clients that nobody here wrote: where they are, and what a test file does while one is not there. */
+/** The programs that nobody here wrote, clients and PostgreSQL: where they are, and what a test file does while one is not there. */
 import { createHash } from "node:crypto";
-import { accessSync, constants, existsSync, readFileSync } from "node:fs";
-import { delimiter, join } from "node:path";
+import { accessSync, constants, existsSync, globSync, readFileSync } from "node:fs";
+import { delimiter, dirname, join } from "node:path";
 import { binary, cacheFolder } from "../cluster/modules.ts";
 import { ROOT } from "../support/command.ts";
 
@@ -24,6 +24,7 @@ export const tools = {
   grpcurl: () => binary("grpcurl"),
   python: () => (existsSync(pythonMarker()) ? join(pythonFolder(), "bin/python") : undefined),
   chromium: () => findProgram("chromium", "chromium-browser", "google-chrome"),
+  postgres: () => findPostgres(),
 } satisfies Record<string, () => string | undefined>;
 
 /** A client by its name. */
@@ -48,6 +49,17 @@ export function need(tool: Tool): Needed {
   if (process.env.RESTARTD_TEST_E2E === "required") throw new Error(reason);
   process.stderr.write(`\n  SKIPPED: every test that calls restartd by ${tool}: ${reason}\n\n`);
   return { path: "", missing: true };
+}
+
+/** Folder of PostgreSQL's server programs, which Debian keeps out of PATH. */
+export function findPostgres(): string | undefined {
+  const isComplete = (folder: string) => ["initdb", "postgres"].every((program) => isExecutable(join(folder, program)));
+  const inPath = findProgram("initdb");
+  if (inPath !== undefined && isComplete(dirname(inPath))) return dirname(inPath);
+  const version = (folder: string) => Number(/(\d+)\/bin/.exec(folder)?.[1]);
+  return globSync("/usr/lib/postgresql/*/bin")
+    .filter(isComplete)
+    .sort((one, other) => version(other) - version(one))[0];
 }
 
 /** The first of these programs that is in PATH. */

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { openPostgresStore, type PostgresStoreOptions } from "../../src/operations/postgres/open.ts";
+import { openPool } from "../../src/operations/postgres/pool.ts";
 import { type Store, UncertainCommit } from "../../src/operations/store.ts";
 import { type Postgres, postgresMissing, startPostgres } from "../support/postgres.ts";
 import { openTcpProxy, type ProxyMode } from "../support/tcp-proxy.ts";
@@ -169,7 +170,7 @@ describe.skipIf(postgresMissing())("PostgreSQL in trouble", () => {
       }
     });
 
-    it("has calls rejected at once while it is dead, and works again after that", async () => {
+    it("has calls rejected at once while it is dead, and works again after that", { timeout: 90_000 }, async () => {
       const url = await server.database(template);
       const warned: string[] = [];
       await using store = await open(url, { warn: (message) => warned.push(message) });
@@ -180,7 +181,7 @@ describe.skipIf(postgresMissing())("PostgreSQL in trouble", () => {
       await server.kill();
       const results = await Promise.all(all(store, one).map(rejection));
       expect(results.filter(({ error }) => !(error instanceof Error))).toEqual([]);
-      expect(Math.max(...results.map(({ ms }) => ms))).toBeLessThan(2_000);
+      expect(Math.max(...results.map(({ ms }) => ms))).toBeLessThan(4_000);
       expect(warned).toContainEqual(expect.stringContaining("the connection that listens to PostgreSQL broke"));
       await server.start();
       let now = await store.get(one.name);
@@ -196,16 +197,18 @@ describe.skipIf(postgresMissing())("PostgreSQL in trouble", () => {
 
     it("lets go of an operation whose replica stands still in the middle of a change", async () => {
       const url = await server.database(template);
-      let armed = false;
-      await using proxy = await openTcpProxy(server.port, (chunk) =>
-        armed && isCommit(chunk) ? "swallow" : undefined,
-      );
-      await using frozen = await open(server.through(url, proxy.port));
       await using store = await open(url);
       const one = await stored(store);
-      armed = true;
-      const [, won] = await Promise.all([rejection(permit(frozen, one)), permit(store, one)]);
-      expect(won).toMatchObject({ state: "SENDING" });
+      const frozen = openPool(url, () => undefined);
+      const client = await frozen.kysely.connect();
+      await client.query("begin", []);
+      await client.query("update operations set version = 5", []);
+      expect(await permit(store, one)).toMatchObject({ state: "SENDING", version: 2 });
+      // And what it does when it goes on comes too late.
+      await expect(client.query("commit", [])).rejects.toThrow(UncertainCommit);
+      client.release();
+      await frozen.close();
+      expect(await store.get(one.name)).toMatchObject({ state: "SENDING", version: 2 });
     });
   });
 
@@ -243,10 +246,10 @@ describe.skipIf(postgresMissing())("PostgreSQL in trouble", () => {
       if (later === undefined) throw new Error("it was not changed");
       await store.change(later, { wakeTime: due }, undefined);
       await store.change(late, { wakeTime: Date.now() + 3_600_000 }, undefined);
-      await vi.waitFor(() => expect(woken).toHaveLength(1), { timeout: 6_000 });
+      await vi.waitFor(() => expect(woken).toHaveLength(1), { timeout: 8_000 });
       expect(woken[0]?.[0]).toBe(moved.name);
       expect(woken[0]?.[1]).toBeGreaterThanOrEqual(due - 50);
-      expect(woken[0]?.[1]).toBeLessThan(due + 1_500);
+      expect(woken[0]?.[1]).toBeLessThan(due + 3_000);
     });
 
     it("survive the replica that took them", { timeout: 60_000 }, async () => {

@@ -1,5 +1,5 @@
 import { create, type JsonObject } from "@bufbuild/protobuf";
-import { type EmptySchema, EmptySchema as Empty } from "@bufbuild/protobuf/wkt";
+import { EmptySchema as Empty, type EmptySchema } from "@bufbuild/protobuf/wkt";
 import { type RestartRequestSchema, WorkloadService } from "../../gen/restart/kubernetes/v1/workload_service_pb.ts";
 import { Failure } from "../../src/core/errors.ts";
 import type { Action, Asking, Observation, OperationView } from "../../src/core/operation.ts";
@@ -105,6 +105,7 @@ const unknown = (what: string): Failure => new Failure("OUTCOME_UNKNOWN", what, 
 export function createFakeVendor(options: VendorOptions): FakeVendor {
   const { monotonic, jobMs = 20, slowMs = 100, limitMs = 150, executing = () => {} } = options;
   const executions: Execution[] = [];
+  const refused = new Set<string>();
   let scripts: Script[] = [];
   const execute = (target: string, operation: string, fails: boolean): string => {
     const job = `job-${executions.length + 1}`;
@@ -122,7 +123,8 @@ export function createFakeVendor(options: VendorOptions): FakeVendor {
     async restart(target, operation) {
       const script = (scripts.length > 1 ? scripts.shift() : scripts[0]) ?? "ok";
       if (script === "unreachable") throw new Failure("VENDOR_UNREACHABLE", "the connection was refused");
-      if (script === "refused" || script === "refused once") {
+      if (script === "refused" || (script === "refused once" && !refused.has(operation))) {
+        refused.add(operation);
         throw new Failure("TARGET_STATE_FORBIDS", "the target does not allow that now");
       }
       if (script === "dropped") throw unknown("the connection was lost");

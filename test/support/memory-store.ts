@@ -7,7 +7,13 @@ import {
   type OperationRecord,
   type Tombstone,
 } from "../../src/operations/record.ts";
-import { type Comparison, type Found, type ListQuery, type Store, UncertainCommit } from "../../src/operations/store.ts";
+import {
+  type Comparison,
+  type Found,
+  type ListQuery,
+  type Store,
+  UncertainCommit,
+} from "../../src/operations/store.ts";
 
 /** A write as a test sees it before it is committed. */
 export type Write =

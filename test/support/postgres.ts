@@ -1,14 +1,14 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chownSync, closeSync, existsSync, globSync, openSync, readFileSync } from "node:fs";
+import { chownSync, closeSync, existsSync, openSync, readFileSync } from "node:fs";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 import pg from "pg";
 import { freePorts } from "../cluster/ports.ts";
-import { findProgram } from "../e2e/tools.ts";
+import { findPostgres } from "../e2e/tools.ts";
 
 /** A PostgreSQL server of our own on loopback: real, empty, and gone with what is in it at the end. */
 export interface Postgres extends AsyncDisposable {
@@ -33,15 +33,8 @@ export interface Postgres extends AsyncDisposable {
   resume(): void;
 }
 
-/** Folder of PostgreSQL's programs; undefined where there are none. */
-export function findPostgres(): string | undefined {
-  const inPath = findProgram("initdb");
-  if (inPath !== undefined && existsSync(join(dirname(inPath), "postgres"))) return dirname(inPath);
-  const version = (folder: string) => Number(/(\d+)\/bin/.exec(folder)?.[1]);
-  return globSync("/usr/lib/postgresql/*/bin")
-    .filter((folder) => existsSync(join(folder, "initdb")) && existsSync(join(folder, "postgres")))
-    .sort((one, other) => version(other) - version(one))[0];
-}
+/** After a crash it first syncs every file, which takes its time on a busy disk. */
+const START_MS = 60_000;
 
 /** Whether tests against PostgreSQL must be skipped; says so, and throws with `RESTARTD_TEST_E2E=required`. */
 export function postgresMissing(): boolean {
@@ -143,7 +136,7 @@ class Server implements Postgres {
     this.#child = child;
     this.#watchdog.stdin?.write(`+ ${child.pid}\n`);
     child.once("exit", () => this.#watchdog.stdin?.write(`- ${child.pid}\n`));
-    const deadline = performance.now() + 30_000;
+    const deadline = performance.now() + START_MS;
     for (;;) {
       if (child.exitCode !== null || performance.now() > deadline) {
         throw new Error(`PostgreSQL did not start; its log:\n${readFileSync(file, "utf8").slice(-2_000)}`);

@@ -42,7 +42,8 @@ export interface WakerOptions {
 export async function openWaker(options: WakerOptions): Promise<Waker> {
   const { PgBoss, fromKysely } = await import("pg-boss");
   const boss = new PgBoss({
-    db: { executeSql: async (text, values) => ({ rows: (await options.pool.query(text, values)).rows }) },
+    // The result as it is: of several statements it is an array, which pg-boss expects.
+    db: { executeSql: (text, values) => options.pool.query(text, values) },
     schema: BOSS_SCHEMA,
     schedule: false,
     reindex: false,

@@ -5,6 +5,9 @@ import { UncertainCommit } from "../store.ts";
 /** SQLITE_FULL: the disk is full. What it refuses was surely not written. */
 const SQLITE_FULL = 13;
 
+/** SQLITE_BUSY: somebody else has the file. */
+export const SQLITE_BUSY = 5;
+
 /** So many different statements are kept prepared; the store has about thirty. */
 const MAX_PREPARED = 100;
 

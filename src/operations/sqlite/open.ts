@@ -6,11 +6,10 @@ import { type Dialect, MIGRATIONS, type Migration, migrate } from "../migrations
 import type { Tables } from "../schema.ts";
 import { type Store, StoreRefused } from "../store.ts";
 import { backupDatabase } from "./backup.ts";
-import { refuseDamage, refuseForeign } from "./check.ts";
-import { adaptDatabase, codeOf } from "./database.ts";
+import { APPLICATION_ID, refuseDamage, refuseDamagedLog, refuseForeign } from "./check.ts";
+import { adaptDatabase, codeOf, SQLITE_BUSY } from "./database.ts";
 import { prepareFile, type Statfs } from "./file.ts";
 import { createAlarm } from "./wake.ts";
-import { isLogDamaged } from "./wal.ts";
 
 /** `path` of a store that lives as long as the process. */
 export const IN_MEMORY = ":memory:";
@@ -41,16 +40,12 @@ const DIALECT: Dialect = { text: sql.raw("text"), sequence: sql.raw("integer pri
 
 /** Results of PRAGMA that mean that it is in force: what SQLite does not know, it ignores. */
 const PRAGMAS = [
-  ["locking_mode = exclusive", "exclusive"],
   ["journal_mode = wal", "wal"],
   ["synchronous = full", 2],
   ["foreign_keys = on", 1],
   ["trusted_schema = off", 0],
   ["cell_size_check = on", 1],
 ] as const;
-
-/** SQLITE_BUSY: somebody else has the file. */
-const SQLITE_BUSY = 5;
 
 /**
  * Opens the store in a SQLite file, for this process alone.
@@ -76,8 +71,7 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
 
 async function prepareStore(database: DatabaseSync, path: string, options: SqliteStoreOptions): Promise<Store> {
   const migrations = options.migrations ?? MIGRATIONS;
-  if (path !== IN_MEMORY) lock(database, path);
-  refuseForeign(database, path);
+  if (path !== IN_MEMORY) takeFile(database, path);
   const db = openKysely(database);
   await db.transaction().execute((trx) => migrate(trx, DIALECT, options.replica, migrations));
   if (path !== IN_MEMORY) refuseDamage(database, path, await expectedSchema(migrations));
@@ -87,23 +81,21 @@ async function prepareStore(database: DatabaseSync, path: string, options: Sqlit
   return createKyselyStore({ ...options, db, engine: createEngine(database, db, options) });
 }
 
-/** Takes the file for this process, before anything in it is read. */
-function lock(database: DatabaseSync, path: string): void {
+/** Takes the file for this process. */
+function takeFile(database: DatabaseSync, path: string): void {
   try {
+    refuseDamagedLog(path);
+    // First, so that the log's index is in this process alone, and no file beside the others.
     database.exec("pragma locking_mode = exclusive");
-    const damaged = isLogDamaged(`${path}-wal`);
-    if (damaged) {
-      throw new StoreRefused(
-        `${path}-wal is damaged: operations that it held would be forgotten. Restore a backup; do not delete the file.`,
-      );
-    }
+    refuseForeign(database, path);
     for (const [pragma, expected] of PRAGMAS) {
       database.exec(`pragma ${pragma}`);
       const result = Object.values(database.prepare(`pragma ${pragma.split(" ")[0]}`).get() ?? {})[0];
-      if (result !== expected)
+      if (result !== expected) {
         throw new StoreRefused(`SQLite does not do \`pragma ${pragma}\` on ${path}: it says ${result}.`);
+      }
     }
-    database.exec("begin immediate; commit");
+    database.exec(`begin immediate; pragma application_id = ${APPLICATION_ID}; commit`);
   } catch (error) {
     if (codeOf(error) !== SQLITE_BUSY) throw error;
     throw new StoreRefused(

@@ -136,16 +136,15 @@ export function requestRows(world: TheWorld): void {
       const { tap, tapped } = world();
       const object = await make(world(), "deployments", { spec: { replicas: 0 } });
       const names: (string | null)[] = [];
-      const onHeader = (headers: Headers) => void names.push(headers.get("operation-name"));
       const requestId = randomUUID();
       for (const id of [requestId, requestId, requestId.toUpperCase()]) {
-        const told = await tell((header) =>
+        const told = await tell((onHeader) =>
           tapped.client.restart(
             { cluster: "patcher", ...object.ref, requestId: id },
             {
-              onHeader: (headers) => {
+              onHeader(headers) {
+                names.push(headers.get("operation-name"));
                 onHeader(headers);
-                header(headers);
               },
             },
           ),
@@ -165,10 +164,10 @@ export function requestRows(world: TheWorld): void {
       const object = await make(world(), "deployments");
       const restartd = world().another();
       const nameOf = async (request: { validateOnly?: boolean; name?: string }) => {
-        let name: string | null = null;
-        const options = { onHeader: (headers: Headers) => void (name = headers.get("operation-name")) };
-        await restart(restartd, { ...object.ref, ...request }, options);
-        return name;
+        const named: (string | null)[] = [];
+        const onHeader = (headers: Headers) => void named.push(headers.get("operation-name"));
+        await restart(restartd, { ...object.ref, ...request }, { onHeader });
+        return named[0] ?? null;
       };
       const names = [await nameOf({}), await nameOf({})];
       expect(new Set(names).size).toBe(2);

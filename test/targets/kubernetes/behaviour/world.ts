@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { setImmediate } from "node:timers/promises";
 import { type DescMessage, type MessageInitShape, toJson } from "@bufbuild/protobuf";
 import { type CallOptions, Code, ConnectError } from "@connectrpc/connect";
 import { expect } from "vitest";
@@ -233,6 +234,8 @@ export async function restartInTurn(restartd: InMemory, ref: Ref): Promise<Told>
       return told;
     }
     expect(told).toMatchObject(IN_PROGRESS);
+    // The refusal needs no network: without a pause nobody's answer would ever come.
+    await setImmediate();
   }
 }
 

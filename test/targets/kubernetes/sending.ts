@@ -1,0 +1,31 @@
+import { newCall } from "../../../src/core/call.ts";
+import type { Asking } from "../../../src/core/operation.ts";
+import type { RunningTarget } from "../../../src/core/target.ts";
+import { openKubernetes } from "../../../src/targets/kubernetes/index.ts";
+import { contextsOf } from "../../support/restartd.ts";
+
+/** What operations give an action for its checks, of a caller who has a minute. */
+export const newAsking = (changes: Partial<Asking> = {}): Asking => ({
+  call: newCall("00000000-0000-4000-8000-000000000000"),
+  signal: new AbortController().signal,
+  remainingMs: () => 60_000,
+  validateOnly: false,
+  warn: () => {},
+  ...changes,
+});
+
+/** The target without operations, for a test that does with its action what they would. */
+export function openAlone(kubeconfig: string, contexts: readonly string[]): RunningTarget {
+  const clusters = Object.entries(contextsOf(kubeconfig, contexts)).map(([name, source]) => ({ name, source }));
+  const operations = { run: () => Promise.reject(new Error("the target was opened without operations")) };
+  return openKubernetes(
+    { fieldManager: "restartd", clusters },
+    {
+      now: () => new Date(),
+      monotonic: () => performance.now(),
+      random: Math.random,
+      background: () => {},
+      operations,
+    },
+  );
+}
