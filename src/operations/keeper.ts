@@ -45,6 +45,7 @@ export async function startKeeper(options: KeeperOptions): Promise<Keeper> {
   const sweeper = createSweeper({ ...options, leaseMs: timing.leaseMs, forgottenMs: timing.forgottenMs });
   const under = new Set<Promise<unknown>>();
   const looking = new Set<string>();
+  const stopping = new AbortController();
   const track = <Result>(work: Promise<Result>): Promise<Result> => {
     under.add(work);
     const done = (): void => void under.delete(work);
@@ -81,6 +82,7 @@ export async function startKeeper(options: KeeperOptions): Promise<Keeper> {
       age: sweeper.age,
       settleMs: timing.settleMs,
       limitMs: LOOK_LIMIT_MS,
+      stopping: stopping.signal,
       failed: (_record, error) => trouble(error, `looking at ${record.target} for ${record.name}`),
     });
   };
@@ -109,16 +111,15 @@ export async function startKeeper(options: KeeperOptions): Promise<Keeper> {
 
   await round();
   await store.wake((name) => track(advance(name)));
-  let stopped = false;
   let timer: NodeJS.Timeout | undefined;
   const next = (): void => {
-    timer = setTimeout(() => void track(beat()).then(() => stopped || next()), timing.beatMs);
+    timer = setTimeout(() => void track(beat()).then(() => stopping.signal.aborted || next()), timing.beatMs);
   };
   next();
   return {
     actionOf: (method) => actions.get(method),
     async [Symbol.asyncDispose]() {
-      stopped = true;
+      stopping.abort();
       clearTimeout(timer);
       await Promise.allSettled(under);
     },

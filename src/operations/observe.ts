@@ -19,6 +19,8 @@ export interface ObserveOptions {
   readonly settleMs: number | undefined;
   /** Bounds (ms) one look. */
   readonly limitMs: number;
+  /** Fires when the process ends: a look is not waited for then. */
+  readonly stopping: AbortSignal;
   /** Told why a look failed; it is repeated. */
   readonly failed: (record: OperationRecord, error: unknown) => void;
 }
@@ -36,7 +38,7 @@ type AnyAction = Action<DescMessage, DescMessage, unknown>;
  * replicas at once this happens, nothing is sent.
  */
 export async function observe(record: OperationRecord, action: AnyAction, options: ObserveOptions): Promise<void> {
-  const { now, limitMs, failed } = options;
+  const { now, limitMs, stopping, failed } = options;
   // Before the look: what settles the doubt is a look that began after everything still under way has ended.
   const age = options.age(record);
   let seen: Observation;
@@ -50,9 +52,10 @@ export async function observe(record: OperationRecord, action: AnyAction, option
         vendorJob: record.vendorJob,
       },
       fromJsonString(action.method.input, record.request, { ignoreUnknownFields: true }),
-      AbortSignal.timeout(limitMs),
+      AbortSignal.any([stopping, AbortSignal.timeout(limitMs)]),
     );
   } catch (error) {
+    if (stopping.aborted) return;
     failed(record, error);
     await options.store.change(record, { wakeTime: now() + later(age, AGAIN_MS) }, undefined);
     return;

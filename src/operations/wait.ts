@@ -30,12 +30,14 @@ export function createWaiter(store: Store): Waiter {
     const waiters = waiting.get(name) ?? new Set();
     waiting.set(name, waiters.add(resolve));
     const timer = setTimeout(resolve, LOOK_MS);
-    signal.addEventListener("abort", () => resolve(), { once: true });
+    const onAbort = (): void => resolve();
+    signal.addEventListener("abort", onAbort);
     try {
       await promise;
       signal.throwIfAborted();
     } finally {
       clearTimeout(timer);
+      signal.removeEventListener("abort", onAbort);
       waiters.delete(resolve);
       if (waiters.size === 0) waiting.delete(name);
     }
