@@ -88,8 +88,8 @@ async function first(trx: Trx, { text, sequence }: Dialect): Promise<void> {
     sql`create unique index operations_request_id on operations (principal, request_id) where request_id is not null`,
     sql`create unique index operations_blocks_target on operations (blocks_target) where blocks_target is not null`,
     // An index has every column that its condition is about: SQLite's is checked by itself when it is opened (sqlite/check.ts).
-    // It has all that a list filters by: any filter reads this index alone, in the order of the list, and then the rows of a page. One
-    // index for each filter would be faster for some, and slower for combinations, for each write, and for a start.
+    // The list's has all that lists filter by: any filter reads this index alone, in the order of the list, and then the rows of a page.
+    // One index for each filter would be faster for some, and slower for combinations, for each write, and for a start.
     sql`create index operations_list on operations (create_time, name, state, target, principal)`,
     sql`create index operations_parent on operations (parent) where parent is not null`,
     sql`create index operations_open on operations (end_time, wake_time) where end_time is null`,

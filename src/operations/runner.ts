@@ -174,26 +174,27 @@ export function createRunner(options: RunnerOptions): Runner {
       if (others === 0) inFlight.delete(record.name);
       else inFlight.set(record.name, others);
     };
-    let driven: Promise<Driven<Output>>;
+    let duplicate: Found | undefined;
     try {
       await reach("before W1");
       const inserted = await guarded(
         store.insert([record], { event: "accepted", actor: record.principal, detail: request.reason }),
       );
-      if (inserted.duplicate !== undefined) {
-        finish();
-        return await repeat(inserted.duplicate, record, action, context);
-      }
-      const blocking = inserted.blocked.get(record.name);
+      const blocking = inserted.duplicate === undefined ? inserted.blocked.get(record.name) : undefined;
       if (blocking !== undefined) {
         throw inProgress(blocking, now());
       }
-      await reach("after W1");
-      driven = send();
+      duplicate = inserted.duplicate;
+      if (duplicate === undefined) await reach("after W1");
     } catch (error) {
       finish();
       throw error;
     }
+    if (duplicate !== undefined) {
+      finish();
+      return repeat(duplicate, record, action, context);
+    }
+    const driven = send();
     const stored = driven.then((ended) => ended.stored).finally(finish);
     ending.add(stored);
     void stored.catch(() => {}).finally(() => ending.delete(stored)); // its failure is that of `driven`, which is answered

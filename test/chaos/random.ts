@@ -24,9 +24,10 @@ export function seeded(seed: number): Random {
     next,
     between: (low, high) => low + Math.floor(next() * (high - low + 1)),
     chance: (probability) => next() < probability,
-    pick: (items) => {
-      if (items.length === 0) throw new Error("there is nothing to pick from");
-      return items[Math.floor(next() * items.length)] as Item;
+    pick(items) {
+      const item = items[Math.floor(next() * items.length)];
+      if (item === undefined) throw new Error("there is nothing to pick from");
+      return item;
     },
   };
 }

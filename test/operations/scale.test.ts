@@ -46,6 +46,7 @@ beforeAll(async () => {
     monotonic: () => performance.now(),
     warn: () => {},
   });
+  plans.clear(); // what is checked at a start reads everything
 });
 afterAll(async () => {
   vi.restoreAllMocks();
@@ -94,8 +95,8 @@ const planOf = (on: DatabaseSync, sql: string): Step[] =>
     .all()
     .map(({ parent, detail }) => ({ parent: Number(parent), detail: String(detail) }));
 
-/** Tables that never have many rows. */
-const SMALL = /^SCAN (replicas|meta|sqlite_schema)\b/;
+/** Tables that never have many rows, and rows that are inserted together. */
+const SMALL = /^SCAN (replicas|meta|\d+-ROW VALUES CLAUSE)\b/;
 
 /** The index that is in a list's order and has all that filters are about: a list reads it from where it begins until its page is full. */
 const LIST = "SCAN operations USING COVERING INDEX operations_list";
@@ -157,7 +158,7 @@ describe("SQLite with 100,000 finished and 1,000 open operations", () => {
   it("would tell of a query without an index", () => {
     const slow = (sql: string) => slowSteps(planOf(database, sql));
     expect(slow("select * from operations where owner = ?")).toEqual(["SCAN operations"]);
-    expect(slow("select name from operations where target = ? order by update_time limit 1")).toEqual([
+    expect(slow("select name from operations where name > ? order by update_time limit 1")).toEqual([
       "USE TEMP B-TREE FOR ORDER BY",
     ]);
     expect(
