@@ -68,7 +68,9 @@ const TROUBLES: readonly NonNullable<Path["trouble"]>[] = [
   ...(["W1", "W2", "W3", "W4"] as const).flatMap((write) =>
     (["lost", "committed"] as const).map((doubt) => ({ write, doubt })),
   ),
-  ...(["after W1", "before W2", "after W2", "answered", "after W3", "before W4"] as const).map((cancel) => ({ cancel })),
+  ...(["after W1", "before W2", "after W2", "answered", "after W3", "before W4"] as const).map((cancel) => ({
+    cancel,
+  })),
   ...(["before W1", "after W1", "after W2", "permitted", "answered", "before W3"] as const).map((leave) => ({ leave })),
 ];
 
@@ -142,7 +144,8 @@ describe("the state machine", { timeout: 300_000 }, () => {
     isSound(stoppedInTrouble("cluster", ["dies", "pauses long"])));
 
   it.runIf(process.env.RESTARTD_EVERY_PATH === "1")("survives everything at once", { timeout: 3_600_000 }, () =>
-    isSound(product()));
+    isSound(product()),
+  );
 
   it("is caught when it sends again what has no outcome yet", async () => {
     const resends: PlayOptions = {
