@@ -4,67 +4,32 @@
  *
  * Usage: npm run bench [-- SECONDS-PER-ROUND [ROUNDS]]
  */
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { createInterface } from "node:readline";
 import { startControlPlane } from "../test/cluster/control-plane.ts";
-import { createNamespace } from "../test/cluster/world.ts";
+import { createDeployments } from "./deployments.ts";
 import { Gun, load, type Measured, median, quantile, type Shot } from "./load.ts";
 import { cpuSeconds, residentMb } from "./process.ts";
+import { startProgram } from "./program.ts";
 import { watchers } from "./watchers.ts";
 
 const [SECONDS = 4, ROUNDS = 3] = process.argv.slice(2).map(Number);
 const DEPLOYMENTS = 100;
-const RPC = "/restart.kubernetes.v1.WorkloadService";
 
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
 
 print("starting a control plane and restartd ...");
 await using cluster = await startControlPlane({ argoRollouts: false });
 await cluster.processes.pause("kube-controller-manager");
-const namespace = await createNamespace(cluster, "bench");
-const names = Array.from({ length: DEPLOYMENTS }, (_, index) => `web-${index}`);
-for (const name of names) {
-  await cluster.request("POST", `/apis/apps/v1/namespaces/${namespace}/deployments`, { body: deployment(name) });
-}
-await using restartd = await startRestartd(cluster.info.kubeconfig);
+const { namespace, names, rawShot, ourShot } = await createDeployments(cluster, DEPLOYMENTS);
+await using restartd = await startProgram("src/main.ts", [
+  "--kubeconfig",
+  cluster.info.kubeconfig,
+  "--listen",
+  "127.0.0.1:0",
+]);
 print(`restartd at rest: ${residentMb(restartd.pid).toFixed(0)} MB resident`);
 
-const admin = cluster.info.users.admin;
-if (admin === undefined || !("token" in admin)) {
-  throw new Error("the administrator has no token");
-}
 using raw = new Gun(cluster.url, { ca: cluster.info.ca });
 using ours = new Gun(restartd.url);
-let turn = 0;
-const nextName = (): string => names[turn++ % names.length] ?? "";
-
-const rawShot = (): Shot => ({
-  method: "PATCH",
-  path: `/apis/apps/v1/namespaces/${namespace}/deployments/${nextName()}?fieldManager=bench`,
-  headers: { authorization: `Bearer ${admin.token}`, "content-type": "application/merge-patch+json" },
-  body: JSON.stringify({
-    spec: {
-      template: {
-        metadata: { annotations: { "kubectl.kubernetes.io/restartedAt": `${new Date().toISOString()}${turn}` } },
-      },
-    },
-  }),
-});
-const ourShot = (): Shot => ({
-  method: "POST",
-  path: `${RPC}/Restart`,
-  headers: { "content-type": "application/json", "connect-protocol-version": "1" },
-  body: JSON.stringify({
-    cluster: "admin",
-    group: "apps",
-    version: "v1",
-    resource: "deployments",
-    namespace,
-    name: nextName(),
-  }),
-});
-
 const apiServerPid = (await cluster.processes.status())["kube-apiserver"]?.pid ?? 0;
 
 /** One round: what it measured, and what a request cost both servers, in CPU milliseconds. */
@@ -114,39 +79,3 @@ print(`\nrestartd after the load: ${residentMb(restartd.pid).toFixed(0)} MB resi
 print(
   `\n${await watchers({ cluster, url: restartd.url, pid: restartd.pid, namespace, name: names[0] ?? "", count: 1000 })}`,
 );
-
-function deployment(name: string): unknown {
-  return {
-    apiVersion: "apps/v1",
-    kind: "Deployment",
-    metadata: { name },
-    spec: {
-      replicas: 0,
-      selector: { matchLabels: { app: name } },
-      template: {
-        metadata: { labels: { app: name } },
-        spec: { containers: [{ name: "main", image: "example.invalid/main" }] },
-      },
-    },
-  };
-}
-
-/** The real program, as a process. */
-async function startRestartd(kubeconfig: string) {
-  const child = spawn(process.execPath, ["src/main.ts", "--kubeconfig", kubeconfig, "--listen", "127.0.0.1:0"], {
-    stdio: ["ignore", "pipe", "ignore"],
-  });
-  const [line] = (await once(createInterface(child.stdout), "line")) as [string];
-  const url = /http:\S+/.exec(line)?.[0];
-  if (url === undefined || child.pid === undefined) {
-    throw new Error(`restartd did not start: ${line}`);
-  }
-  return {
-    url,
-    pid: child.pid,
-    async [Symbol.asyncDispose]() {
-      child.kill("SIGTERM");
-      await once(child, "exit");
-    },
-  };
-}

@@ -55,7 +55,7 @@ describe("one process on a SQLite file", () => {
       random: seeded(seed),
       mishaps: KILLS,
       resend: false,
-      chaosMs: [15_000, 40_000],
+      chaosMs: [15_000, 60_000],
     });
     expectTruth(run);
     expect([...run.losses.points].sort()).toEqual(KILLS.map(({ point, signal }) => `${signal} ${point}`).sort());
@@ -102,7 +102,7 @@ describe.skipIf(postgresMissing())("two replicas on PostgreSQL", () => {
   };
 
   test("restart nothing twice, and every operation ends with the truth", async () => {
-    const { ran, cuts } = await run(false, [...KILLS, ...STOPS], [20_000, 45_000]);
+    const { ran, cuts } = await run(false, [...KILLS, ...STOPS], [20_000, 60_000]);
     expectTruth(ran);
     expect([...ran.losses.points].sort()).toEqual(
       [...KILLS, ...STOPS].map(({ point, signal }) => `${signal} ${point}`).sort(),

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { stringify } from "yaml";
 import { temporaryFolder } from "../support/folder.ts";
@@ -71,7 +72,13 @@ export async function runChaos(options: RunOptions): Promise<Run> {
     stringify({ listen: "127.0.0.1:0", kubernetes: { clusters }, store }),
   );
   const fleet = stack.use(
-    await Fleet.start({ ...options, env: options.env ?? {}, config, timing: TIMING, pauseMs: PAUSE_MS }),
+    await Fleet.start({
+      ...options,
+      env: { NODE_COMPILE_CACHE: join(folder.path, "compiled"), ...options.env },
+      config,
+      timing: TIMING,
+      pauseMs: PAUSE_MS,
+    }),
   );
   const clients = new Clients(once, fleet, random);
   const started = performance.now();

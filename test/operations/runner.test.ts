@@ -1,196 +1,18 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout } from "node:timers/promises";
-import { Code, ConnectError, createClient, createRouterTransport } from "@connectrpc/connect";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { afterEach, describe, expect, it } from "vitest";
-import { ErrorInfoSchema, ResourceInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
-import { WorkloadService } from "../../gen/restart/kubernetes/v1/workload_service_pb.ts";
-import { type Call, callKey, newCall, OPERATION_HEADER } from "../../src/core/call.ts";
-import type { OperationState } from "../../src/core/operation.ts";
-import { schemaOf } from "../../src/core/schema.ts";
-import { interceptors } from "../../src/interceptors/index.ts";
-import { newValidator } from "../../src/interceptors/validate.ts";
-import type { Failpoint } from "../../src/operations/failpoint.ts";
-import type { Change, OperationRecord } from "../../src/operations/record.ts";
-import { createRunner, type Timing } from "../../src/operations/runner.ts";
-import { IN_MEMORY, openSqliteStore } from "../../src/operations/sqlite/open.ts";
-import { type Store, UncertainCommit } from "../../src/operations/store.ts";
-import {
-  createFakeAction,
-  createFakeVendor,
-  type FakeActionOptions,
-  type VendorOptions,
-} from "../support/fake-action.ts";
+import { failure, type Options, restart, type Started, startFake, web } from "./fake-server.ts";
 
-interface Options extends Omit<FakeActionOptions, "vendor" | "reach">, Omit<VendorOptions, "monotonic"> {
-  readonly timing?: Partial<Timing>;
-  /** Called at every failpoint, and at those of the action. */
-  readonly at?: (point: Failpoint | "permitted" | "answered") => Promise<void> | void;
-}
-
-const parts: AsyncDisposable[] = [];
+const started: Started[] = [];
 afterEach(async () => {
-  for (const part of parts.splice(0).reverse()) await part[Symbol.asyncDispose]();
+  for (const server of started.splice(0)) await server[Symbol.asyncDispose]();
 });
-
-/** Restarts of a fake vendor, through all interceptors, with the embedded store in memory. */
-async function start(options: Options = {}) {
-  const clock = { skewMs: 0, aheadMs: 0 };
-  const now = (): Date => new Date(Date.now() + clock.skewMs);
-  const monotonic = (): number => performance.now() + clock.aheadMs;
-  const kept = await openSqliteStore({ path: IN_MEMORY, replica: "replica", now, monotonic, warn: () => {} });
-  const { store, faults, beats } = withFaults(kept);
-  const vendor = createFakeVendor({ monotonic, ...options });
-  const calls: Call[] = [];
-  const background: Promise<unknown>[] = [];
-  const health: boolean[] = [];
-  const at = async (point: Failpoint | "permitted" | "answered"): Promise<void> => options.at?.(point);
-  const action = createFakeAction({ ...options, vendor, reach: at });
-  const later = (_call: Call, work: Promise<unknown>): void => {
-    background.push(work.catch(() => {})); // judged by what is stored
-  };
-  const runner = createRunner({
-    store,
-    now,
-    monotonic,
-    newId: randomUUID,
-    background: later,
-    health: (available) => health.push(available),
-    reach: at,
-    timing: { beatMs: 10, firstLookMs: 5, sendWindowMs: 100, ...options.timing },
-  });
-  await runner.begin([action]);
-  const transport = createRouterTransport(
-    ({ service }) =>
-      service(WorkloadService, { restart: (request, context) => runner.operations.run(action, request, context) }),
-    {
-      router: {
-        interceptors: [
-          (next) => (req) => {
-            const call = newCall(randomUUID());
-            calls.push(call);
-            req.contextValues.set(callKey, call);
-            return next(req);
-          },
-          ...interceptors({
-            newId: randomUUID,
-            shutdown: new AbortController().signal,
-            deadline: { defaultMs: 60_000, maxMs: 600_000, abandoned: later },
-            validator: newValidator(schemaOf([WorkloadService]).registry),
-          }),
-        ],
-      },
-    },
-  );
-  const client = createClient(WorkloadService, transport);
-  parts.push(store, runner);
-  const get = async (name: string): Promise<OperationRecord> => {
-    const record = await kept.get(name);
-    if (record === undefined) throw new Error(`there is no ${name}`);
-    return record;
-  };
-  /** Waits until an operation is in one of these states. */
-  const until = async (name: string, ...states: OperationState[]): Promise<OperationRecord> => {
-    for (;;) {
-      const { promise: changed, resolve } = Promise.withResolvers<void>();
-      const unsubscribe = kept.subscribe(() => resolve());
-      const record = await get(name);
-      if (!states.includes(record.state)) await changed;
-      unsubscribe();
-      if (states.includes(record.state)) return record;
-    }
-  };
-  const list = () => kept.list({ where: [], limit: 100 });
-  const events = async (name: string) => (await kept.audit(name)).map(({ event, to }) => `${event}: ${to}`);
-  return { client, store: kept, faults, beats, vendor, calls, background, health, clock, until, get, list, events };
-}
-
-/** What a test has the store do: reject before or after it has committed. */
-interface Faults {
-  insert: "before" | "after" | undefined;
-  /** Which changes fail. */
-  change: ((change: Change) => "before" | "after" | undefined) | undefined;
-}
-
-function withFaults(kept: Store) {
-  const faults: Faults = { insert: undefined, change: undefined };
-  let count = 0;
-  let waiting: { until: number; resolve: () => void }[] = [];
-  const away = (): never => {
-    throw new UncertainCommit("the store is away");
-  };
-  const store: Store = {
-    ...kept,
-    insert: async (...args) => {
-      const fault = faults.insert;
-      if (fault === "before") away();
-      const inserted = await kept.insert(...args);
-      return fault === "after" ? away() : inserted;
-    },
-    change: async (before, change, event) => {
-      const fault = faults.change?.(change);
-      if (fault === "before") away();
-      const changed = await kept.change(before, change, event);
-      return fault === "after" ? away() : changed;
-    },
-    beat: async () => {
-      count++;
-      for (const { until, resolve } of waiting) if (count >= until) resolve();
-      waiting = waiting.filter(({ until }) => count < until);
-      return kept.beat();
-    },
-  };
-  /** Waits until so many rounds of looking after operations have been made whole. */
-  const beats = (more: number): Promise<void> => {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    waiting.push({ until: count + more + 1, resolve });
-    return promise;
-  };
-  return { store, faults, beats };
-}
-
-const REQUEST = { cluster: "one", group: "apps", version: "v1", resource: "deployments", namespace: "shop" };
-const web = (requestId = "", part: { reason?: string; validateOnly?: boolean } = {}) => ({
-  ...REQUEST,
-  name: "web",
-  requestId,
-  ...part,
-});
-
-type Started = Awaited<ReturnType<typeof start>>;
-
-/** Restarts, and answers the operation's name. */
-async function restart({ client }: Started, ...[request, options]: Parameters<Started["client"]["restart"]>) {
-  let name = "";
-  await client.restart(request, {
-    ...options,
-    onHeader: (header) => {
-      name = header.get(OPERATION_HEADER) ?? "";
-    },
-  });
-  return name;
-}
-
-/** Why a call failed, as its caller sees it. */
-async function failure(call: Promise<unknown>) {
-  const error = ConnectError.from(
-    await call.then(
-      () => new Error("it did not fail"),
-      (reason: unknown) => reason,
-    ),
-  );
-  const [info] = error.findDetails(ErrorInfoSchema);
-  return {
-    code: error.code,
-    message: error.rawMessage,
-    reason: info?.reason,
-    metadata: info?.metadata,
-    operation: error.metadata.get(OPERATION_HEADER) ?? "",
-    resources: error
-      .findDetails(ResourceInfoSchema)
-      .map(({ resourceType, resourceName }) => [resourceType, resourceName]),
-    retries: error.findDetails(RetryInfoSchema).length > 0,
-  };
-}
+const start = async (options: Options = {}): Promise<Started> => {
+  const server = await startFake(options);
+  started.push(server);
+  return server;
+};
 
 describe("a repeated call", () => {
   it("is answered like the first one, by the same operation, and sends nothing", async () => {
@@ -222,7 +44,7 @@ describe("a repeated call", () => {
     expect(server.vendor.executions).toHaveLength(1);
   });
 
-  it("leaves one that runs alone when its caller goes away, though both came at once", async () => {
+  it.each([0, 1])("leaves one that runs alone when caller %i of two at once goes away", async (who) => {
     const both = Promise.withResolvers<void>();
     let preparing = 0;
     const server = await start({
@@ -235,16 +57,16 @@ describe("a repeated call", () => {
     server.vendor.script("slow");
     const id = randomUUID();
     const leaving = new AbortController();
-    const calls = [leaving.signal, undefined].map((signal) => restart(server, web(id), { ...(signal && { signal }) }));
+    const calls = [0, 1].map((one) => restart(server, web(id), one === who ? { signal: leaving.signal } : {}));
     // Whoever of the two was first has it; the other one joins.
     await both.promise;
     await server.beats(1);
     leaving.abort();
-    await Promise.allSettled([calls[0]]);
+    await Promise.allSettled([calls[who]]);
     await server.beats(3);
     const [record] = await server.list();
     expect(record?.state).toBe("SENDING");
-    await expect(calls[1]).resolves.toBe(record?.name);
+    await expect(calls[1 - who]).resolves.toBe(record?.name);
     expect(server.vendor.executions).toHaveLength(1);
   });
 
@@ -275,7 +97,7 @@ describe("a repeated call", () => {
   });
 
   it("is told of an unknown outcome, and later of what it was", async () => {
-    const server = await start({ jobMs: 0, at: (point) => (point === "before W3" ? undefined : undefined) });
+    const server = await start({ jobMs: 0 });
     server.vendor.script("reset");
     const id = randomUUID();
     const first = await failure(server.client.restart(web(id)));
@@ -396,10 +218,13 @@ describe("a caller who does not wait", () => {
 
   it("cancels what has not been sent at its deadline", async () => {
     const held = Promise.withResolvers<void>();
-    const server = await start({ at: (point) => (point === "before W2" ? held.promise : undefined) });
-    const refused = await failure(server.client.restart(web(randomUUID()), { timeoutMs: 50 }));
-    expect(refused).toMatchObject({ code: Code.DeadlineExceeded, reason: "DEADLINE_EXCEEDED" });
+    const server = await start({
+      deadlineMs: 50,
+      at: (point) => (point === "before W2" ? held.promise : undefined),
+    });
+    const refused = await failure(server.client.restart(web(randomUUID())));
     held.resolve();
+    expect(refused).toMatchObject({ code: Code.DeadlineExceeded, reason: "DEADLINE_EXCEEDED" });
     const [accepted] = await server.list();
     await server.until(accepted?.name ?? "", "CANCELLED");
     expect(server.vendor.executions).toEqual([]);
@@ -422,9 +247,9 @@ describe("a caller who does not wait", () => {
   });
 
   it("is told at its deadline that what has been sent has no outcome yet", async () => {
-    const server = await start({ slowMs: 200, jobMs: 0 });
+    const server = await start({ slowMs: 300, jobMs: 0, deadlineMs: 100 });
     server.vendor.script("slow");
-    const refused = await failure(server.client.restart(web(randomUUID()), { timeoutMs: 100 }));
+    const refused = await failure(server.client.restart(web(randomUUID())));
     const [record] = await server.list();
     expect(refused).toMatchObject({
       code: Code.DeadlineExceeded,
@@ -550,6 +375,34 @@ describe("a store that is away", () => {
 });
 
 describe("looking for an outcome", () => {
+  it("learns what the vendor answered though somebody else was faster to see it", async () => {
+    const answered = Promise.withResolvers<void>();
+    const held = Promise.withResolvers<void>();
+    const server = await start({
+      jobMs: 60_000,
+      at: (point) => {
+        if (point === "before W3" && server.vendor.executions.length > 0) answered.resolve();
+        return point === "after send" ? held.promise : undefined;
+      },
+    });
+    const call = restart(server, web(randomUUID()));
+    while (server.vendor.executions.length === 0) await setTimeout(1);
+    const [sending] = await server.list();
+    if (sending === undefined) throw new Error("nothing was accepted");
+    // As a replica does that takes this one for dead.
+    await server.store.change(sending, { state: "UNKNOWN", wakeTime: Date.now() }, { event: "outcome unknown" });
+    await answered.promise;
+    expect(await server.until(sending.name, "SENT")).toMatchObject({ vendorJob: "" });
+    held.resolve();
+    await call;
+    expect(await server.get(sending.name)).toMatchObject({ state: "SENT", vendorJob: "job-1", response: "{}" });
+    expect((await server.events(sending.name)).slice(2)).toEqual([
+      "outcome unknown: UNKNOWN",
+      "seen: SENT",
+      "sent: SENT",
+    ]);
+  });
+
   it("answers the call once a response has shown, where the vendor gave none", async () => {
     const server = await start({ jobMs: 60_000, blocksUntil: "ended" });
     server.vendor.script("no response");
@@ -562,7 +415,12 @@ describe("looking for an outcome", () => {
     const server = await start({ settleMs: 500, timing: { forgottenMs: 10 } });
     server.vendor.script("dropped");
     const find = server.vendor.find;
-    Object.assign(server.vendor, { find: (name: string) => (looks++, find(name)) });
+    Object.assign(server.vendor, {
+      find: (name: string) => {
+        looks++;
+        return find(name);
+      },
+    });
     const id = randomUUID();
     const { operation } = await failure(server.client.restart(web(id)));
     const begun = performance.now();
