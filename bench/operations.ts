@@ -1,8 +1,9 @@
 /**
  * What an operation costs on top of the checks and the PATCH that it is about: restartd with its store in SQLite and in PostgreSQL (fsync
- * on, on the disk of temporary files) against the same program without operations, on a real control plane whose controllers work, as
- * ratios in the same run: rounds of all, in turn. Operations end meanwhile, and that is part of the cost. Then how long a start takes and
- * how long lists take with 100,000 finished operations and 1,000 open ones in SQLite.
+ * on, on the disk of temporary files) against the same program without operations, on a real control plane (kube-controller-manager
+ * stopped, Deployments of 0 replicas), as ratios in the same run: rounds of all, in turn. Operations are looked at and end meanwhile, by
+ * the next restart of the same Deployment: that is part of the cost. Before that: how long a start takes and how long lists take, with
+ * many operations in SQLite.
  *
  * Usage: npm run bench:operations [-- SECONDS-PER-ROUND [ROUNDS]]
  */
@@ -18,12 +19,15 @@ import { startsAndLists } from "./start.ts";
 
 const [SECONDS = 4, ROUNDS = 3] = process.argv.slice(2).map(Number);
 
+const DEPLOYMENTS = 100;
+
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
 
 print(await startsAndLists());
 print("\nstarting a control plane, PostgreSQL and three servers ...");
 await using cluster = await startControlPlane({ argoRollouts: false });
-const { ourShot } = await createDeployments(cluster, 200);
+await cluster.processes.pause("kube-controller-manager");
+const { ourShot } = await createDeployments(cluster, DEPLOYMENTS);
 await using folder = await temporaryFolder();
 const { kubeconfig } = cluster.info;
 const configured = (store: object) =>

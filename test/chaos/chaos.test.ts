@@ -102,7 +102,7 @@ describe.skipIf(postgresMissing())("two replicas on PostgreSQL", () => {
   };
 
   test("restart nothing twice, and every operation ends with the truth", async () => {
-    const { ran, cuts } = await run(false, [...KILLS, ...STOPS], [20_000, 60_000]);
+    const { ran, cuts } = await run(false, [...KILLS, ...STOPS], [15_000, 60_000]);
     expectTruth(ran);
     expect([...ran.losses.points].sort()).toEqual(
       [...KILLS, ...STOPS].map(({ point, signal }) => `${signal} ${point}`).sort(),

@@ -101,7 +101,7 @@ export class Fleet implements AsyncDisposable {
     const missing = mishaps.filter((mishap) => !this.losses.points.has(keyOf(mishap)));
     if (this.#mishaps.length === 0) this.#mishaps = [...(missing.length > 0 ? missing : mishaps)];
     const [mishap] = this.#mishaps.splice(random.between(0, this.#mishaps.length - 1), 1);
-    return mishap && { ...mishap, nth: random.between(1, 2) };
+    return mishap && { ...mishap, nth: random.between(1, 10) };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -134,6 +134,7 @@ class Member {
   }
 
   kill(): void {
+    if (this.#failures >= GIVE_UP) return; // `listening` tells
     this.#fleet.losses.kills += 1;
     this.#child.kill("SIGKILL");
     // Not the one that has been killed.

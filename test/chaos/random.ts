@@ -24,10 +24,9 @@ export function seeded(seed: number): Random {
     next,
     between: (low, high) => low + Math.floor(next() * (high - low + 1)),
     chance: (probability) => next() < probability,
-    pick(items) {
-      const item = items[Math.floor(next() * items.length)];
-      if (item === undefined) throw new Error("there is nothing to pick from");
-      return item;
+    pick: <Item>(items: readonly Item[]) => {
+      if (items.length === 0) throw new Error("there is nothing to pick from");
+      return items[Math.floor(next() * items.length)] as Item; // which may be undefined itself
     },
   };
 }

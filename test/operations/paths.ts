@@ -47,6 +47,8 @@ export interface Path {
     | undefined;
 }
 
+type Stop = NonNullable<Path["stop"]>;
+
 /** How a path is played. */
 export interface PlayOptions {
   /** Replaces the action by a worse one. */
@@ -74,40 +76,67 @@ const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 
 /** A process that can die or stop: whatever it is about to do next never happens, or happens later. */
 interface Process {
+  readonly gate: Gate;
   readonly runner: Runner;
   readonly store: Store;
-  readonly isDead: () => boolean;
-  readonly isStopped: () => boolean;
+  readonly action: FakeAction;
 }
 
 interface Answer {
   readonly requestId: string;
   /** Undefined: none yet, or never. */
   ended?: { readonly failure: Failure | undefined; readonly executed: number; readonly known: boolean };
+  /** Whether it was asked for when everything had ended. */
+  readonly isLate: boolean;
+  /** Whether nobody is there any more to give one. */
+  readonly isLost: () => boolean;
   readonly operation: () => string | null;
   readonly leave: () => void;
 }
 
+/** Everything of one path. */
+interface Scene {
+  readonly path: Path;
+  readonly options: PlayOptions;
+  readonly wrong: Set<string>;
+  readonly vendor: FakeVendor;
+  readonly database: MemoryDatabase;
+  readonly answers: Answer[];
+  readonly processes: Process[];
+  /** How often each point was reached. */
+  readonly hits: Map<string, number>;
+  /** What is still to go wrong. */
+  readonly due: { stop: boolean; doubt: boolean };
+  /** Whether nothing goes wrong any more. */
+  isCalm: boolean;
+  /** Who meddles while the first call is on its way. */
+  others: { readonly b: Process; readonly first: () => Answer } | undefined;
+}
+
+const monotonic = (): number => performance.now();
+const now = (): Date => new Date();
+
 /** Plays one path to its end, on fake timers. Answers what is wrong with it: nothing, for a sound machine. */
-export async function play(path: Path, options: PlayOptions = {}): Promise<string[]> {
-  const wrong = new Set<string>();
-  const world = createWorld(path, options, wrong);
-  const [a, b] = [await world.start("a"), await world.start("b")];
-  world.main(a, b);
-  await world.quiet();
-  world.calm();
-  const survivors = [a, b].filter((one) => !one.isDead());
-  if (survivors.length < 2) survivors.push(await world.start("c"));
-  judge(world, path, wrong);
+async function play(path: Path, options: PlayOptions = {}): Promise<string[]> {
+  const scene = createScene(path, options);
+  const { wrong, database } = scene;
+  const [a, b] = [await startProcess(scene, "a"), await startProcess(scene, "b")];
+  const first = call(scene, a, ID.same);
+  scene.others = { b, first: () => first };
+  await quiet(scene);
+  calm(scene);
+  const survivors = [a, b].filter(({ gate }) => !gate.isDead());
+  if (survivors.length < 2) survivors.push(await startProcess(scene, "c"));
+  judge(scene);
   // What was decided stays so, whoever is asked, and the target is free unless nobody knows.
-  for (const one of survivors) world.call(one, ID.same);
-  await world.quiet();
-  for (const one of survivors) world.call(one, ID.other);
-  await world.quiet();
-  const last = world.call(survivors[0] ?? b, LAST_ID);
-  await world.quiet();
-  judge(world, path, wrong);
-  const unresolved = [...world.database.operations.values()].some(({ state }) => state === "UNRESOLVED");
+  for (const one of survivors) call(scene, one, ID.same);
+  await quiet(scene);
+  for (const one of survivors) call(scene, one, ID.other);
+  await quiet(scene);
+  const last = call(scene, survivors[0] ?? b, LAST_ID);
+  await quiet(scene);
+  judge(scene);
+  const unresolved = [...database.operations.values()].some(({ state }) => state === "UNRESOLVED");
   const reason = last.ended?.failure?.reason;
   if (reason !== (unresolved ? "OPERATION_IN_PROGRESS" : undefined)) wrong.add(`at the end the target says ${reason}`);
   for (const one of survivors) await one.runner[Symbol.asyncDispose]();
@@ -115,39 +144,21 @@ export async function play(path: Path, options: PlayOptions = {}): Promise<strin
   return [...wrong];
 }
 
-interface World {
-  readonly vendor: FakeVendor;
-  readonly database: MemoryDatabase;
-  readonly answers: readonly Answer[];
-  start(replica: string): Promise<Process>;
-  call(process: Process, requestId: string): Answer;
-  main(a: Process, b: Process): void;
-  /** Nothing goes wrong any more. */
-  calm(): void;
-  /** Until nothing happens any more. */
-  quiet(): Promise<void>;
-}
-
-function createWorld(path: Path, options: PlayOptions, wrong: Set<string>): World {
-  const monotonic = (): number => performance.now();
-  const now = (): Date => new Date();
-  const answers: Answer[] = [];
-  const hits = new Map<string, number>();
-  let stopped = path.stop === undefined;
-  let doubted = false;
-  let others: { a: Process; b: Process; first: Answer } | undefined;
-
-  const database = createMemoryDatabase({
+function createScene(path: Path, options: PlayOptions): Scene {
+  const wrong = new Set<string>();
+  const due = { stop: path.stop !== undefined, doubt: path.trouble !== undefined && "write" in path.trouble };
+  const database: MemoryDatabase = createMemoryDatabase({
     now,
     compareAndSet: options.compareAndSet ?? true,
     doubt: (write) => {
       const blocking = [...database.operations.values()].filter(({ blocks }) => blocks).length;
       if (blocking > 1) wrong.add("two operations block the target");
-      if (doubted || path.trouble === undefined || !("write" in path.trouble) || nameOf(write) !== path.trouble.write) {
+      const { trouble } = path;
+      if (!due.doubt || trouble === undefined || !("write" in trouble) || nameOf(write) !== trouble.write) {
         return undefined;
       }
-      doubted = true;
-      return path.trouble.doubt;
+      due.doubt = false;
+      return trouble.doubt;
     },
   });
   const vendor = createFakeVendor({
@@ -161,150 +172,171 @@ function createWorld(path: Path, options: PlayOptions, wrong: Set<string>): Worl
     },
   });
   vendor.script(path.script);
-
-  const start = async (replica: string): Promise<Process> => {
-    let gate: Promise<void> | undefined;
-    let dead = false;
-    const alive = async (): Promise<void> => {
-      while (gate !== undefined) await gate;
-    };
-    const stop = (how: "dies" | "pauses" | "pauses long"): void => {
-      dead = how === "dies";
-      gate = dead
-        ? new Promise(() => {})
-        : sleep(PAUSE_MS[how === "dies" ? "pauses" : how]).then(() => {
-            gate = undefined;
-          });
-    };
-    const reach = async (point: Failpoint | "permitted" | "answered"): Promise<void> => {
-      await alive();
-      const count = (hits.get(point) ?? 0) + 1;
-      hits.set(point, count);
-      const here = (at: Point): boolean => (at === point ? count === 1 : at === `${point}#2` && count === 2);
-      await meddle(here);
-      if (!stopped && path.stop !== undefined && here(path.stop.at)) {
-        stopped = true;
-        stop(path.stop.how);
-      }
-      await alive();
-    };
-    const store = database.connect(replica, alive);
-    const action = createFakeAction({
-      vendor,
-      reach,
-      againMs: 20,
-      settleMs: SETTLE_MS,
-      blocksUntil: path.kind === "cluster" ? "applied" : "ended",
-      authoritative: path.kind !== "opaque cloud",
-    });
-    let ids = 0;
-    const runner = createRunner({
-      store,
-      now,
-      monotonic,
-      reach,
-      newId: () => `${replica}-${++ids}`,
-      background: (_call, work) => void work.catch(() => {}), // judged by what is stored
-      timing: TIMING,
-    });
-    await runner.begin([options.decorate?.(action, vendor) ?? action]);
-    actions.set(runner, action);
-    return { runner, store, isDead: () => dead, isStopped: () => gate !== undefined };
-  };
-  const actions = new Map<Runner, FakeAction>();
-
-  /** What callers and operators do at a point. */
-  const meddle = async (here: (at: Point) => boolean): Promise<void> => {
-    const { duplicate, trouble } = path;
-    if (others === undefined) return;
-    const { b, first } = others;
-    if (trouble !== undefined && "leave" in trouble && here(trouble.leave)) first.leave();
-    if (trouble !== undefined && "cancel" in trouble && here(trouble.cancel)) {
-      for (const record of database.operations.values()) {
-        const judging = { actor: "somebody", now: () => now().getTime() };
-        await cancelOperation(database.connect("operator"), record, judging);
-      }
-    }
-    if (duplicate !== undefined && here(duplicate.at)) {
-      call(b, ID[duplicate.id]);
-      if (!duplicate.races) await sleep(20);
-    }
-  };
-
-  const call: World["call"] = ({ runner, isDead }, requestId) => {
-    const leaving = new AbortController();
-    const context = createHandlerContext({
-      service: WorkloadService,
-      method: WorkloadService.method.restart,
-      protocolName: "test",
-      requestMethod: "POST",
-      url: "http://test/",
-      requestSignal: leaving.signal,
-      contextValues: createContextValues().set(callKey, newCall("call")),
-    });
-    const answer: Answer = {
-      requestId,
-      operation: () => context.responseHeader.get(OPERATION_HEADER),
-      leave: () => leaving.abort(new ConnectError("the caller has gone", Code.Canceled)),
-    };
-    answers.push(answer);
-    const made = context.values.get(callKey);
-    made.received = true;
-    const action = actions.get(runner);
-    if (action === undefined) throw new Error("no such runner");
-    const request = create(RestartRequestSchema, { name: "web", requestId });
-    const end = (failure: Failure | undefined): void => {
-      if (isDead()) return;
-      const record = [...database.operations.values()].find((one) => one.requestId === requestId);
-      const known = record !== undefined;
-      answer.ended = { failure, known, executed: executedOf(world, requestId) };
-    };
-    runner.operations.run(action, request, context).then(
-      () => end(undefined),
-      (error: unknown) => end(toFailure(error, made)),
-    );
-    return answer;
-  };
-
-  const processes: Process[] = [];
-  const world: World = {
+  const hits = new Map<string, number>();
+  return {
+    path,
+    options,
+    wrong,
     vendor,
     database,
-    answers,
-    start: async (replica) => {
-      const process = await start(replica);
-      processes.push(process);
-      return process;
+    answers: [],
+    processes: [],
+    hits,
+    due,
+    isCalm: false,
+    others: undefined,
+  };
+}
+
+/** What holds a process up. */
+interface Gate {
+  readonly alive: () => Promise<void>;
+  readonly isDead: () => boolean;
+  readonly isShut: () => boolean;
+  stop(how: Stop["how"]): void;
+}
+
+function createGate(): Gate {
+  let shut: Promise<void> | undefined;
+  let dead = false;
+  return {
+    alive: async () => {
+      while (shut !== undefined) await shut;
     },
-    call,
-    main: (a, b) => {
-      others = { a, b, first: { requestId: "", operation: () => null, leave: () => {} } };
-      const first = call(a, ID.same);
-      others = { a, b, first };
-    },
-    calm: () => {
-      stopped = true;
-      doubted = true;
-      others = undefined;
-      vendor.script("ok");
-    },
-    quiet: async () => {
-      const begun = monotonic();
-      let calm = 0;
-      while (calm < 3) {
-        await sleep(30);
-        const open = [...database.operations.values()].some(({ state }) => !ENDED.has(state));
-        const busy = processes.some((one) => !one.isDead() && one.isStopped());
-        const waiting = answers.some(({ ended }) => ended === undefined) && !processes.some((one) => one.isDead());
-        calm = open || busy || waiting ? 0 : calm + 1;
-        if (monotonic() - begun > LIMIT_MS) {
-          wrong.add(open ? "an operation did not end" : "a call was not answered");
-          return;
-        }
-      }
+    isDead: () => dead,
+    isShut: () => shut !== undefined,
+    stop: (how) => {
+      dead = how === "dies";
+      shut =
+        how === "dies"
+          ? new Promise(() => {})
+          : sleep(PAUSE_MS[how]).then(() => {
+              shut = undefined;
+            });
     },
   };
-  return world;
+}
+
+async function startProcess(scene: Scene, replica: string): Promise<Process> {
+  const { path, options, database, vendor } = scene;
+  const gate = createGate();
+  const reach = (point: Failpoint | "permitted" | "answered"): Promise<void> => reached(scene, gate, point);
+  const store = database.connect(replica, gate.alive);
+  const action = createFakeAction({
+    vendor,
+    reach,
+    againMs: 20,
+    settleMs: SETTLE_MS,
+    blocksUntil: path.kind === "cluster" ? "applied" : "ended",
+    authoritative: path.kind !== "opaque cloud",
+  });
+  let ids = 0;
+  const runner = createRunner({
+    store,
+    now,
+    monotonic,
+    reach,
+    newId: () => `${replica}-${++ids}`,
+    background: (_call, work) => void work.catch(() => {}), // judged by what is stored
+    timing: TIMING,
+  });
+  await runner.begin([options.decorate?.(action, vendor) ?? action]);
+  const process = { gate, runner, store, action };
+  scene.processes.push(process);
+  return process;
+}
+
+/** A process gets to a point: others meddle, and it may be the point at which it dies or stops. */
+async function reached(scene: Scene, gate: Gate, point: Failpoint | "permitted" | "answered"): Promise<void> {
+  const { hits, due, path } = scene;
+  await gate.alive();
+  const count = (hits.get(point) ?? 0) + 1;
+  hits.set(point, count);
+  const here = (at: Point): boolean => (at === point ? count === 1 : at === `${point}#2` && count === 2);
+  await meddle(scene, here);
+  if (due.stop && path.stop !== undefined && here(path.stop.at)) {
+    due.stop = false;
+    gate.stop(path.stop.how);
+  }
+  await gate.alive();
+}
+
+/** What callers and operators do at a point. */
+async function meddle(scene: Scene, here: (at: Point) => boolean): Promise<void> {
+  const { duplicate, trouble } = scene.path;
+  if (scene.others === undefined) return;
+  const { b, first } = scene.others;
+  if (trouble !== undefined && "leave" in trouble && here(trouble.leave)) first().leave();
+  if (trouble !== undefined && "cancel" in trouble && here(trouble.cancel)) {
+    for (const record of scene.database.operations.values()) {
+      const judging = { actor: "somebody", now: () => now().getTime() };
+      await cancelOperation(scene.database.connect("operator"), record, judging);
+    }
+  }
+  if (duplicate !== undefined && here(duplicate.at)) {
+    call(scene, b, ID[duplicate.id]);
+    if (!duplicate.races) await sleep(20);
+  }
+}
+
+function call(scene: Scene, { gate, runner, action }: Process, requestId: string): Answer {
+  const leaving = new AbortController();
+  const context = createHandlerContext({
+    service: WorkloadService,
+    method: WorkloadService.method.restart,
+    protocolName: "test",
+    requestMethod: "POST",
+    url: "http://test/",
+    requestSignal: leaving.signal,
+    contextValues: createContextValues().set(callKey, newCall("call")),
+  });
+  const answer: Answer = {
+    requestId,
+    isLate: scene.isCalm,
+    isLost: gate.isDead,
+    operation: () => context.responseHeader.get(OPERATION_HEADER),
+    leave: () => leaving.abort(new ConnectError("the caller has gone", Code.Canceled)),
+  };
+  scene.answers.push(answer);
+  const made = context.values.get(callKey);
+  made.received = true;
+  const request = create(RestartRequestSchema, { name: "web", requestId });
+  const end = (failure: Failure | undefined): void => {
+    if (gate.isDead()) return;
+    const known = [...scene.database.operations.values()].some((one) => one.requestId === requestId);
+    answer.ended = { failure, known, executed: executedOf(scene, requestId) };
+  };
+  runner.operations.run(action, request, context).then(
+    () => end(undefined),
+    (error: unknown) => end(toFailure(error, made)),
+  );
+  return answer;
+}
+
+/** From now on nothing goes wrong any more. */
+function calm(scene: Scene): void {
+  scene.isCalm = true;
+  scene.due.stop = false;
+  scene.due.doubt = false;
+  scene.others = undefined;
+  scene.vendor.script("ok");
+}
+
+/** Waits until nothing happens any more. */
+async function quiet({ database, processes, answers, wrong }: Scene): Promise<void> {
+  const begun = monotonic();
+  let still = 0;
+  while (still < 3) {
+    await sleep(30);
+    const open = [...database.operations.values()].some(({ state }) => !ENDED.has(state));
+    const busy = processes.some(({ gate }) => !gate.isDead() && gate.isShut());
+    const waiting = answers.some(({ ended, isLost }) => ended === undefined && !isLost());
+    still = open || busy || waiting ? 0 : still + 1;
+    if (monotonic() - begun > LIMIT_MS) {
+      wrong.add(open ? "an operation did not end" : "a call was not answered");
+      return;
+    }
+  }
 }
 
 /** Which of the four writes this is. */
@@ -329,44 +361,54 @@ const ARROWS: Readonly<Record<OperationState, readonly OperationState[]>> = {
   UNRESOLVED: [],
 };
 
-const executedOf = ({ database, vendor }: World, requestId: string): number =>
+const executedOf = ({ database, vendor }: Scene, requestId: string): number =>
   vendor.executions.filter(({ operation }) => database.operations.get(operation)?.requestId === requestId).length;
 
 /** Compares what is stored, and what was answered, with what the vendor did. */
-function judge(world: World, path: Path, wrong: Set<string>): void {
-  const { database, vendor, answers } = world;
+function judge(scene: Scene): void {
+  const { database, vendor, wrong } = scene;
   const known = new Set<string>();
   for (const record of database.operations.values()) {
     if (known.has(record.requestId ?? "")) wrong.add("one request_id has two operations");
     known.add(record.requestId ?? "");
-    judgeVerdict(record, world, path, wrong);
-    let state: OperationState | undefined;
-    for (const row of database.audit.filter(({ operation }) => operation === record.name)) {
-      if (row.from !== state) wrong.add(`${state} became ${row.to} as if it had been ${row.from}`);
-      if (row.from !== undefined && !ARROWS[row.from].includes(row.to)) wrong.add(`${row.from} became ${row.to}`);
-      state = row.to;
-    }
-    if (state !== record.state) wrong.add(`the audit trail ends with ${state}, not ${record.state}`);
+    judgeVerdict(scene, record);
+    judgeTrail(scene, record);
   }
   if (vendor.executions.some(({ operation }) => !database.operations.has(operation))) wrong.add("executed for nobody");
-  for (const { requestId, ended, operation } of answers) {
-    if (ended === undefined) continue;
-    const record = database.operations.get(operation() ?? "");
-    const { failure } = ended;
-    const executed = executedOf(world, requestId);
-    if (record !== undefined && record.requestId !== requestId) wrong.add("answered with another operation's name");
-    if (failure === undefined && ended.executed !== 1) wrong.add(`answered as done, executed ${ended.executed} times`);
-    if (failure === undefined && record === undefined) wrong.add("answered as done without an operation");
-    if (failure?.outcome === "applied" && ended.executed !== 1) wrong.add("answered as applied, and was not");
-    if (failure?.outcome === "not_applied" && (ended.executed > 0 || (ended.known && executed > 0))) {
-      wrong.add(`answered as not applied (${failure.reason}), executed`);
-    }
-    if (failure?.code === Code.Unavailable && failure.outcome !== "not_applied") wrong.add("UNAVAILABLE after a send");
-    if (failure?.reason === "INTERNAL") wrong.add(`internal error: ${String(failure.cause)}`);
-  }
+  for (const answer of scene.answers) judgeAnswer(scene, answer);
 }
 
-function judgeVerdict(record: OperationRecord, { vendor }: World, path: Path, wrong: Set<string>): void {
+function judgeTrail({ database, wrong }: Scene, record: OperationRecord): void {
+  let state: OperationState | undefined;
+  for (const row of database.audit.filter(({ operation }) => operation === record.name)) {
+    if (row.from !== state) wrong.add(`${state} became ${row.to} as if it had been ${row.from}`);
+    if (row.from !== undefined && !ARROWS[row.from].includes(row.to)) wrong.add(`${row.from} became ${row.to}`);
+    state = row.to;
+  }
+  if (state !== record.state) wrong.add(`the audit trail ends with ${state}, not ${record.state}`);
+}
+
+function judgeAnswer(scene: Scene, { requestId, ended, operation, isLate }: Answer): void {
+  const { database, wrong } = scene;
+  if (ended === undefined) return;
+  const record = database.operations.get(operation() ?? "");
+  const { failure } = ended;
+  const executed = executedOf(scene, requestId);
+  if (record !== undefined && record.requestId !== requestId) wrong.add("answered with another operation's name");
+  if (failure === undefined && ended.executed !== 1) wrong.add(`answered as done, executed ${ended.executed} times`);
+  if (failure === undefined && record === undefined) wrong.add("answered as done without an operation");
+  if (failure?.outcome === "applied" && ended.executed !== 1) wrong.add("answered as applied, and was not");
+  if (failure?.outcome === "not_applied" && (ended.executed > 0 || (ended.known && executed > 0))) {
+    wrong.add(`answered as not applied (${failure.reason}), executed`);
+  }
+  if (failure?.outcome === "unknown" && isLate && record?.state !== "UNRESOLVED") {
+    wrong.add(`answered as unknown, though the operation is ${record?.state}`);
+  }
+  if (failure?.code === Code.Unavailable && failure.outcome !== "not_applied") wrong.add("UNAVAILABLE after a send");
+  if (failure?.reason === "INTERNAL") wrong.add(`internal error: ${String(failure.cause)}`);
+}
+
+function judgeVerdict({ vendor, path, wrong }: Scene, record: OperationRecord): void {
   const { state, error, name } = record;
   const executions = vendor.executions.filter(({ operation }) => operation === name);
   const executed = executions.length;
