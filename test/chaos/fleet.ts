@@ -45,6 +45,7 @@ export class Fleet implements AsyncDisposable {
   readonly #options: FleetOptions;
   readonly #members: Member[] = [];
   #mishaps: Omit<Mishap, "nth">[] = [];
+  #hurried = false;
   #calm = false;
 
   /** Starts all of them. */
@@ -87,6 +88,11 @@ export class Fleet implements AsyncDisposable {
     else member.stop();
   }
 
+  /** From now on mishaps happen as soon as they can. */
+  hurry(): void {
+    this.#hurried = true;
+  }
+
   /** Kills all of them, and starts them again for good. */
   async calm(): Promise<void> {
     this.#calm = true;
@@ -101,7 +107,7 @@ export class Fleet implements AsyncDisposable {
     const missing = mishaps.filter((mishap) => !this.losses.points.has(keyOf(mishap)));
     if (this.#mishaps.length === 0) this.#mishaps = [...(missing.length > 0 ? missing : mishaps)];
     const [mishap] = this.#mishaps.splice(random.between(0, this.#mishaps.length - 1), 1);
-    return mishap && { ...mishap, nth: random.between(1, 10) };
+    return mishap && { ...mishap, nth: this.#hurried ? 1 : random.between(1, 10) };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -84,10 +84,12 @@ export async function runChaos(options: RunOptions): Promise<Run> {
   const started = performance.now();
   const elapsed = () => performance.now() - started;
   vendor.chaotic = true;
-  while (elapsed() < chaosMs[0] || (!fleet.complete && elapsed() < chaosMs[1])) {
+  while (elapsed() < chaosMs[0]) {
     await delay(random.between(...STRIKE_MS) / options.count);
     fleet.strike();
   }
+  fleet.hurry();
+  while (!fleet.complete && elapsed() < chaosMs[1]) await delay(100);
   vendor.chaotic = false;
   options.onCalm?.();
   await fleet.calm();
