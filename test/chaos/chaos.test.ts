@@ -68,7 +68,7 @@ describe("one process on a SQLite file", () => {
       random: seeded(seed),
       mishaps: at(["after W2", "after send", "before W3"], "SIGKILL"),
       resend: true,
-      chaosMs: [8_000, 8_000],
+      chaosMs: [8_000, 30_000],
     });
     expect(run.doubles).toBeGreaterThan(0);
     expect(run.miscounted).toEqual([]);
@@ -111,7 +111,7 @@ describe.skipIf(postgresMissing())("two replicas on PostgreSQL", () => {
   });
 
   test("negative control: sending again after a lease is caught", async () => {
-    const { ran } = await run(true, at(["after W2", "after send", "before W3"], "SIGKILL"), [8_000, 8_000]);
+    const { ran } = await run(true, at(["after W2", "after send", "before W3"], "SIGKILL"), [8_000, 30_000]);
     expect(ran.doubles).toBeGreaterThan(0);
     expect(ran.miscounted).toEqual([]);
   });
