@@ -31,6 +31,7 @@ const LAYERS: readonly (readonly [layer: string, files: RegExp])[] = [
   ["services", /^src\/(interceptors|health|reflection)\//],
   ["list", /^src\/targets\/index\.ts$/],
   ["targets", /^src\/targets\/[^/]+\//],
+  ["clouds", /^src\/clouds\//],
   ["config", /^src\/config(\.ts$|\/)/],
   ["core", /^src\/core\//],
   ["gen", /^gen\//],
@@ -117,7 +118,7 @@ describe("architecture", () => {
       ],
       [
         /^undici/,
-        /^src\/targets\/[^/]+\/(client|kube-config|credentials|fresh-pool)\.ts$/,
+        /^src\/(clouds\/http|targets\/kubernetes\/(kube-config|credentials|fresh-pool))\.ts$/,
         "requests to vendors are made in one place each",
       ],
       [/^pino/, /^src\/server\/log\.ts$/, "one log"],
@@ -127,7 +128,7 @@ describe("architecture", () => {
       [/^yaml/, /^src\/(config\/|targets\/kubernetes\/(credentials|kubeconfig-file|simulator))/, "configuration"],
       [
         /^node:(http2?|net)$/,
-        /^src\/(server\/|targets\/[^/]+\/simulator)/,
+        /^src\/(server\/|targets\/[^/]+\/simulator|clouds\/simulator\/)/,
         "servers listen in the server's folder and in simulators",
       ],
     ];

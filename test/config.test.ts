@@ -5,13 +5,14 @@ import { createRegistry } from "@bufbuild/protobuf";
 import { createValidator } from "@bufbuild/protovalidate";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Config as Sections } from "../gen/restart/config/v1/config_pb.ts";
-import { file_restart_kubernetes_v1_rules } from "../gen/restart/kubernetes/v1/rules_pb.ts";
+import { file_restart_config_v1_config } from "../gen/restart/config/v1/config_pb.ts";
 import { type Config, loadConfig, makeConfig } from "../src/config.ts";
 import { ConfigError, type Problem } from "../src/core/problem.ts";
+import { withDependencies } from "../src/core/schema.ts";
 import type { SectionReader } from "../src/core/section-reader.ts";
 
 const options = {
-  validator: createValidator({ registry: createRegistry(file_restart_kubernetes_v1_rules) }),
+  validator: createValidator({ registry: createRegistry(...withDependencies([file_restart_config_v1_config])) }),
   readSections: (sections: Sections) => sections.kubernetes?.clusters.map(({ name }) => name),
 };
 
@@ -35,11 +36,11 @@ log_level: debug
 
 /** What is wrong, the file, and what is reported (the file's name left out). */
 const MISTAKES: readonly (readonly [string, string, readonly string[]])[] = [
-  ["an empty file", "", ["must have at least one target: kubernetes"]],
+  ["an empty file", "", ["must have at least one target: kubernetes, arcgis or huaweicloud"]],
   [
     "a file that is no mapping",
     "- listen",
-    ["1:1: must be a section with the keys listen, cors, deadline, kubernetes, store, but is a list"],
+    ["1:1: must be a section with the keys listen, cors, deadline, kubernetes, store, arcgis, huaweicloud, but is a list"],
   ],
   ["a syntax error, without its text", "password: 'hunter2\n", ["2:1: is not YAML: Missing closing 'quote"]],
   ["two documents", `${CLUSTERS}\n---\n${CLUSTERS}`, ["2:1: must hold one YAML document, not several"]],
@@ -47,7 +48,7 @@ const MISTAKES: readonly (readonly [string, string, readonly string[]])[] = [
   [
     "an unknown key",
     `${CLUSTERS}\nverbosity: 3`,
-    ["2:1: verbosity: is not a known key; known here: listen, cors, deadline, kubernetes, store"],
+    ["2:1: verbosity: is not a known key; known here: listen, cors, deadline, kubernetes, store, arcgis, huaweicloud"],
   ],
   [
     "a key in camelCase",
@@ -66,7 +67,7 @@ const MISTAKES: readonly (readonly [string, string, readonly string[]])[] = [
   [
     "a key that is not text",
     `${CLUSTERS}\n? [a, b]\n: 1`,
-    ["1:1: must have only the keys listen, cors, deadline, kubernetes, store, but one of its keys is not text"],
+    ["1:1: must have only the keys listen, cors, deadline, kubernetes, store, arcgis, huaweicloud, but one of its keys is not text"],
   ],
   [
     "a key that stands twice",
@@ -196,7 +197,7 @@ const MISTAKES: readonly (readonly [string, string, readonly string[]])[] = [
     `deadline: { default: 601s }\n${CLUSTERS}`,
     ["1:11: deadline: must not have a default longer than max, but default is 601s and max 600s"],
   ],
-  ["no target", "listen: 127.0.0.1:0", ["1:1: must have at least one target: kubernetes"]],
+  ["no target", "listen: 127.0.0.1:0", ["1:1: must have at least one target: kubernetes, arcgis or huaweicloud"]],
   [
     "a section with nothing in it",
     "kubernetes:",
@@ -333,7 +334,7 @@ describe("loadConfig()", () => {
         "  restartd.yaml:9:21: kubernetes.clusters[0].kubeconfg: is not a known key; did you mean kubeconfig?",
         '  restartd.yaml:10:13: kubernetes.clusters[1].name: must be a configured cluster\'s name: printable ASCII characters without spaces, at most 253, but is "prod 2"',
         '  restartd.yaml:11:19: kubernetes.clusters[1].in_cluster: must be true or false, but is "yes"',
-        "  restartd.yaml:12:1: log_level: is not a known key; known here: listen, cors, deadline, kubernetes, store",
+        "  restartd.yaml:12:1: log_level: is not a known key; known here: listen, cors, deadline, kubernetes, store, arcgis, huaweicloud",
       ].join("\n"),
     );
   });

@@ -4,15 +4,16 @@ import { join } from "node:path";
 import { create, createRegistry, type MessageInitShape } from "@bufbuild/protobuf";
 import { createValidator } from "@bufbuild/protovalidate";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { file_restart_config_v1_config } from "../../gen/restart/config/v1/config_pb.ts";
 import { SecretSchema } from "../../gen/restart/config/v1/secret_pb.ts";
-import { file_restart_kubernetes_v1_rules } from "../../gen/restart/kubernetes/v1/rules_pb.ts";
 import { createReport } from "../../src/config/report.ts";
 import { readStore } from "../../src/config/store.ts";
 import { type Config, loadConfig, makeConfig } from "../../src/config.ts";
 import { ConfigError } from "../../src/core/problem.ts";
+import { withDependencies } from "../../src/core/schema.ts";
 
 const options = {
-  validator: createValidator({ registry: createRegistry(file_restart_kubernetes_v1_rules) }),
+  validator: createValidator({ registry: createRegistry(...withDependencies([file_restart_config_v1_config])) }),
   readSections: () => undefined,
 };
 

@@ -1,6 +1,7 @@
+import type { Answer } from "../../clouds/http.ts";
 import { badRequest, Failure, preconditionFailure, resourceInfo } from "../../core/errors.ts";
 import { nearName } from "../../core/near-name.ts";
-import type { Answer, Client } from "./client.ts";
+import type { Client } from "./client.ts";
 import { failureOfRead } from "./errors.ts";
 import { createMemory } from "./memory.ts";
 import { apiPath, subjectOf, type WorkloadRef } from "./object.ts";

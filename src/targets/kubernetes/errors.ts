@@ -1,5 +1,5 @@
+import { type Answer, NoAnswer } from "../../clouds/http.ts";
 import { type Detail, Failure, preconditionFailure, type Reason, resourceInfo, retryInfo } from "../../core/errors.ts";
-import { type Answer, NoAnswer } from "./client.ts";
 import { CredentialsError } from "./credentials-error.ts";
 import { targetName, type WorkloadRef } from "./object.ts";
 

@@ -1,9 +1,9 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
+import { type Answer, NoAnswer } from "../../clouds/http.ts";
 import type { Call } from "../../core/call.ts";
 import { Failure, resourceInfo, retryInfo } from "../../core/errors.ts";
 import type { Asking, Sending } from "../../core/operation.ts";
-import { type Answer, NoAnswer } from "./client.ts";
 import type { OpenCluster } from "./cluster.ts";
 import { type Asked, asCause, failureOfRead, isGuardRefusal, refusalOf, unreachable } from "./errors.ts";
 import { appliedEvidence, plannedEvidence } from "./evidence.ts";

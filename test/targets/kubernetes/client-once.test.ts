@@ -4,7 +4,8 @@ import { connect } from "node:net";
 import { setTimeout as delay, setImmediate } from "node:timers/promises";
 import { Agent, request } from "undici";
 import { afterEach, describe, expect, test } from "vitest";
-import { createClient, NoAnswer } from "../../../src/targets/kubernetes/client.ts";
+import { NoAnswer } from "../../../src/clouds/http.ts";
+import { createClient } from "../../../src/targets/kubernetes/client.ts";
 import { asRequest, loopbackCertificates, openClusterClient } from "../../support/cluster-client.ts";
 import { http1, respond, startStreamServer, startWireServer } from "../../support/wire-server.ts";
 

@@ -2,7 +2,7 @@ import { constants } from "node:http2";
 import { connect } from "node:net";
 import { inspect } from "node:util";
 import { afterEach, describe, expect, test } from "vitest";
-import { NoAnswer } from "../../../src/targets/kubernetes/client.ts";
+import { NoAnswer } from "../../../src/clouds/http.ts";
 import { createAuthority } from "../../cluster/certificates.ts";
 import { loopbackCertificates, openClusterClient, TOKEN } from "../../support/cluster-client.ts";
 import { http1, respond, startStreamServer, startWireServer, type WireRequest } from "../../support/wire-server.ts";

@@ -5,9 +5,10 @@ import { createRegistry } from "@bufbuild/protobuf";
 import { createValidator } from "@bufbuild/protovalidate";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Config as Sections } from "../../../gen/restart/config/v1/config_pb.ts";
-import { file_restart_kubernetes_v1_rules } from "../../../gen/restart/kubernetes/v1/rules_pb.ts";
+import { file_restart_config_v1_config } from "../../../gen/restart/config/v1/config_pb.ts";
 import { type Config, type ConfigOptions, loadConfig, makeConfig } from "../../../src/config.ts";
 import { ConfigError, formatProblem } from "../../../src/core/problem.ts";
+import { withDependencies } from "../../../src/core/schema.ts";
 import type { SectionReader } from "../../../src/core/section-reader.ts";
 import {
   type KubernetesSettings,
@@ -15,7 +16,7 @@ import {
   readKubernetes,
 } from "../../../src/targets/kubernetes/config.ts";
 
-const validator = createValidator({ registry: createRegistry(file_restart_kubernetes_v1_rules) });
+const validator = createValidator({ registry: createRegistry(...withDependencies([file_restart_config_v1_config])) });
 const IN_A_POD = { KUBERNETES_SERVICE_HOST: "10.0.0.1", KUBERNETES_SERVICE_PORT: "443" };
 
 const KUBECONFIG = `

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import type { Answer, Client } from "../../../src/targets/kubernetes/client.ts";
+import type { Answer } from "../../../src/clouds/http.ts";
+import type { Client } from "../../../src/targets/kubernetes/client.ts";
 import { createDiscovery, DISCOVERY_TTL_MS, recognize } from "../../../src/targets/kubernetes/discovery.ts";
 
 const ref = { cluster: "c", group: "apps", version: "v1", resource: "deployments", namespace: "shop", name: "web" };

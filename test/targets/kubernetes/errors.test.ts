@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { RetryInfoSchema } from "../../../gen/google/rpc/error_details_pb.ts";
+import { type Answer, NoAnswer } from "../../../src/clouds/http.ts";
 import { Failure } from "../../../src/core/errors.ts";
-import { type Answer, NoAnswer } from "../../../src/targets/kubernetes/client.ts";
 import {
   type Asked,
   asCause,

@@ -1,6 +1,6 @@
 import { setImmediate as turn } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
-import { NoAnswer } from "../../../src/targets/kubernetes/client.ts";
+import { NoAnswer } from "../../../src/clouds/http.ts";
 import { type Change, feed } from "../../../src/targets/kubernetes/feed.ts";
 import { type Asked, answer, newStream, type Reply, refusal, type Stream, scriptedClient } from "./scripted-client.ts";
 

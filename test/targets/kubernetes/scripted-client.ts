@@ -1,4 +1,5 @@
-import { type Answer, type Client, NoAnswer, type Request } from "../../../src/targets/kubernetes/client.ts";
+import { type Answer, NoAnswer } from "../../../src/clouds/http.ts";
+import type { Client, Request } from "../../../src/targets/kubernetes/client.ts";
 
 /** What a {@link Client} was asked. */
 export interface Asked {

@@ -1,0 +1,189 @@
+import { type Dispatcher, request } from "undici";
+
+/** What a system answered, whole. */
+export interface Answer {
+  readonly status: number;
+  /** The body when it is JSON, else undefined. */
+  readonly json: unknown;
+  /** The body as text, at most its first {@link TEXT_LIMIT} characters. For recognising, never for showing. */
+  readonly text: string;
+  /** Lower-case names. */
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** A request that got no whole answer. */
+export class NoAnswer extends Error {
+  override readonly name = "NoAnswer";
+  /** Whether a byte of the request can have left. When not, surely nothing happened. */
+  readonly sent: boolean;
+  constructor(sent: boolean, cause: unknown) {
+    super(sent ? "the connection ended before the answer was whole" : "the request could not be sent", { cause });
+    this.sent = sent;
+  }
+}
+
+/** How a request may be sent, whatever it says. */
+export interface SendOptions {
+  /**
+   * Whether it may change something. Then it is ended only while none of its bytes can have left, goes on to its answer from then on,
+   * whoever has stopped waiting for it, and never leaves a second time.
+   */
+  readonly changes: boolean;
+  /** Ends the request. */
+  readonly signal: AbortSignal;
+  /** Called once, immediately before the first byte can leave. What it throws is thrown, and nothing is sent. */
+  readonly onSend?: (() => void) | undefined;
+  /** Bounds (ms) the wait for credentials and a connection, then for the answer's head, and then each wait for more of its body. */
+  readonly timeoutMs: number;
+}
+
+/** A request as it is written to a connection. */
+export interface WireRequest {
+  readonly url: URL;
+  readonly method: "GET" | "PATCH" | "POST" | "PUT";
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: string | undefined;
+  /** The connections to its host. */
+  readonly dispatcher: Dispatcher;
+}
+
+/** How much of an answer's text is kept to recognise it by: client-go keeps as much. */
+const TEXT_LIMIT = 2_048;
+
+/** How late (ms) undici's own timers can be: over HTTP/1.1 it looks at the clock twice a second. */
+const TIMER_SLACK_MS = 2_000;
+
+/** How far a request has come. */
+interface Progress {
+  /** Whether a byte of it can have left. */
+  sent: boolean;
+  /** Why it must not be sent any more. */
+  held: unknown;
+  /** What `onSend` threw. */
+  veto: unknown;
+}
+
+/**
+ * Sends one request, at most once, and follows no redirect.
+ *
+ * @param prepare makes the request: what it throws is a request that did not leave. It is within the time limit.
+ * @param judge makes of the answer's head, and its body, the result; whatever it throws is a NoAnswer of a request that left.
+ * @throws NoAnswer or what `onSend` threw, never because of a status.
+ */
+export async function sendOnce<Result>(
+  options: SendOptions,
+  prepare: () => Promise<WireRequest>,
+  judge: (response: Dispatcher.ResponseData) => Result | Promise<Result>,
+): Promise<Result> {
+  const progress: Progress = { sent: false, held: undefined, veto: undefined };
+  const dispatch = async (): Promise<Dispatcher.ResponseData> => {
+    const { url, dispatcher, method, headers, body } = await prepare();
+    return request(url, {
+      method,
+      dispatcher: dispatcher.compose(guard(options, progress)),
+      headers,
+      ...(body === undefined ? {} : { body }),
+      headersTimeout: options.timeoutMs,
+      bodyTimeout: options.timeoutMs,
+      ...(!options.changes && { signal: options.signal }),
+    });
+  };
+  try {
+    return await judge(await untilHead(options, progress, dispatch));
+  } catch (error) {
+    throw error === progress.veto ? error : new NoAnswer(progress.sent, error);
+  }
+}
+
+/** Reads the whole of an answer. `maxBytes` bounds its body. */
+export async function readAnswer(response: Dispatcher.ResponseData, maxBytes: number): Promise<Answer> {
+  const body = await readBody(response.body, maxBytes);
+  const headers = Object.fromEntries(
+    Object.entries(response.headers).map(([name, value]) => [
+      name,
+      Array.isArray(value) ? value.join(", ") : (value ?? ""),
+    ]),
+  );
+  return { status: response.statusCode, headers, json: parseJson(body), text: body.slice(0, TEXT_LIMIT) };
+}
+
+/** Notes when the request's bytes can leave, and holds back a second time: undici sends again what a closing connection refused. */
+function guard(options: SendOptions, progress: Progress): Dispatcher.DispatcherComposeInterceptor {
+  return (dispatch) => (dispatchOptions, handler) =>
+    dispatch(dispatchOptions, {
+      // What it throws ends this request alone. An abort would end an HTTP/1.1 connection with it.
+      onRequestStart(controller, context) {
+        if (progress.held !== undefined) {
+          throw progress.held;
+        }
+        if (options.changes && progress.sent) {
+          throw new Error("the connection closed while the request was on its way; it is not sent again");
+        }
+        try {
+          options.onSend?.();
+        } catch (error) {
+          progress.veto = error;
+          throw error;
+        }
+        progress.sent = true;
+        handler.onRequestStart?.(controller, context);
+      },
+      onRequestUpgrade: (...args) => handler.onRequestUpgrade?.(...args),
+      onResponseStart: (...args) => handler.onResponseStart?.(...args),
+      onResponseData: (...args) => handler.onResponseData?.(...args),
+      onResponseEnd: (...args) => handler.onResponseEnd?.(...args),
+      onResponseError: (...args) => handler.onResponseError?.(...args),
+    });
+}
+
+/**
+ * Settles like the work, but while none of its bytes can have left not after the signal, nor after the time limit: undici looks at a
+ * signal only once there is a connection, and lets one request after another wait for a server that does not answer. What it takes
+ * back from a connection that is closing, to send it over another, it forgets the time limit of: that is why there are two.
+ */
+async function untilHead<Result>(
+  { signal, timeoutMs }: SendOptions,
+  progress: Progress,
+  work: () => Promise<Result>,
+): Promise<Result> {
+  signal.throwIfAborted();
+  const { promise: heldBack, reject } = Promise.withResolvers<never>();
+  const holdBack = (reason: unknown) => {
+    progress.held = reason;
+    reject(reason);
+  };
+  const onAbort = () => progress.sent || holdBack(signal.reason);
+  const late = (what: string) => new Error(`there was no ${what} within ${timeoutMs} ms`);
+  const timers = [
+    setTimeout(() => progress.sent || holdBack(late("connection")), timeoutMs),
+    setTimeout(() => holdBack(late("answer")), 2 * timeoutMs + TIMER_SLACK_MS),
+  ];
+  signal.addEventListener("abort", onAbort);
+  try {
+    return await Promise.race([work(), heldBack]);
+  } finally {
+    timers.forEach(clearTimeout);
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
+async function readBody(body: AsyncIterable<Uint8Array>, maxBytes: number): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of body) {
+    size += chunk.byteLength;
+    if (size > maxBytes) {
+      throw new Error(`the answer is larger than ${maxBytes} bytes`);
+    }
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString("utf8");
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined; // not JSON: whoever asked for the answer decides what that means
+  }
+}
