@@ -1,7 +1,7 @@
 import type { DescService, MessageInitShape } from "@bufbuild/protobuf";
 import type { Config, ConfigSchema } from "../../gen/restart/config/v1/config_pb.ts";
 import type { Call } from "./call.ts";
-import type { Action, Operations } from "./operation.ts";
+import type { Action, BatchAction, Operations } from "./operation.ts";
 import type { Route } from "./route.ts";
 import type { SectionReader } from "./section-reader.ts";
 
@@ -19,7 +19,7 @@ import type { SectionReader } from "./section-reader.ts";
  * configuration, the sandbox and the tests are derived from that list.
  */
 export interface Target {
-  /** Its folder, and its section of the configuration. */
+  /** Its folder. */
   readonly name: string;
   /** What it serves. */
   readonly services: readonly DescService[];
@@ -29,8 +29,9 @@ export interface Target {
    * Starts its simulator with the sandbox's world.
    *
    * @param folder where it may keep files, such as credentials; removed with the sandbox.
+   * @param sections what reaches the simulators before it: targets that share a section add to it.
    */
-  simulate(folder: string): Promise<Simulation>;
+  simulate(folder: string, sections: MessageInitShape<typeof ConfigSchema>): Promise<Simulation>;
 }
 
 /** Begins to work. Nothing is connected before the first call, so that no vendor's outage stops a start. */
@@ -42,14 +43,14 @@ export interface RunningTarget extends AsyncDisposable {
   readonly routes: readonly Route[];
   /** What can be done to its targets: one for each of its mutating rpcs. */
   // biome-ignore lint/suspicious/noExplicitAny: whoever holds an action of some target does not know its messages
-  readonly actions: readonly Action<any, any, any>[];
+  readonly actions: readonly (Action<any, any, any> | BatchAction<any, any, any>)[];
   /** Loads what the first call would otherwise wait for. */
   warmUp(): Promise<void>;
 }
 
 /** A simulator at work. */
 export interface Simulation extends AsyncDisposable {
-  /** What a configuration says to reach it: the same as for a real one. */
+  /** What a configuration says to reach it, the same as for a real one: whole sections, each in place of what there was. */
   readonly sections: MessageInitShape<typeof ConfigSchema>;
 }
 

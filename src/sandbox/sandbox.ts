@@ -17,7 +17,7 @@ export async function startSandbox(targets: readonly Target[]): Promise<Sandbox>
   stack.defer(() => rm(folder, { recursive: true, force: true }));
   const sections: MessageInitShape<typeof ConfigSchema> = {};
   for (const { simulate } of targets) {
-    const simulation = stack.use(await simulate(folder));
+    const simulation = stack.use(await simulate(folder, sections));
     Object.assign(sections, simulation.sections);
   }
   const parts = stack.move();

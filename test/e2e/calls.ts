@@ -1,4 +1,5 @@
 /** The calls that every client makes, and what the sandbox answers. */
+import { TARGETS } from "../../src/targets/index.ts";
 
 /** A deployment of the sandbox. */
 export const workload = (name: string) => ({
@@ -43,9 +44,12 @@ export const SERVICES = [
   "grpc.health.v1.Health",
   "grpc.reflection.v1.ServerReflection",
   "grpc.reflection.v1alpha.ServerReflection",
-  SERVICE,
+  ...TARGETS.flatMap(({ services }) => services.map(({ typeName }) => typeName)),
   "restart.operation.v1.OperationService",
-];
+].sort();
+
+/** What health tells of: the whole server, and every service but those that every gRPC server has. */
+export const HEALTHY = ["", ...SERVICES.filter((name) => !name.startsWith("grpc."))];
 
 /** The JSON messages that a program prints one after the other, over any number of lines each. */
 export function readMessages(text: string): unknown[] {
