@@ -1,4 +1,4 @@
-import { type Dispatcher, request } from "undici";
+import { Agent, type Dispatcher, request } from "undici";
 
 /** What a system answered, whole. */
 export interface Answer {
@@ -45,6 +45,33 @@ export interface WireRequest {
   readonly body?: string | undefined;
   /** The connections to its host. */
   readonly dispatcher: Dispatcher;
+}
+
+/** The connections to the hosts of one vendor account. Nothing is connected before the first request. */
+export interface Connections extends AsyncDisposable {
+  /**
+   * What a request goes over. One that changes something gets a connection of its own: over one that was kept, it can meet the
+   * server's end of it, and nobody knows then whether it was executed.
+   */
+  readonly dispatcher: (changes: boolean) => Dispatcher;
+}
+
+/**
+ * Opens connections by HTTP/1.1.
+ *
+ * @param ca PEM of the authorities that certificates are judged by. Default those that Node.js brings.
+ * @param connectTimeoutMs bounds the wait for a connection.
+ */
+export function openConnections(ca: string | undefined, connectTimeoutMs: number): Connections {
+  const common = { allowH2: false, connect: { timeout: connectTimeoutMs, ...(ca !== undefined && { ca }) } };
+  const kept = new Agent(common);
+  const fresh = new Agent({ ...common, pipelining: 0 });
+  return {
+    dispatcher: (changes) => (changes ? fresh : kept),
+    async [Symbol.asyncDispose]() {
+      await Promise.all([kept.destroy(), fresh.destroy()]);
+    },
+  };
 }
 
 /** How much of an answer's text is kept to recognise it by: client-go keeps as much. */

@@ -1,0 +1,153 @@
+import { durationMs } from "@bufbuild/protobuf/wkt";
+import type {
+  Huaweicloud,
+  HuaweicloudCredentials,
+  HuaweicloudProject,
+} from "../../../gen/restart/config/v1/huaweicloud_pb.ts";
+import type { Secret } from "../../../gen/restart/config/v1/secret_pb.ts";
+import { type FieldPath, formatPath } from "../../core/problem.ts";
+import { type GiveSecret, readSecret } from "../../core/secret.ts";
+import type { SectionReader } from "../../core/section-reader.ts";
+import { quote } from "../../core/show-value.ts";
+import { readCaFile } from "../ca-file.ts";
+
+/** A service of Huawei Cloud that restartd speaks to: a target's name, and a word of its address. */
+export type HuaweiService = "cse" | "dcs" | "ddm";
+
+/** An access key: permanent, or temporary with a security token. */
+export interface KeySettings {
+  readonly kind: "key";
+  /** AK. */
+  readonly accessKey: GiveSecret;
+  /** SK. */
+  readonly secretKey: GiveSecret;
+  /** Only of temporary credentials. */
+  readonly securityToken: GiveSecret | undefined;
+}
+
+/** An IAM user, whose password is exchanged for tokens. */
+export interface IamSettings {
+  readonly kind: "iam";
+  /** Address of IAM, without a slash at its end. */
+  readonly endpoint: string;
+  readonly username: string;
+  /** Name of the account that the user belongs to. */
+  readonly domain: string;
+  readonly password: GiveSecret;
+}
+
+/** One project that requests can choose. */
+export interface ProjectSettings {
+  /** What requests call it; unique. */
+  readonly projectId: string;
+  readonly region: string;
+  readonly credentials: KeySettings | IamSettings;
+  /** Addresses of the services, without a slash at their end. */
+  readonly endpoints: Readonly<Record<HuaweiService, string>>;
+  /** PEM of the authorities that certificates are judged by; undefined stands for those that Node.js brings. */
+  readonly ca: string | undefined;
+}
+
+/** What the section `huaweicloud` says. */
+export interface HuaweicloudSettings {
+  /** How often (ms) an instance or a job is looked at. */
+  readonly pollIntervalMs: number;
+  /** The projects, in the configuration's order. */
+  readonly projects: readonly ProjectSettings[];
+}
+
+const DEFAULT_POLL_INTERVAL_MS = 10_000;
+
+/** Where a service is that does not stand at SERVICE.REGION.myhuaweicloud.com (contracts: huaweicloud E.1, the SDK's region files). */
+const ELSEWHERE: ReadonlyMap<string, string> = new Map([
+  ["ddm.eu-west-101", "https://ddm.eu-west-101.myhuaweicloud.eu"],
+]);
+
+/**
+ * Reads the section `huaweicloud`: every project once, its secrets and its authorities have to be there.
+ *
+ * @param section undefined stands for one without projects.
+ * @param environment the process's variables.
+ */
+export function readHuaweicloud(
+  section: Huaweicloud | undefined,
+  reader: SectionReader,
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): HuaweicloudSettings {
+  const paths = new Map<string, FieldPath>();
+  return {
+    pollIntervalMs: section?.pollInterval === undefined ? DEFAULT_POLL_INTERVAL_MS : durationMs(section.pollInterval),
+    projects: (section?.projects ?? []).flatMap((project, index) => {
+      const path = ["huaweicloud", "projects", index];
+      const before = paths.get(project.projectId);
+      if (before === undefined) {
+        if (project.projectId !== "") paths.set(project.projectId, path);
+      } else {
+        const where = reader.whereIs([...before, "project_id"]);
+        const other = where === "" ? formatPath(before) : `${formatPath(before)} (${where})`;
+        const shown = quote(project.projectId);
+        reader.problem([...path, "project_id"], `must be unique, but is ${shown}, the project_id of ${other}`);
+      }
+      return readProject(project, path, reader, environment);
+    }),
+  };
+}
+
+/** One project, or none when something that it needs is not there. */
+function readProject(
+  { projectId, region, credentials, endpoints, ca: caFile }: HuaweicloudProject,
+  path: FieldPath,
+  reader: SectionReader,
+  environment: Readonly<Record<string, string | undefined>>,
+): ProjectSettings[] {
+  const ca = caFile === "" ? undefined : readCaFile(caFile, [...path, "ca"], reader);
+  const secret = (source: Secret | undefined, ...names: string[]) =>
+    source && readSecret(source, [...path, "credentials", ...names], reader, environment);
+  const who = readCredentials(credentials, region, secret);
+  if (who === undefined || (caFile !== "" && ca === undefined)) {
+    return []; // the schema, or a reader, has reported why
+  }
+  const addressOf = (service: HuaweiService) => withoutSlash(endpoints?.[service] || defaultEndpoint(service, region));
+  return [
+    {
+      projectId,
+      region,
+      credentials: who,
+      endpoints: { cse: addressOf("cse"), dcs: addressOf("dcs"), ddm: addressOf("ddm") },
+      ca,
+    },
+  ];
+}
+
+type FindSecret = (source: Secret | undefined, ...names: string[]) => GiveSecret | undefined;
+
+/** Who we are; every secret is looked for, so that each that is missing is reported. */
+function readCredentials(
+  credentials: HuaweicloudCredentials | undefined,
+  region: string,
+  secret: FindSecret,
+): KeySettings | IamSettings | undefined {
+  const accessKey = secret(credentials?.accessKey, "access_key");
+  const secretKey = secret(credentials?.secretKey, "secret_key");
+  const securityToken = secret(credentials?.securityToken, "security_token");
+  const iam = credentials?.iam;
+  const password = secret(iam?.password, "iam", "password");
+  if (iam !== undefined) {
+    const endpoint = withoutSlash(iam.endpoint || defaultEndpoint("iam", region));
+    const { username, domain } = iam;
+    return password === undefined ? undefined : { kind: "iam", endpoint, username, domain, password };
+  }
+  if (
+    accessKey === undefined ||
+    secretKey === undefined ||
+    (credentials?.securityToken !== undefined && securityToken === undefined)
+  ) {
+    return undefined;
+  }
+  return { kind: "key", accessKey, secretKey, securityToken };
+}
+
+const defaultEndpoint = (service: string, region: string): string =>
+  ELSEWHERE.get(`${service}.${region}`) ?? `https://${service}.${region}.myhuaweicloud.com`;
+
+const withoutSlash = (address: string): string => address.replace(/\/+$/, "");

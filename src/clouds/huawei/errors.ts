@@ -1,0 +1,199 @@
+import {
+  type Detail,
+  Failure,
+  type FailureOptions,
+  preconditionFailure,
+  type Reason,
+  resourceInfo,
+} from "../../core/errors.ts";
+import { type Answer, NoAnswer } from "../http.ts";
+import { fieldsOf, textOf } from "../json.ts";
+import { answerAsCause, noAnswer, retryAfterMs, type Said, vendorFailure } from "../vendor.ts";
+import { GATEWAY_CODES, STATUSES } from "./codes.ts";
+import type { HuaweiService } from "./config.ts";
+
+/** What a request was about: an answer without a result is told in these words. */
+export interface Asked {
+  readonly service: HuaweiService;
+  readonly projectId: string;
+  /** As a sentence names it, such as `instance e3a7019c-8824-4c4b-9db8-4da7d7a3ffb1`. */
+  readonly what: string;
+  /** Its resource name, such as projects/{project_id}/dcs/instances/{id}. */
+  readonly target: string;
+  /** Whether the request may have changed something. */
+  readonly changes: boolean;
+  /** The reason that a 404 stands for. Default TARGET_NOT_FOUND. */
+  readonly missing?: "TARGET_NOT_FOUND" | "JOB_NOT_FOUND";
+}
+
+/** One line of a table: what some codes of a vendor mean. */
+export interface CodeRule {
+  /** The codes as the vendor writes them. */
+  readonly codes: readonly string[];
+  /** Only with these HTTP statuses. Default any. */
+  readonly statuses?: readonly number[];
+  /** Only when the vendor's message has this in it. Default any. It is recognised here, and shown nowhere. */
+  readonly message?: RegExp;
+  readonly reason: Reason;
+  /** What is said of it, in our words: what follows {@link Asked.what} in a sentence, or a whole sentence. */
+  readonly says: string | ((asked: Asked, answer: Answer) => string);
+  /** After how long (ms) the same call may succeed, where the answer has no Retry-After. Default: no RetryInfo. */
+  readonly retryMs?: number;
+  /**
+   * Whether it proves that nothing was done. Default: yes, but for VENDOR_INTERNAL_ERROR and VENDOR_BAD_RESPONSE, which make the
+   * outcome of a request that may have changed something unknown.
+   */
+  readonly provesRefusal?: boolean;
+}
+
+/** A vendor's codes. The first line that matches counts. */
+export type CodeTable = readonly CodeRule[];
+
+/** A line about HTTP statuses, for answers with a code that is in no table, or without one. */
+export type StatusRule = Omit<CodeRule, "codes" | "statuses" | "message" | "reason"> & {
+  /** From and to which status. */
+  readonly from: number;
+  readonly to: number;
+  /** `missing` stands for {@link Asked.missing}. */
+  readonly reason: Reason | "missing";
+};
+
+/**
+ * The failure that an answer without a result stands for: decided by the service's code first, then by the gateway's, and by the HTTP
+ * status last. A code in no table is kept in the metadata. Of a 2xx that cannot be read it is VENDOR_BAD_RESPONSE, or OUTCOME_UNKNOWN
+ * when it may have changed something.
+ *
+ * @param codes the service's own table.
+ */
+export function refusal(answer: Answer, asked: Asked, codes: CodeTable): Failure {
+  const { code, message } = vendorWords(answer);
+  const rule = ruleFor(code, message, answer, codes) ?? gatewayRule(code, message, answer);
+  if (rule !== undefined) {
+    return failureBy(rule, rule.reason, answer, asked);
+  }
+  const { reason, ...status } = statusRule(answer.status);
+  return failureBy(status, reason === "missing" ? (asked.missing ?? "TARGET_NOT_FOUND") : reason, answer, asked);
+}
+
+/**
+ * Why a request has no answer at all, or what was thrown while it was prepared: VENDOR_UNREACHABLE where it surely changed nothing,
+ * OUTCOME_UNKNOWN where it may have.
+ *
+ * @param error what {@link Project.request} rejected with.
+ */
+export function failureOf(error: unknown, { service, projectId, changes }: Asked): Failure {
+  const asked = { vendor: service, place: `project ${projectId}`, changes, metadata: { project: projectId } };
+  const failure = noAnswer(error, asked);
+  if (failure.reason !== "OUTCOME_UNKNOWN" || !(error instanceof NoAnswer) || !isTimeout(error.cause)) {
+    return failure;
+  }
+  return new Failure("OUTCOME_UNKNOWN", `${asked.place}: there was no answer in time; the request is not sent again`, {
+    outcome: "unknown",
+    deadlineExceeded: true,
+    metadata: failure.metadata,
+    cause: error.cause,
+  });
+}
+
+/** What an answer says of itself, for the metadata of a failure. */
+export function saidOf(answer: Answer, service: HuaweiService): Said {
+  return { vendor: service, code: vendorWords(answer).code, status: answer.status, requestId: requestIdOf(answer) };
+}
+
+/** Whether a service wants a new token: the one that it got is not, or no longer, one for it. */
+export function wantsNewToken(answer: Answer): boolean {
+  const { code } = vendorWords(answer);
+  return answer.status === 401 && (code === undefined || TOKEN_CODES.some((pattern) => pattern.test(code)));
+}
+
+/** Codes about the token: the gateway's 0301 and 0307, and the services' own (contracts: huaweicloud B.3, E.5). */
+const TOKEN_CODES: readonly RegExp[] = [/^APIGW?\.030[17]$/, /^DCS\.100[1-4]$/, /^11140100[1-4]$/];
+
+/** The vendor's code and message, in whichever of its shapes (contracts: huaweicloud B.1, C.1, D.1, D.2, E.2, E.5). */
+export function vendorWords({ json }: Answer): { readonly code: string | undefined; readonly message: string } {
+  const body = fieldsOf(json) ?? {};
+  const inner = fieldsOf(body.error) ?? {};
+  const code = body.error_code ?? body.errCode ?? body.errorCode ?? inner.code;
+  const message = body.error_msg ?? body.externalMessage ?? body.errorMessage ?? inner.message;
+  return { code: typeof code === "number" ? String(code) : textOf(code) || undefined, message: textOf(message) ?? "" };
+}
+
+/** What the gateway's codes look like; dedicated and older gateways say APIG. */
+const GATEWAY_CODE = /^APIGW?\.(\d{4})$/;
+
+const gatewayRule = (code: string | undefined, message: string, answer: Answer): CodeRule | undefined =>
+  ruleFor(GATEWAY_CODE.exec(code ?? "")?.[1], message, answer, GATEWAY_CODES);
+
+const ruleFor = (code: string | undefined, text: string, { status }: Answer, codes: CodeTable): CodeRule | undefined =>
+  code === undefined
+    ? undefined
+    : codes.find(
+        ({ codes, statuses, message }) =>
+          codes.includes(code) && (statuses?.includes(status) ?? true) && (message?.test(text) ?? true),
+      );
+
+/** Every status has a line. */
+function statusRule(status: number): StatusRule {
+  const rule = STATUSES.find(({ from, to }) => from <= status && status <= to);
+  if (rule === undefined) throw new Error(`no line for HTTP ${status}`);
+  return rule;
+}
+
+/** Reasons that say nothing of whether something was done. */
+const UNPROVEN: ReadonlySet<Reason> = new Set<Reason>(["VENDOR_INTERNAL_ERROR", "VENDOR_BAD_RESPONSE"]);
+
+function failureBy(
+  { says, retryMs, provesRefusal }: Pick<CodeRule, "says" | "retryMs" | "provesRefusal">,
+  reason: Reason,
+  answer: Answer,
+  asked: Asked,
+): Failure {
+  const said = saidOf(answer, asked.service);
+  const place = `project ${asked.projectId}`;
+  const options: FailureOptions = { metadata: { project: asked.projectId }, cause: answerAsCause(answer) };
+  if (asked.changes && !(provesRefusal ?? !UNPROVEN.has(reason))) {
+    const sentence = `${place}: HTTP ${answer.status} does not say whether ${asked.what} was touched; it is not sent again`;
+    return vendorFailure("OUTCOME_UNKNOWN", sentence, said, { ...options, outcome: "unknown" });
+  }
+  const sentence = `${place}: ${typeof says === "string" ? `${asked.what} ${says}` : says(asked, answer)}`;
+  return vendorFailure(
+    reason,
+    sentence,
+    { ...said, retryAfterMs: retryMs === undefined ? undefined : (retryDelay(answer) ?? retryMs) },
+    { ...options, details: detailsOf(reason, asked, sentence) },
+  );
+}
+
+/** What api.md wants beside ErrorInfo. */
+function detailsOf(reason: Reason, { target }: Asked, sentence: string): Detail[] {
+  switch (reason) {
+    case "TARGET_NOT_FOUND":
+    case "JOB_NOT_FOUND":
+    case "API_VERSION_NOT_SERVED":
+    case "OPERATION_IN_PROGRESS":
+    case "VENDOR_PERMISSION_DENIED":
+      return [resourceInfo(target.split("/").slice(2, -1).join("/"), target)];
+    case "TARGET_STATE_FORBIDS":
+    case "OPERATION_UNSUPPORTED_BY_TARGET":
+    case "NOTHING_TO_RETRY":
+      return [preconditionFailure([{ type: reason, subject: target, description: sentence }])];
+    default:
+      return [];
+  }
+}
+
+/** Milliseconds of a Retry-After: seconds, or a date, which is measured by the clock that the answer's own `date` shows. */
+function retryDelay(answer: Answer): number | undefined {
+  const delay = Date.parse(answer.headers["retry-after"] ?? "") - Date.parse(answer.headers.date ?? "");
+  return retryAfterMs(answer) ?? (delay >= 0 ? delay : undefined);
+}
+
+/** The gateway's id of the request: every SDK logs the header; the gateway's own errors have it in the body too. */
+const requestIdOf = ({ headers, json }: Answer): string | undefined =>
+  headers["x-request-id"] ?? textOf(fieldsOf(json)?.request_id);
+
+/** undici's own limits on the wait for a head, and for more of a body. */
+const isTimeout = (cause: unknown): boolean =>
+  cause instanceof Error &&
+  "code" in cause &&
+  (cause.code === "UND_ERR_HEADERS_TIMEOUT" || cause.code === "UND_ERR_BODY_TIMEOUT");

@@ -1,0 +1,142 @@
+import { Failure, type FailureOptions, type Reason, retryInfo } from "../../core/errors.ts";
+import { USER_AGENT } from "../../core/version.ts";
+import { type Answer, type Connections, NoAnswer, readAnswer, sendOnce } from "../http.ts";
+import { fieldsOf, textOf } from "../json.ts";
+import { answerAsCause, natureOf, retryAfterMs, vendorFailure } from "../vendor.ts";
+import type { HuaweiService, IamSettings } from "./config.ts";
+import { saidOf } from "./errors.ts";
+
+/** A token for one project. */
+export interface Token {
+  /** For the header X-Auth-Token. */
+  readonly value: string;
+  /** When it ends: milliseconds since 1970. */
+  readonly expiresMs: number;
+}
+
+/** Who wants a token, and what for. */
+export interface TokenRequest {
+  readonly settings: Pick<IamSettings, "endpoint" | "username" | "domain">;
+  readonly password: string;
+  readonly projectId: string;
+  /** The service that is waiting, which failures are told of. */
+  readonly service: HuaweiService;
+}
+
+const TIMEOUT_MS = 30_000;
+
+/** Bound (bytes) on the body of an answer, which without its catalog has a few kilobytes. */
+const MAX_BYTES = 1024 * 1024;
+
+const UNREACHABLE_RETRY_MS = 1_000;
+const THROTTLED_MS = 5_000;
+
+/**
+ * Exchanges a password for a token, by one request (contracts: huaweicloud E.2).
+ *
+ * @throws Failure VENDOR_CREDENTIALS_REJECTED when IAM refuses, VENDOR_UNREACHABLE when there is no IAM to answer. Nothing was sent to
+ *   the service.
+ */
+export async function fetchToken(asked: TokenRequest, connections: Connections): Promise<Token> {
+  let answer: Answer;
+  try {
+    answer = await sendOnce(
+      { changes: false, signal: new AbortController().signal, timeoutMs: TIMEOUT_MS },
+      async () => ({
+        url: new URL(`${asked.settings.endpoint}/v3/auth/tokens?nocatalog=true`),
+        method: "POST",
+        headers: {
+          "content-type": "application/json;charset=utf8",
+          accept: "application/json",
+          "user-agent": USER_AGENT,
+        },
+        body: JSON.stringify(tokenBody(asked)),
+        dispatcher: connections.dispatcher(true),
+      }),
+      (response) => readAnswer(response, MAX_BYTES),
+    );
+  } catch (error) {
+    const cause = error instanceof NoAnswer ? error.cause : error;
+    const sentence = `IAM cannot be reached (${natureOf(cause)}); nothing was sent to ${asked.service}`;
+    throw new Failure("VENDOR_UNREACHABLE", `project ${asked.projectId}: ${sentence}`, {
+      metadata: { project: asked.projectId, vendor: asked.service },
+      details: [retryInfo(UNREACHABLE_RETRY_MS)],
+      cause,
+    });
+  }
+  const token = answer.status === 201 ? tokenOf(answer) : undefined;
+  if (token === undefined) throw refused(answer, asked);
+  return token;
+}
+
+/** As an IAM user, within the project. */
+const tokenBody = ({ settings: { username, domain }, password, projectId }: TokenRequest) => ({
+  auth: {
+    identity: { methods: ["password"], password: { user: { name: username, password, domain: { name: domain } } } },
+    scope: { project: { id: projectId } },
+  },
+});
+
+function tokenOf({ headers, json }: Answer): Token | undefined {
+  const value = headers["x-subject-token"] ?? "";
+  const expiresMs = Date.parse(textOf(fieldsOf(fieldsOf(json)?.token)?.expires_at) ?? "");
+  return /^[!-~]+$/.test(value) && !Number.isNaN(expiresMs) ? { value, expiresMs } : undefined;
+}
+
+/** What IAM's statuses mean (contracts: huaweicloud E.2). It refuses without having touched anything, whatever it says. */
+const REFUSALS: readonly { from: number; to: number; reason: Reason; says: string; retryMs?: number }[] = [
+  { from: 0, to: 299, reason: "VENDOR_BAD_RESPONSE", says: "the answer of IAM has no token that can be understood" },
+  {
+    from: 300,
+    to: 399,
+    reason: "UPSTREAM_REDIRECT",
+    says: "IAM answered with a redirect, which is not followed; check iam.endpoint of the configuration",
+  },
+  {
+    from: 401,
+    to: 401,
+    reason: "VENDOR_CREDENTIALS_REJECTED",
+    says: "IAM does not accept restartd's own user; check username, domain and password, and that it is an IAM user",
+  },
+  {
+    from: 403,
+    to: 403,
+    reason: "VENDOR_CREDENTIALS_REJECTED",
+    says: "IAM does not let restartd's own user have a token; check that it may use the API, and its account's state",
+  },
+  {
+    from: 404,
+    to: 404,
+    reason: "VENDOR_CREDENTIALS_REJECTED",
+    says: "IAM does not know the project, or restartd's own user has no role in it; check project_id and domain",
+  },
+  {
+    from: 429,
+    to: 429,
+    reason: "THROTTLED",
+    says: "IAM has had too many requests of restartd's own user",
+    retryMs: THROTTLED_MS,
+  },
+  {
+    from: 400,
+    to: 499,
+    reason: "VENDOR_CREDENTIALS_REJECTED",
+    says: "IAM gives restartd's own user no token; check the project's credentials in the configuration",
+  },
+  {
+    from: 500,
+    to: 999,
+    reason: "VENDOR_UNREACHABLE",
+    says: "IAM cannot give a token at the moment",
+    retryMs: UNREACHABLE_RETRY_MS,
+  },
+];
+
+function refused(answer: Answer, { projectId, service }: TokenRequest): Failure {
+  const rule = REFUSALS.find(({ from, to }) => from <= answer.status && answer.status <= to);
+  if (rule === undefined) throw new Error(`no line for HTTP ${answer.status}`);
+  const options: FailureOptions = { metadata: { project: projectId }, cause: answerAsCause(answer) };
+  const retry = rule.retryMs === undefined ? undefined : (retryAfterMs(answer) ?? rule.retryMs);
+  const sentence = `project ${projectId}: ${rule.says}; nothing was sent to ${service}`;
+  return vendorFailure(rule.reason, sentence, { ...saidOf(answer, service), retryAfterMs: retry }, options);
+}

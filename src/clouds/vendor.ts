@@ -1,0 +1,120 @@
+import { type Detail, Failure, type FailureOptions, type Reason, resourceInfo, retryInfo } from "../core/errors.ts";
+import { type Answer, NoAnswer } from "./http.ts";
+
+/** What a vendor's answer says of itself, in words that are safe to show. */
+export interface Said {
+  /** The target's name: `arcgis`, `cse`, `dcs`, `ddm`. */
+  readonly vendor: string;
+  /** The vendor's own code, where the answer has one. */
+  readonly code: string | undefined;
+  /** HTTP status. */
+  readonly status: number;
+  /** The vendor's id of the request, where it tells one. */
+  readonly requestId: string | undefined;
+  /** After how long (ms) the same call may succeed: makes a RetryInfo. */
+  readonly retryAfterMs?: number | undefined;
+}
+
+/** What a request was about, for the sentences about one that got no answer. */
+export interface AskedVendor {
+  /** The target's name, as in {@link Said}. */
+  readonly vendor: string;
+  /** Who was asked, such as `site gis` or `project 7d2a6d4f`: begins the sentence. */
+  readonly place: string;
+  /** Whether the request may have changed something. */
+  readonly changes: boolean;
+  /** Further metadata: names, never secrets. */
+  readonly metadata?: Readonly<Record<string, string>>;
+}
+
+/** How long (ms) to wait before asking an unreachable vendor again. */
+const UNREACHABLE_RETRY_MS = 1_000;
+
+/** The largest part of a vendor's code or request id that is shown: both are meant to be a word. */
+const WORD_LIMIT = 128;
+
+/**
+ * A failure that a vendor's answer is the reason of.
+ *
+ * @param sentence what was wrong and what to do, in our own words: never the vendor's text.
+ * @param options outcome, cause and further details; its metadata comes beside the vendor's.
+ */
+export function vendorFailure(reason: Reason, sentence: string, said: Said, options: FailureOptions = {}): Failure {
+  const details: Detail[] = [...(options.details ?? [])];
+  if (said.retryAfterMs !== undefined) {
+    details.push(retryInfo(said.retryAfterMs));
+  }
+  return new Failure(reason, sentence, {
+    ...options,
+    metadata: {
+      ...options.metadata,
+      vendor: said.vendor,
+      ...entry("vendor_code", said.code),
+      vendor_http_status: String(said.status),
+      ...entry("vendor_request_id", said.requestId),
+    },
+    details,
+  });
+}
+
+/**
+ * Why a request got no whole answer: VENDOR_UNREACHABLE where it surely changed nothing, OUTCOME_UNKNOWN where it may have. A Failure
+ * is passed on as it is; anything else is a request that did not leave.
+ */
+export function noAnswer(error: unknown, { vendor, place, changes, metadata = {} }: AskedVendor): Failure {
+  if (error instanceof Failure) {
+    return error;
+  }
+  const cause = error instanceof NoAnswer ? error.cause : error;
+  if (cause instanceof Failure) {
+    return cause;
+  }
+  if (changes && error instanceof NoAnswer && error.sent) {
+    return new Failure(
+      "OUTCOME_UNKNOWN",
+      `${place}: the request left, and the connection ended without an answer (${natureOf(cause)}); it is not sent again`,
+      { outcome: "unknown", metadata: { ...metadata, vendor }, cause },
+    );
+  }
+  return new Failure("VENDOR_UNREACHABLE", `${place}: it cannot be reached (${natureOf(cause)})`, {
+    metadata: { ...metadata, vendor },
+    details: [retryInfo(UNREACHABLE_RETRY_MS)],
+    cause,
+  });
+}
+
+/** Nothing is configured under the name that a request chose. */
+export const notConfigured = (
+  reason: "SITE_NOT_FOUND" | "PROJECT_NOT_FOUND",
+  kind: "site" | "project",
+  name: string,
+  hint: string,
+): Failure =>
+  new Failure(reason, `no ${kind} ${name} is configured; ${hint}`, {
+    metadata: { [kind]: name },
+    details: [resourceInfo(kind, name)],
+  });
+
+/** Seconds of a Retry-After, in milliseconds. A date is not honoured: it would need the vendor's clock. */
+export function retryAfterMs({ headers }: Pick<Answer, "headers">): number | undefined {
+  const seconds = /^\d{1,5}$/.exec(headers["retry-after"] ?? "")?.[0];
+  return seconds === undefined ? undefined : Number(seconds) * 1_000;
+}
+
+/**
+ * For the log: what an answer was like. Of its text nothing is kept, because an answer can quote what it was asked, secrets included.
+ */
+export const answerAsCause = ({ status, headers, text }: Answer): Error =>
+  new Error(`HTTP ${status}: a body of ${text.length} characters, type ${headers["content-type"] ?? "unknown"}`);
+
+/** The code of a system error, or a name: it holds no address and no secret. */
+export function natureOf(error: unknown): string {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  return typeof code === "string" ? code : error instanceof Error ? error.name : "unknown";
+}
+
+/** A metadata entry, where there is something to say that looks like a word. */
+function entry(key: string, value: string | undefined): Record<string, string> {
+  const word = /^[!-~]+$/.test(value ?? "") ? value?.slice(0, WORD_LIMIT) : undefined;
+  return word === undefined ? {} : { [key]: word };
+}

@@ -1,0 +1,20 @@
+import { describe, expect, it } from "vitest";
+import { readPageToken, writePageToken } from "../../src/clouds/page-token.ts";
+
+describe("readPageToken()", () => {
+  it("gives back what was written, and begins at 0 without a token", () => {
+    expect(readPageToken(writePageToken(7, ["a", "b"]), ["a", "b"])).toBe(7);
+    expect(readPageToken("", ["a"])).toBe(0);
+  });
+
+  it.each([
+    ["another list's", writePageToken(7, ["a", "b"]), /belongs to a list with other fields/],
+    ["no token", "x", /is not a token that this service made/],
+    ["a negative place", writePageToken(-1, ["a"]), /is not a token/],
+    ["a place between", writePageToken(0.5, ["a"]), /is not a token/],
+  ])("refuses %s", (_what, token, message) => {
+    expect(() => readPageToken(token, ["a"])).toThrow(
+      expect.objectContaining({ reason: "INVALID_ARGUMENT", message: expect.stringMatching(message) }),
+    );
+  });
+});

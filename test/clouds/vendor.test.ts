@@ -1,0 +1,103 @@
+import { ConnectError } from "@connectrpc/connect";
+import { describe, expect, it } from "vitest";
+import { RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
+import { NoAnswer } from "../../src/clouds/http.ts";
+import { answerAsCause, noAnswer, retryAfterMs, vendorFailure } from "../../src/clouds/vendor.ts";
+import { Failure, resourceInfo } from "../../src/core/errors.ts";
+
+const said = { vendor: "arcgis", code: "498", status: 200, requestId: "r1" };
+const asked = { vendor: "arcgis", place: "site gis", changes: true, metadata: { site: "gis" } };
+const refused = Object.assign(new Error("connect ECONNREFUSED 10.0.0.1:443"), { code: "ECONNREFUSED" });
+
+describe("vendorFailure()", () => {
+  it("tells what the vendor said of itself, and nothing of what it did not", () => {
+    const full = vendorFailure("VENDOR_CREDENTIALS_REJECTED", "no", said, { metadata: { site: "gis" } });
+    expect(full.metadata).toEqual({
+      site: "gis",
+      vendor: "arcgis",
+      vendor_code: "498",
+      vendor_http_status: "200",
+      vendor_request_id: "r1",
+    });
+    const bare = vendorFailure("VENDOR_BAD_RESPONSE", "no", { ...said, code: undefined, requestId: undefined });
+    expect(bare.metadata).toEqual({ vendor: "arcgis", vendor_http_status: "200" });
+    expect(bare.outcome).toBe("not_applied");
+  });
+
+  it("passes on no text that is meant to be a word and is none", () => {
+    const { metadata } = vendorFailure("THROTTLED", "no", { ...said, code: "a\nb", requestId: "x".repeat(500) });
+    expect(metadata).toEqual({ vendor: "arcgis", vendor_http_status: "200", vendor_request_id: "x".repeat(128) });
+  });
+
+  it("says when to come again, beside what else there is to say", () => {
+    const { details } = vendorFailure(
+      "THROTTLED",
+      "no",
+      { ...said, retryAfterMs: 1_500 },
+      {
+        details: [resourceInfo("a", "b")],
+      },
+    );
+    expect(details).toHaveLength(2);
+    expect(details[1]).toMatchObject({
+      desc: RetryInfoSchema,
+      value: { retryDelay: { seconds: 1n, nanos: 500_000_000 } },
+    });
+  });
+});
+
+describe("noAnswer()", () => {
+  it("is UNAVAILABLE for what surely changed nothing", () => {
+    for (const [error, changes] of [
+      [new NoAnswer(false, refused), true],
+      [new NoAnswer(true, refused), false],
+      [refused, true],
+    ] as const) {
+      expect(noAnswer(error, { ...asked, changes })).toMatchObject({
+        reason: "VENDOR_UNREACHABLE",
+        outcome: "not_applied",
+        message: "site gis: it cannot be reached (ECONNREFUSED)",
+        metadata: { site: "gis", vendor: "arcgis" },
+      });
+    }
+  });
+
+  it("is unknown for a change that left", () => {
+    expect(noAnswer(new NoAnswer(true, refused), asked)).toMatchObject({
+      reason: "OUTCOME_UNKNOWN",
+      outcome: "unknown",
+      message:
+        "site gis: the request left, and the connection ended without an answer (ECONNREFUSED); it is not sent again",
+    });
+  });
+
+  it("passes on what is a failure already", () => {
+    const failure = new Failure("THROTTLED", "no");
+    expect(noAnswer(failure, asked)).toBe(failure);
+    expect(noAnswer(new NoAnswer(false, failure), asked)).toBe(failure);
+  });
+
+  it("names the kind of an error and not its text", () => {
+    const error = new NoAnswer(false, new ConnectError("https://host/?token=hunter2"));
+    expect(noAnswer(error, asked).message).toBe("site gis: it cannot be reached (ConnectError)");
+  });
+});
+
+describe("retryAfterMs()", () => {
+  it.each([
+    ["7", 7_000],
+    ["0", 0],
+    ["Fri, 20 Nov 2026 10:00:00 GMT", undefined],
+    ["-1", undefined],
+    [undefined, undefined],
+  ])("%s is %s", (value, expected) => {
+    expect(retryAfterMs({ headers: value === undefined ? {} : { "retry-after": value } })).toBe(expected);
+  });
+});
+
+describe("answerAsCause()", () => {
+  it("keeps nothing of the text", () => {
+    const answer = { status: 200, json: undefined, text: "token=hunter2", headers: { "content-type": "text/html" } };
+    expect(answerAsCause(answer).message).toBe("HTTP 200: a body of 13 characters, type text/html");
+  });
+});
