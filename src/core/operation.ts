@@ -141,6 +141,60 @@ export interface ObservationDetails {
   readonly evidence?: JsonObject;
 }
 
+/**
+ * One call about several targets: a parent operation, which sends nothing and blocks nothing, with a child operation for each item,
+ * which does. A call of which no item can be sent (each fails its guard, or is blocked) fails and stores nothing.
+ */
+export interface BatchAction<
+  Input extends DescMessage = DescMessage,
+  Output extends DescMessage = DescMessage,
+  Plan = unknown,
+> {
+  /** Its rpc. Its output is what the call answers. */
+  readonly method: DescMethodUnary<Input, Output>;
+  /**
+   * What is done to one target, by the same rpc: its request is the call's, narrowed to that target, and its response the rpc's output
+   * for that target alone. Its `prepare` is not called: {@link prepareAll} is.
+   */
+  readonly item: Action<Input, Output, Plan>;
+  /** Resource name of what a call is about as a whole. */
+  targetOf(request: MessageShape<Input>): string;
+  /** What is done, in the vendor's word. */
+  actionOf(request: MessageShape<Input>): string;
+  /** The call's request, narrowed to each of its targets, in the order of the answer; each target once. */
+  itemsOf(request: MessageShape<Input>): readonly MessageShape<Input>[];
+  /**
+   * The checks of all items, as {@link Action.prepare} for one.
+   *
+   * @returns for each item, in order, its plan, or why it fails: it is not sent, the others are.
+   * @throws Failure outcome not_applied: why the whole call must not run. Nothing of it is stored then.
+   */
+  prepareAll(
+    request: MessageShape<Input>,
+    items: readonly MessageShape<Input>[],
+    asking: Asking,
+  ): Promise<readonly (Plan | Failure)[]>;
+  /**
+   * The answer of the call, made of what is known of its items, in order. It is asked again whenever more is known, by any process:
+   * nothing but its arguments may decide.
+   *
+   * @throws Failure of a call all of whose items failed. Its outcome: unknown when an item's is, else applied when an item's is.
+   */
+  combine(request: MessageShape<Input>, results: readonly ItemResult<Input, Output>[]): MessageShape<Output>;
+}
+
+/** What is known of one item of a call. */
+export interface ItemResult<Input extends DescMessage = DescMessage, Output extends DescMessage = DescMessage> {
+  /** Its request, of {@link BatchAction.itemsOf}. */
+  readonly request: MessageShape<Input>;
+  /** operations/{id} of its own; empty when nothing was stored: for validate_only, or since no item can be sent. */
+  readonly operation: string;
+  /** Why it failed; undefined: it did not. */
+  readonly failure: Failure | undefined;
+  /** What its action answered; undefined when it failed, and when nothing was sent since the call has validate_only. */
+  readonly response: MessageShape<Output> | undefined;
+}
+
 /** What every mutating request has. */
 export interface MutatingRequest {
   readonly requestId: string;
@@ -157,6 +211,16 @@ export interface Operations {
    */
   run<Input extends DescMessage, Output extends DescMessage, Plan>(
     action: Action<Input, Output, Plan>,
+    request: MessageShape<Input> & MutatingRequest,
+    context: HandlerContext,
+  ): Promise<MessageShape<Output>>;
+  /**
+   * The same for a call about several targets. It is answered when each item's send has ended, or its outcome is unknown.
+   *
+   * @throws Failure what the whole call failed with: {@link BatchAction.prepareAll}'s, or {@link BatchAction.combine}'s.
+   */
+  runAll<Input extends DescMessage, Output extends DescMessage, Plan>(
+    batch: BatchAction<Input, Output, Plan>,
     request: MessageShape<Input> & MutatingRequest,
     context: HandlerContext,
   ): Promise<MessageShape<Output>>;

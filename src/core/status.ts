@@ -13,10 +13,11 @@ import {
   file_google_rpc_error_details,
   RetryInfoSchema,
 } from "../../gen/google/rpc/error_details_pb.ts";
-import { type Status, StatusSchema } from "../../gen/google/rpc/status_pb.ts";
+import { file_google_rpc_status, type Status, StatusSchema } from "../../gen/google/rpc/status_pb.ts";
 import { type Detail, ERROR_DOMAIN, Failure, type Outcome, type Reason } from "./errors.ts";
 
-const registry = createRegistry(file_google_rpc_error_details);
+/** What a `google.protobuf.Any` of ours may hold, in an answer or a failure: details, and the whole failure of a part. */
+export const registry = createRegistry(file_google_rpc_error_details, file_google_rpc_status);
 
 /** A failure as `google.rpc.Status`, with ErrorInfo and its other details. */
 export const statusOf = (failure: Failure): Status =>

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { type DescMessage, type MessageShape, toBinary, toJsonString } from "@bufbuild/protobuf";
 import { Failure, resourceInfo } from "../core/errors.ts";
 import type { Action, MutatingRequest } from "../core/operation.ts";
+import { formatFailure } from "../core/status.ts";
 import { uuidOfName } from "../core/uuid.ts";
 import type { OperationRecord } from "./record.ts";
 
@@ -20,8 +21,8 @@ export interface Acceptance {
 }
 
 /** The operation that a call becomes when it is accepted. */
-export function newRecord<Input extends DescMessage, Output extends DescMessage, Plan>(
-  action: Action<Input, Output, Plan>,
+export function newRecord<Input extends DescMessage>(
+  action: Pick<Action<Input>, "method" | "actionOf" | "targetOf">,
   request: MessageShape<Input> & MutatingRequest,
   { principal, replica, newId, now }: Acceptance,
 ): OperationRecord {
@@ -59,6 +60,26 @@ export function newRecord<Input extends DescMessage, Output extends DescMessage,
     wakeTime: undefined,
   };
 }
+
+/** The operation of one item of a call: it goes with the call's own, and has no request_id. */
+export const newPart = <Input extends DescMessage>(
+  action: Pick<Action<Input>, "method" | "actionOf" | "targetOf">,
+  item: MessageShape<Input>,
+  whole: Pick<OperationRecord, "name" | "reason">,
+  acceptance: Acceptance,
+): OperationRecord => ({
+  ...newRecord(action, { ...item, requestId: "", validateOnly: false, reason: whole.reason }, acceptance),
+  parent: whole.name,
+});
+
+/** An operation that is stored all the same though it will not be sent: why is known already. */
+export const refusedRecord = (record: OperationRecord, failure: Failure): OperationRecord => ({
+  ...record,
+  state: "FAILED",
+  blocks: false,
+  error: formatFailure(failure),
+  endTime: record.createTime,
+});
 
 /** Full name of an action's rpc, `package.Service/Method`. */
 export const methodName = ({ method }: Pick<Action, "method">): string => `${method.parent.typeName}/${method.name}`;

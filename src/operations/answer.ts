@@ -1,7 +1,7 @@
 import { create, type DescMessage, fromJsonString, type MessageShape } from "@bufbuild/protobuf";
 import { Failure, type FailureOptions, resourceInfo } from "../core/errors.ts";
-import type { Action } from "../core/operation.ts";
-import { parseFailure } from "../core/status.ts";
+import { type Action, outcomeOfState } from "../core/operation.ts";
+import { parseFailure, registry } from "../core/status.ts";
 import type { OperationRecord, Tombstone } from "./record.ts";
 
 type Known = Pick<OperationRecord, "name" | "target" | "state" | "response" | "error">;
@@ -18,7 +18,7 @@ export function answerOf<Output extends DescMessage>(
   known: Known | Tombstone,
 ): MessageShape<Output> | undefined {
   if (known.response !== undefined) {
-    return fromJsonString(method.output, known.response, { ignoreUnknownFields: true });
+    return fromJsonString(method.output, known.response, { ignoreUnknownFields: true, registry });
   }
   if (known.error !== undefined) {
     throw parseFailure(known.error);
@@ -32,6 +32,14 @@ export function answerOf<Output extends DescMessage>(
       return undefined;
   }
 }
+
+/** Why an operation has ended otherwise than well. */
+export const endOf = ({ name, state, error }: Pick<OperationRecord, "name" | "state" | "error">): Failure =>
+  error === undefined
+    ? new Failure("INTERNAL", `${name} ended as ${state}, and why was not recorded`, {
+        outcome: outcomeOfState[state] ?? "unknown",
+      })
+    : parseFailure(error);
 
 /** The failure of a call whose request may have left, and that ends before anybody knows what became of it. */
 export const outcomeUnknown = (

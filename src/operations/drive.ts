@@ -3,7 +3,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import type { Call } from "../core/call.ts";
 import { Failure, toFailure } from "../core/errors.ts";
 import type { Action, Asking, OperationState, Sending, Sent } from "../core/operation.ts";
-import { formatFailure } from "../core/status.ts";
+import { formatFailure, registry } from "../core/status.ts";
 import type { Reach } from "./failpoint.ts";
 import type { AuditEvent, Change, OperationRecord } from "./record.ts";
 import type { Store } from "./store.ts";
@@ -187,7 +187,7 @@ function concludeSent<Output extends DescMessage>(
     change: {
       warnings,
       blocks: action.blocksUntil === "ended" && !done,
-      ...(answer && { response: toJsonString(output, answer) }),
+      ...(answer && { response: toJsonString(output, answer, { registry }) }),
       ...(vendorJob !== undefined && { vendorJob }),
       ...(evidence && { evidence: JSON.stringify(evidence) }),
       ...(done

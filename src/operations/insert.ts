@@ -1,9 +1,9 @@
 import type { Context } from "./kysely-store.ts";
 import { findRequest } from "./kysely-store.ts";
-import type { AuditEvent, OperationRecord } from "./record.ts";
+import type { OperationRecord } from "./record.ts";
 import { clean } from "./rows.ts";
 import type { Trx } from "./schema.ts";
-import type { Inserted } from "./store.ts";
+import type { EventOf, Inserted, Instead } from "./store.ts";
 
 /** How often an insert is tried when what was in its way is gone a moment later. */
 const ATTEMPTS = 10;
@@ -23,14 +23,16 @@ class RolledBack extends Error {
 export async function insertOperations(
   context: Context,
   records: readonly OperationRecord[],
-  event: AuditEvent,
-  partial: boolean,
+  event: EventOf,
+  instead: Instead | undefined,
 ): Promise<Inserted> {
   if (records.length === 0) return { blocked: new Map() };
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
     try {
-      const blocked = await context.engine.transaction((trx) => insertOnce(context, trx, records, event, partial));
-      for (const record of records) if (!blocked.has(record.name)) context.engine.changed?.(record.name, record);
+      const { inserted, blocked } = await context.engine.transaction((trx) =>
+        insertOnce(context, trx, records, event, instead),
+      );
+      for (const record of inserted) context.engine.changed?.(record.name, record);
       return { blocked };
     } catch (error) {
       if (!(error instanceof RolledBack)) throw error;
@@ -44,46 +46,61 @@ async function insertOnce(
   context: Context,
   trx: Trx,
   records: readonly OperationRecord[],
-  event: AuditEvent,
-  partial: boolean,
-): Promise<ReadonlyMap<string, OperationRecord>> {
+  event: EventOf,
+  instead: Instead | undefined,
+): Promise<{ inserted: readonly OperationRecord[]; blocked: ReadonlyMap<string, OperationRecord> }> {
   const { rows, replica, now, engine } = context;
-  const stored = new Set(
-    (
-      await trx
-        .insertInto("operations")
-        .values(inLockOrder(records).map(({ record, ordinal }) => rows.ofRecord(record, ordinal)))
-        .onConflict((conflict) => conflict.doNothing())
-        .returning("name")
-        .execute()
-    ).map(({ name }) => name),
-  );
+  const ordered = records.map((record, ordinal) => ({ record, ordinal }));
+  const stored = await insertRows(context, trx, inLockOrder(ordered));
   await refuseDuplicates(context, trx, records, stored);
   const missing = records.filter(({ name }) => !stored.has(name));
   const blocked = await findBlockers(context, trx, missing);
-  if (blocked.size > 0 && !partial) throw new RolledBack({ blocked });
+  const blocks = records.filter((record) => record.blocks).length;
+  if (blocked.size > 0 && (instead === undefined || blocked.size === blocks)) throw new RolledBack({ blocked });
+  const replaced = ordered.flatMap(({ record, ordinal }) => {
+    const blocking = blocked.get(record.name);
+    return blocking === undefined || instead === undefined ? [] : [{ record: instead(record, blocking), ordinal }];
+  });
+  await insertRows(context, trx, replaced);
+  const inserted = [...ordered.filter(({ record }) => stored.has(record.name)), ...replaced]
+    .sort((a, b) => a.ordinal - b.ordinal)
+    .map(({ record }) => record);
   const time = now().getTime();
-  const inserted = records.filter(({ name }) => stored.has(name));
-  if (inserted.length > 0) {
-    const audit = inserted.map(({ name, state }) =>
-      rows.ofAudit({ ...event, operation: name, time, replica, from: undefined, to: state }),
-    );
-    await trx.insertInto("audit").values(audit).execute();
-  }
+  const audit = inserted.map((record) => {
+    const told = typeof event === "function" ? event(record) : event;
+    return rows.ofAudit({ ...told, operation: record.name, time, replica, from: undefined, to: record.state });
+  });
+  await trx.insertInto("audit").values(audit).execute();
   for (const record of inserted) await engine.changing?.(trx, record);
-  return blocked;
+  return { inserted, blocked };
+}
+
+/** A new operation and its place among those that are inserted with it. */
+interface Ordered {
+  readonly record: OperationRecord;
+  readonly ordinal: number;
+}
+
+/** Answers the names of those that no other row was in the way of. */
+async function insertRows({ rows }: Context, trx: Trx, ordered: readonly Ordered[]): Promise<ReadonlySet<string>> {
+  if (ordered.length === 0) return new Set();
+  const stored = await trx
+    .insertInto("operations")
+    .values(ordered.map(({ record, ordinal }) => rows.ofRecord(record, ordinal)))
+    .onConflict((conflict) => conflict.doNothing())
+    .returning("name")
+    .execute();
+  return new Set(stored.map(({ name }) => name));
 }
 
 /** The same order for everybody, so that two inserts never wait for each other: request ids first, then targets. */
-const inLockOrder = (records: readonly OperationRecord[]) =>
-  records
-    .map((record, ordinal) => ({ record, ordinal }))
-    .sort(
-      ({ record: a }, { record: b }) =>
-        compare(b.requestId !== undefined, a.requestId !== undefined) ||
-        compare(a.requestId ?? "", b.requestId ?? "") ||
-        compare(a.target, b.target),
-    );
+const inLockOrder = (records: readonly Ordered[]): Ordered[] =>
+  records.toSorted(
+    ({ record: a }, { record: b }) =>
+      compare(b.requestId !== undefined, a.requestId !== undefined) ||
+      compare(a.requestId ?? "", b.requestId ?? "") ||
+      compare(a.target, b.target),
+  );
 
 const compare = <T extends string | boolean>(a: T, b: T): number => (a < b ? -1 : a > b ? 1 : 0);
 

@@ -1,11 +1,15 @@
 import type { DescMessage } from "@bufbuild/protobuf";
-import type { Action } from "../core/operation.ts";
+import type { Action, BatchAction } from "../core/operation.ts";
 import type { Reach } from "./failpoint.ts";
 import { observe } from "./observe.ts";
 import type { OperationRecord } from "./record.ts";
 import type { Timing } from "./runner.ts";
 import type { Store } from "./store.ts";
 import { createSweeper } from "./sweep.ts";
+import { rollUp } from "./whole.ts";
+
+/** What is done to one target, or to several at once. */
+type AnyAction = Action<DescMessage, DescMessage, unknown> | BatchAction<DescMessage, DescMessage, unknown>;
 
 /** What keeping operations going takes. */
 export interface KeeperOptions {
@@ -17,7 +21,7 @@ export interface KeeperOptions {
   readonly timing: Timing;
   readonly reach: Reach;
   /** By full name of the rpc. */
-  readonly actions: ReadonlyMap<string, Action<DescMessage, DescMessage, unknown>>;
+  readonly actions: ReadonlyMap<string, AnyAction>;
   /** Whether this process runs the call of an operation now. */
   readonly inFlight: (name: string) => boolean;
   /** Told whether the store can be used, when that changes. */
@@ -27,7 +31,9 @@ export interface KeeperOptions {
 
 /** Looks after the operations that nobody waits for: beats, orphans, wake-ups, retention. */
 export interface Keeper extends AsyncDisposable {
-  actionOf(method: string): Action<DescMessage, DescMessage, unknown> | undefined;
+  actionOf(method: string): AnyAction | undefined;
+  /** Brings an operation with parts to where they are now; does nothing to any other. Rejects when the store does. */
+  rollUp(name: string): Promise<void>;
 }
 
 /** Bounds (ms) one look at a target. */
@@ -42,7 +48,17 @@ const PURGE_BATCH = 500;
 /** Begins. Rejects when the store does. */
 export async function startKeeper(options: KeeperOptions): Promise<Keeper> {
   const { store, now, monotonic, timing, reach, actions, trouble } = options;
-  const sweeper = createSweeper({ ...options, leaseMs: timing.leaseMs, forgottenMs: timing.forgottenMs });
+  /** The action of an operation that has parts. */
+  const batchOf = ({ method, parent }: OperationRecord): BatchAction | undefined => {
+    const action = actions.get(method);
+    return parent === undefined && action !== undefined && "item" in action ? action : undefined;
+  };
+  const sweeper = createSweeper({
+    ...options,
+    leaseMs: timing.leaseMs,
+    forgottenMs: timing.forgottenMs,
+    isWhole: (record) => batchOf(record) !== undefined,
+  });
   const under = new Set<Promise<unknown>>();
   const looking = new Set<string>();
   const stopping = new AbortController();
@@ -52,6 +68,11 @@ export async function startKeeper(options: KeeperOptions): Promise<Keeper> {
     work.then(done, done);
     return work;
   };
+  const follow = async (name: string): Promise<void> => {
+    const whole = await store.get(name);
+    const batch = whole && batchOf(whole);
+    if (batch !== undefined) await rollUp(name, batch, { store, now, reach });
+  };
   const advance = async (name: string): Promise<void> => {
     if (looking.has(name)) {
       return;
@@ -59,8 +80,11 @@ export async function startKeeper(options: KeeperOptions): Promise<Keeper> {
     looking.add(name);
     try {
       const record = await store.get(name);
-      if (record !== undefined && (record.state === "SENT" || record.state === "UNKNOWN")) {
+      if (record !== undefined && batchOf(record) !== undefined) {
+        await follow(name);
+      } else if (record?.state === "SENT" || record?.state === "UNKNOWN") {
         await look(record);
+        if (record.parent !== undefined) await follow(record.parent);
       }
     } catch (error) {
       trouble(error, `looking after ${name}`);
@@ -75,7 +99,7 @@ export async function startKeeper(options: KeeperOptions): Promise<Keeper> {
       await store.change(record, { wakeTime: now() + timing.forgottenMs }, undefined);
       return;
     }
-    await observe(record, action, {
+    await observe(record, "item" in action ? action.item : action, {
       store,
       now,
       reach,
@@ -109,15 +133,17 @@ export async function startKeeper(options: KeeperOptions): Promise<Keeper> {
     }
   };
 
-  await round();
+  // Before any call is accepted here: who accepts one must not count as dead. What the dead have left does not hold up a start.
+  await store.beat();
   await store.wake((name) => track(advance(name)));
   let timer: NodeJS.Timeout | undefined;
-  const next = (): void => {
-    timer = setTimeout(() => void track(beat()).then(() => stopping.signal.aborted || next()), timing.beatMs);
+  const next = (afterMs: number): void => {
+    timer = setTimeout(() => void track(beat()).then(() => stopping.signal.aborted || next(timing.beatMs)), afterMs);
   };
-  next();
+  next(0);
   return {
     actionOf: (method) => actions.get(method),
+    rollUp: follow,
     async [Symbol.asyncDispose]() {
       stopping.abort();
       clearTimeout(timer);

@@ -1,11 +1,11 @@
 import type { Selectable } from "kysely";
 import { insertOperations } from "./insert.ts";
 import { listOperations } from "./list.ts";
-import type { AuditEvent, AuditRow, Change, OperationRecord } from "./record.ts";
+import type { AuditRow, OperationRecord } from "./record.ts";
 import { removeEnded, removeOperation } from "./remove.ts";
 import { clean, createRows, type Rows, StoreDamaged } from "./rows.ts";
 import type { Db, OperationTable, Trx } from "./schema.ts";
-import type { Found, Store } from "./store.ts";
+import type { Found, Step, Store } from "./store.ts";
 
 /** What SQLite and PostgreSQL do differently. */
 export interface Engine {
@@ -55,8 +55,9 @@ export function createKyselyStore(options: KyselyStoreOptions): Store {
   let closed: Promise<void> | undefined;
   return {
     replica: options.replica,
-    insert: (inserted, event, partial = false) => insertOperations(context, inserted, event, partial),
-    change: (before, change, event) => changeOperation(context, before, change, event),
+    insert: (inserted, event, instead) => insertOperations(context, inserted, event, instead),
+    change: async (before, change, event) => (await changeOperations(context, [{ before, change, event }]))[0],
+    changeAll: (steps) => changeOperations(context, steps),
     get: async (name) => {
       const row = await db.selectFrom("operations").selectAll().where("name", "=", name).executeTakeFirst();
       return row && context.rows.record(row);
@@ -129,33 +130,42 @@ async function auditTrail({ db, rows }: Context, name: string): Promise<AuditRow
   return trail.map(({ audits: _, ...row }) => rows.audit(row));
 }
 
+async function changeOperations(context: Context, steps: readonly Step[]): Promise<(OperationRecord | undefined)[]> {
+  const { engine } = context;
+  if (steps.length === 0) return [];
+  const changed = await engine.transaction(async (trx) => {
+    const found = new Map<string, OperationRecord | undefined>();
+    // The same order for everybody, so that two transactions never wait for each other.
+    for (const step of steps.toSorted((a, b) => (a.before.name < b.before.name ? -1 : 1))) {
+      found.set(step.before.name, await changeOperation(context, trx, step));
+    }
+    return found;
+  });
+  for (const [name, record] of changed) if (record !== undefined) engine.changed?.(name, record);
+  return steps.map(({ before }) => changed.get(before.name));
+}
+
 async function changeOperation(
   { rows, engine, now, replica }: Context,
-  before: OperationRecord,
-  change: Change,
-  event: AuditEvent | undefined,
+  trx: Trx,
+  { before, change, event }: Step,
 ): Promise<OperationRecord | undefined> {
   const time = now().getTime();
   const after: OperationRecord = { ...before, ...change, version: before.version + 1, updateTime: time };
   const { name, ordinal: _, audits: __, ...columns } = rows.ofRecord(after, 0);
-  const changed = await engine.transaction(async (trx) => {
-    const { numUpdatedRows } = await trx
-      .updateTable("operations")
-      .set(columns)
-      .set((set) => ({ audits: set("audits", "+", event === undefined ? 0 : 1) }))
-      .where("name", "=", name)
-      .where("version", "=", before.version)
-      .executeTakeFirst();
-    if (numUpdatedRows !== 1n) return false;
-    if (event !== undefined) {
-      const row = { ...event, operation: name, time, replica, from: before.state, to: after.state };
-      await trx.insertInto("audit").values(rows.ofAudit(row)).execute();
-    }
-    await engine.changing?.(trx, after);
-    return true;
-  });
-  if (!changed) return undefined;
-  engine.changed?.(name, after);
+  const { numUpdatedRows } = await trx
+    .updateTable("operations")
+    .set(columns)
+    .set((set) => ({ audits: set("audits", "+", event === undefined ? 0 : 1) }))
+    .where("name", "=", name)
+    .where("version", "=", before.version)
+    .executeTakeFirst();
+  if (numUpdatedRows !== 1n) return undefined;
+  if (event !== undefined) {
+    const row = { ...event, operation: name, time, replica, from: before.state, to: after.state };
+    await trx.insertInto("audit").values(rows.ofAudit(row)).execute();
+  }
+  await engine.changing?.(trx, after);
   return after;
 }
 

@@ -1,7 +1,7 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { create, type DescMessage, fromJsonString, toJsonString } from "@bufbuild/protobuf";
 import type { Action, Observation } from "../core/operation.ts";
-import { formatFailure } from "../core/status.ts";
+import { formatFailure, registry } from "../core/status.ts";
 import { notObserved, unresolved } from "./answer.ts";
 import type { Reach } from "./failpoint.ts";
 import type { AuditEvent, Change, OperationRecord } from "./record.ts";
@@ -82,7 +82,7 @@ async function step(
     return;
   }
   const answer = seen.kind === "failed" ? undefined : seen.response;
-  const response = answer && { response: toJsonString(action.method.output, answer) };
+  const response = answer && { response: toJsonString(action.method.output, answer, { registry }) };
   let current: OperationRecord | undefined = record;
   if (record.state === "UNKNOWN") {
     await reach("before W3");

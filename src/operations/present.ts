@@ -1,7 +1,6 @@
-import { create, createRegistry, type DescMethodUnary, fromJsonString } from "@bufbuild/protobuf";
+import { create, type DescMethodUnary, fromJsonString } from "@bufbuild/protobuf";
 import { anyPack, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { type Operation, OperationSchema } from "../../gen/google/longrunning/operations_pb.ts";
-import { file_google_rpc_error_details } from "../../gen/google/rpc/error_details_pb.ts";
 import {
   type RestartMetadata,
   RestartMetadata_Outcome,
@@ -9,9 +8,10 @@ import {
   RestartMetadataSchema,
 } from "../../gen/restart/operation/v1/operation_pb.ts";
 import type { Warning } from "../core/call.ts";
-import { Failure, type Outcome } from "../core/errors.ts";
+import type { Failure, Outcome } from "../core/errors.ts";
 import { outcomeOfState } from "../core/operation.ts";
-import { parseFailure, statusOf } from "../core/status.ts";
+import { registry, statusOf } from "../core/status.ts";
+import { endOf } from "./answer.ts";
 import { ENDED, type OperationRecord } from "./record.ts";
 
 /** The rpc of an operation by its full name, `package.Service/Method`; undefined when nothing here serves it any longer. */
@@ -33,16 +33,13 @@ const OUTCOMES: Readonly<Record<Outcome, RestartMetadata_Outcome>> = {
   unknown: RestartMetadata_Outcome.UNKNOWN,
 };
 
-/** Knows what an answer may hold in an Any: the details of a part's failure. */
-const registry = createRegistry(file_google_rpc_error_details);
-
 /**
  * An operation as callers see it. What succeeded has the rpc's own answer in `response`; one whose rpc is not served any longer has
  * none.
  */
 export function presentOperation(record: OperationRecord, methodOf: MethodOf): Operation {
   const done = ENDED.has(record.state);
-  const failure = done && record.state !== "SUCCEEDED" ? failureOf(record) : undefined;
+  const failure = done && record.state !== "SUCCEEDED" ? endOf(record) : undefined;
   return create(OperationSchema, {
     name: record.name,
     metadata: anyPack(RestartMetadataSchema, metadataOf(record, failure)),
@@ -80,13 +77,6 @@ function explain(token: string): string {
   const sentence = (SENTENCES as Readonly<Record<string, string>>)[token];
   return sentence === undefined ? token : `${token}: ${sentence}`;
 }
-
-const failureOf = (record: OperationRecord): Failure =>
-  record.error === undefined
-    ? new Failure("INTERNAL", `${record.name} ended as ${record.state}, and why was not recorded`, {
-        outcome: outcomeOfState[record.state] ?? "unknown",
-      })
-    : parseFailure(record.error);
 
 function responseOf({ response }: OperationRecord, method: DescMethodUnary | undefined): Operation["result"] {
   if (method === undefined) {

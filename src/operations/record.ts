@@ -99,6 +99,11 @@ export interface AuditRow extends Required<AuditEvent> {
   readonly to: OperationState;
 }
 
+/**
+ * Where many operations wait to be looked at, as after a start, one is looked at after so long (ms) after the other: calls go before.
+ */
+export const LOOK_EVERY_MS = 10;
+
 /** States that nothing leads out of, but for an operator's word on UNRESOLVED. */
 export const ENDED: ReadonlySet<OperationState> = new Set<OperationState>([
   "SUCCEEDED",

@@ -32,6 +32,8 @@ export interface OperationRoutesOptions {
   readonly now: () => Date;
   /** Finds the rpc of an operation, whose output is what the operation answers. */
   readonly output: MethodOf;
+  /** Brings an operation with parts to where they are, after an operator's word on one of them. Default: there are none with parts. */
+  readonly rollUp?: (name: string) => Promise<void>;
   /** Aborted when the server begins to drain: whoever waits for an operation then gets it as it is. Default: never. */
   readonly shutdown?: AbortSignal;
   /** Where copies of the store are made. */
@@ -46,7 +48,7 @@ const MARGIN_MS = 500;
 
 /** `google.longrunning.Operations` and `restart.operation.v1.OperationService`. */
 export function createOperationRoutes(options: OperationRoutesOptions): Route[] {
-  const { store, output, backup = {} } = options;
+  const { store, output, rollUp = async () => {}, backup = {} } = options;
   const waiter = createWaiter(store);
   const judge: Judge = { actor: ANONYMOUS, now: () => options.now().getTime() };
   const present = (record: OperationRecord): Operation => presentOperation(record, output);
@@ -88,7 +90,10 @@ export function createOperationRoutes(options: OperationRoutesOptions): Route[] 
     async resolveOperation({ name, outcome, note }, context) {
       const record = await find(name, context);
       const applied = outcome === RestartMetadata_Outcome.APPLIED;
-      return present(await resolveOperation(store, record, { ...judge, applied, note }));
+      const resolved = await resolveOperation(store, record, { ...judge, applied, note });
+      // Every time: the server may have died between the two before.
+      await guarded(rollUp(resolved.parent ?? resolved.name));
+      return present(await findOperation(store, name));
     },
     backupStore: (_, { signal }) => backupStore(store, backup, signal),
   };

@@ -11,9 +11,10 @@ export interface Store extends AsyncDisposable {
   /**
    * W1: stores new operations with an audit row each, in one transaction.
    *
-   * @param partial store what is not blocked, when something is; otherwise nothing.
+   * @param instead says what to store, blocking nothing, in place of an operation whose target another one blocks, as long as some
+   *   other of those that block is not blocked itself. Without it, or if all are, nothing is stored.
    */
-  insert(records: readonly OperationRecord[], event: AuditEvent, partial?: boolean): Promise<Inserted>;
+  insert(records: readonly OperationRecord[], event: EventOf, instead?: Instead): Promise<Inserted>;
   /**
    * Changes an operation and writes an audit row, in one durable transaction, if it still has this version.
    *
@@ -22,6 +23,8 @@ export interface Store extends AsyncDisposable {
    * @throws UncertainCommit when the commit may have happened, and whatever else the database throws.
    */
   change(before: OperationRecord, change: Change, event: AuditEvent | undefined): Promise<OperationRecord | undefined>;
+  /** The same for several different operations, in one transaction: those that have another version, or are gone, stay as they are. */
+  changeAll(steps: readonly Step[]): Promise<(OperationRecord | undefined)[]>;
   get(name: string): Promise<OperationRecord | undefined>;
   /** Who used a request_id. */
   find(principal: string, requestId: string): Promise<Found | undefined>;
@@ -51,11 +54,24 @@ export interface Store extends AsyncDisposable {
   backup?(file: string): Promise<void>;
 }
 
+/** One of the changes of {@link Store.changeAll}: what {@link Store.change} is told. */
+export interface Step {
+  readonly before: OperationRecord;
+  readonly change: Change;
+  readonly event: AuditEvent | undefined;
+}
+
+/** What the audit trail says of an operation that is inserted. */
+export type EventOf = AuditEvent | ((record: OperationRecord) => AuditEvent);
+
+/** See {@link Store.insert}. */
+export type Instead = (record: OperationRecord, blocking: OperationRecord) => OperationRecord;
+
 /** What became of an {@link Store.insert}. */
 export type Inserted =
   /** Some request_id was used before: nothing was stored. */
   | { readonly duplicate: Found }
-  /** Stored, but for those (by name) whose target another operation blocks. */
+  /** Those (by name) whose target another operation blocks, with that one; what that means for all is said there. */
   | { readonly duplicate?: undefined; readonly blocked: ReadonlyMap<string, OperationRecord> };
 
 /** A use of a request_id. */

@@ -1,8 +1,8 @@
 import { Failure } from "../core/errors.ts";
 import type { OperationState } from "../core/operation.ts";
 import { formatFailure } from "../core/status.ts";
-import type { OperationRecord } from "./record.ts";
-import type { Store } from "./store.ts";
+import { LOOK_EVERY_MS, type OperationRecord } from "./record.ts";
+import type { Step, Store } from "./store.ts";
 
 /** What sweeping takes. */
 export interface SweepOptions {
@@ -17,6 +17,8 @@ export interface SweepOptions {
   readonly forgottenMs: number;
   /** Whether this process runs the call of an operation now. */
   readonly inFlight: (name: string) => boolean;
+  /** Whether an operation has parts. */
+  readonly isWhole: (record: OperationRecord) => boolean;
 }
 
 /** Finds what nobody works on any longer. Only what is looked at depends on its judgement, never whether something is sent. */
@@ -24,7 +26,7 @@ export interface Sweeper {
   /**
    * Looks at every operation that has not ended. Rejects when the store does.
    *
-   * @returns names of those whose wake-up was lost: somebody has to look at their targets.
+   * @returns names of those that somebody has to look at: their wake-up was lost, or they have parts and their call has gone.
    */
   sweep(): Promise<string[]>;
   /** How long (ms) this process has seen an operation in its state. */
@@ -34,8 +36,12 @@ export interface Sweeper {
 /** At most so many operations are called forgotten at a time: the others have waited for long too. */
 const LOOKS_AT_ONCE = 32;
 
+/** At most so many operations are taken on in one transaction: whoever wants to write meanwhile waits for it. */
+const RELEASED_AT_ONCE = 32;
+
 /** Begins with knowing nothing: ages and leases are counted from what this process sees itself, so that no clock has to agree. */
-export function createSweeper({ store, now, monotonic, leaseMs, forgottenMs, inFlight }: SweepOptions): Sweeper {
+export function createSweeper(options: SweepOptions): Sweeper {
+  const { store, now, monotonic, leaseMs, forgottenMs, inFlight, isWhole } = options;
   const seen = new Map<string, { readonly state: OperationState; readonly since: number }>();
   const versions = new Map<string, { readonly version: number; readonly since: number }>();
   const beats = new Map<string, { readonly count: number; readonly since: number }>();
@@ -79,31 +85,44 @@ export function createSweeper({ store, now, monotonic, leaseMs, forgottenMs, inF
           if (!names.has(name)) known.delete(name);
         }
       }
+      const orphans: string[] = [];
+      const released: Step[] = [];
       const forgotten: string[] = [];
       for (const record of open) {
         age(record);
         if (record.state === "SENT" || record.state === "UNKNOWN") {
           if (forgotten.length < LOOKS_AT_ONCE && isForgotten(record)) forgotten.push(record.name);
         } else if (isOrphan(record)) {
-          await release(record, { store, now });
+          // What has parts sends nothing itself, and ends as they do.
+          if (isWhole(record)) orphans.push(record.name);
+          else released.push(release(record, now() + released.length * LOOK_EVERY_MS));
         }
       }
-      return forgotten;
+      for (let at = 0; at < released.length; at += RELEASED_AT_ONCE) {
+        await store.changeAll(released.slice(at, at + RELEASED_AT_ONCE));
+      }
+      return [...orphans, ...forgotten];
     },
   };
 }
 
-/** Takes an operation on whose call has gone: what surely was not sent is cancelled, what may have been sent is looked for. */
-async function release(record: OperationRecord, { store, now }: Pick<SweepOptions, "store" | "now">): Promise<void> {
-  if (record.state === "SENDING") {
-    const change = { state: "UNKNOWN" as const, wakeTime: now() };
-    await store.change(record, change, { event: "outcome unknown", detail: "the server that was sending it is gone" });
-    return;
+/**
+ * Takes an operation on whose call has gone: what surely was not sent is cancelled, what may have been sent is looked for.
+ *
+ * @param at when (epoch ms).
+ */
+function release(before: OperationRecord, at: number): Step {
+  if (before.state === "SENDING") {
+    return {
+      before,
+      change: { state: "UNKNOWN", wakeTime: at },
+      event: { event: "outcome unknown", detail: "the server that was sending it is gone" },
+    };
   }
   const failure = new Failure("CANCELLED", "the server that had accepted the call is gone; nothing was sent");
-  await store.change(
-    record,
-    { state: "CANCELLED", blocks: false, error: formatFailure(failure), endTime: now() },
-    { event: "cancelled", detail: failure.message },
-  );
+  return {
+    before,
+    change: { state: "CANCELLED", blocks: false, error: formatFailure(failure), endTime: at },
+    event: { event: "cancelled", detail: failure.message },
+  };
 }

@@ -89,7 +89,8 @@ function cancelled(current: OperationRecord, { actor, now }: Judge, unsent = tru
 }
 
 /**
- * Ends the doubt about an operation that is UNRESOLVED, and frees its target. The same verdict again changes nothing.
+ * Ends the doubt about an operation that is UNRESOLVED, and frees its target. The same verdict again changes nothing. One with parts
+ * follows them, and is not resolved itself.
  *
  * @throws Failure OPERATION_NOT_UNRESOLVED, OPERATION_NOT_FOUND when it was deleted meanwhile, STORE_UNAVAILABLE
  */
@@ -104,12 +105,31 @@ export function resolveOperation(
       await requireSameVerdict(store, current, state);
       return undefined;
     }
+    const parts = await guarded(store.children(current.name));
+    if (parts.length > 0) {
+      refuseUnresolved(current, parts);
+      return undefined; // it follows its parts
+    }
     const error = applied ? undefined : formatFailure(notObserved(current, ", as an operator found out"));
     return {
       change: { state, blocks: false, error, endTime: now(), wakeTime: undefined },
       event: { event: RESOLVED, actor, detail: note },
     };
   });
+}
+
+function refuseUnresolved({ name, state }: OperationRecord, parts: readonly OperationRecord[]): void {
+  const open = parts.filter((part) => part.state === "UNRESOLVED").map((part) => part.name);
+  if (open.length > 0) {
+    throw new Failure(
+      "OPERATION_NOT_UNRESOLVED",
+      `${name} is ${state} because parts of it are: resolve each of those, ${open.join(", ")}`,
+      {
+        metadata: { operation: name, state },
+        details: open.map((part) => resourceInfo(OPERATION_TYPE, part)),
+      },
+    );
+  }
 }
 
 async function requireSameVerdict(
@@ -129,11 +149,15 @@ async function requireSameVerdict(
 }
 
 /**
- * Deletes an operation that has ended. What it leaves keeps its request_id from ever running again.
+ * Deletes an operation that has ended; a part of another one, when that has. What it leaves keeps its request_id from ever running again.
  *
  * @throws Failure OPERATION_NOT_FINISHED, OPERATION_NOT_FOUND when somebody was faster, STORE_UNAVAILABLE
  */
 export async function deleteOperation(store: Store, record: OperationRecord): Promise<void> {
+  if (record.parent !== undefined) {
+    const whole = await guarded(store.get(record.parent));
+    if (whole !== undefined) requireFinished(whole);
+  }
   let current: OperationRecord | undefined = record;
   for (let attempt = 0; current !== undefined; attempt++) {
     for (const one of [current, ...(await guarded(store.children(current.name)))]) {

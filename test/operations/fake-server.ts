@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { ConnectError, createClient, createRouterTransport } from "@connectrpc/connect";
 import { ErrorInfoSchema, ResourceInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
+import { InstanceService } from "../../gen/restart/dcs/v1/instance_service_pb.ts";
 import { WorkloadService } from "../../gen/restart/kubernetes/v1/workload_service_pb.ts";
 import { type Call, callKey, newCall, OPERATION_HEADER } from "../../src/core/call.ts";
 import type { OperationState } from "../../src/core/operation.ts";
@@ -12,15 +13,13 @@ import type { Change, OperationRecord } from "../../src/operations/record.ts";
 import { createRunner, type Timing } from "../../src/operations/runner.ts";
 import { IN_MEMORY, openSqliteStore } from "../../src/operations/sqlite/open.ts";
 import { type Store, UncertainCommit } from "../../src/operations/store.ts";
-import {
-  createFakeAction,
-  createFakeVendor,
-  type FakeActionOptions,
-  type VendorOptions,
-} from "../support/fake-action.ts";
+import { createFakeAction, createFakeVendor, type VendorOptions } from "../support/fake-action.ts";
+import { createFakeBatch, type FakeBatchOptions } from "../support/fake-batch.ts";
 
 /** What a {@link startFake} can be told. */
-export interface Options extends Omit<FakeActionOptions, "vendor" | "reach">, Omit<VendorOptions, "monotonic"> {
+export interface Options extends Omit<FakeBatchOptions, "vendor" | "reach">, Omit<VendorOptions, "monotonic"> {
+  /** Default: the embedded store, in memory. */
+  readonly open?: (context: { readonly now: () => Date; readonly monotonic: () => number }) => Promise<Store>;
   readonly timing?: Partial<Timing>;
   /** Of every call, in ms. Default 60,000. */
   readonly deadlineMs?: number;
@@ -28,12 +27,15 @@ export interface Options extends Omit<FakeActionOptions, "vendor" | "reach">, Om
   readonly at?: (point: Failpoint | "permitted" | "answered") => Promise<void> | void;
 }
 
+const openSqlite: NonNullable<Options["open"]> = (context) =>
+  openSqliteStore({ path: IN_MEMORY, replica: "replica", warn: () => {}, ...context });
+
 /** Restarts of a fake vendor, through all interceptors, with the embedded store in memory. */
 export async function startFake(options: Options = {}) {
   const clock = { skewMs: 0, aheadMs: 0 };
   const now = (): Date => new Date(Date.now() + clock.skewMs);
   const monotonic = (): number => performance.now() + clock.aheadMs;
-  const kept = await openSqliteStore({ path: IN_MEMORY, replica: "replica", now, monotonic, warn: () => {} });
+  const kept = await (options.open ?? openSqlite)({ now, monotonic });
   const { store, faults, beats } = withFaults(kept);
   const vendor = createFakeVendor({ monotonic, ...options });
   const calls: Call[] = [];
@@ -41,6 +43,7 @@ export async function startFake(options: Options = {}) {
   const health: boolean[] = [];
   const at = async (point: Failpoint | "permitted" | "answered"): Promise<void> => options.at?.(point);
   const action = createFakeAction({ ...options, vendor, reach: at });
+  const batch = createFakeBatch({ ...options, vendor, reach: at });
   const later = (_call: Call, work: Promise<unknown>): void => {
     background.push(work.catch(() => {})); // judged by what is stored
   };
@@ -54,10 +57,14 @@ export async function startFake(options: Options = {}) {
     reach: at,
     timing: { beatMs: 10, firstLookMs: 5, sendWindowMs: 100, ...options.timing },
   });
-  await runner.begin([action]);
+  await runner.begin([action, batch]);
   const transport = createRouterTransport(
-    ({ service }) =>
-      service(WorkloadService, { restart: (request, context) => runner.operations.run(action, request, context) }),
+    ({ service }) => {
+      service(WorkloadService, { restart: (request, context) => runner.operations.run(action, request, context) });
+      service(InstanceService, {
+        restartInstances: (request, context) => runner.operations.runAll(batch, request, context),
+      });
+    },
     {
       router: {
         interceptors: [
@@ -71,13 +78,14 @@ export async function startFake(options: Options = {}) {
             newId: randomUUID,
             shutdown: new AbortController().signal,
             deadline: { defaultMs: options.deadlineMs ?? 60_000, maxMs: 600_000, abandoned: later },
-            validator: newValidator(schemaOf([WorkloadService]).registry),
+            validator: newValidator(schemaOf([WorkloadService, InstanceService]).registry),
           }),
         ],
       },
     },
   );
   const client = createClient(WorkloadService, transport);
+  const instances = createClient(InstanceService, transport);
   const get = async (name: string): Promise<OperationRecord> => {
     const record = await kept.get(name);
     if (record === undefined) throw new Error(`there is no ${name}`);
@@ -103,6 +111,8 @@ export async function startFake(options: Options = {}) {
   return {
     [Symbol.asyncDispose]: dispose,
     client,
+    instances,
+    runner,
     store: kept,
     faults,
     beats,

@@ -19,6 +19,7 @@ import {
   type Script,
 } from "../support/fake-action.ts";
 import { createMemoryDatabase, type Doubt, type MemoryDatabase, type Write } from "../support/memory-store.ts";
+import { createGate, type Gate } from "./gate.ts";
 
 /** A place on the way of an operation: a failpoint, or one inside the send; `#2` is the second time that anybody gets there. */
 export type Point = Failpoint | "permitted" | "answered" | "before W3#2" | "after W3#2" | "before W4#2";
@@ -47,13 +48,13 @@ export interface Path {
     | undefined;
 }
 
-type Stop = NonNullable<Path["stop"]>;
-
 /** How a path is played. */
 export interface PlayOptions {
   /** Replaces the action by a worse one. */
   readonly decorate?: (action: FakeAction, vendor: FakeVendor) => FakeAction;
   readonly compareAndSet?: boolean;
+  /** Told where each path got to while something could go wrong: names of {@link Point}s, and of writes. */
+  readonly got?: (path: Path, places: ReadonlySet<string>) => void;
 }
 
 const TIMING = {
@@ -105,6 +106,8 @@ interface Scene {
   readonly processes: Process[];
   /** How often each point was reached. */
   readonly hits: Map<string, number>;
+  /** Where anybody got to while something could go wrong. */
+  readonly places: Set<string>;
   /** What is still to go wrong. */
   readonly due: { stop: boolean; doubt: boolean };
   /** Whether nothing goes wrong any more. */
@@ -141,11 +144,13 @@ async function play(path: Path, options: PlayOptions = {}): Promise<string[]> {
   if (reason !== (unresolved ? "OPERATION_IN_PROGRESS" : undefined)) wrong.add(`at the end the target says ${reason}`);
   for (const one of survivors) await one.runner[Symbol.asyncDispose]();
   await b.store[Symbol.asyncDispose]();
+  options.got?.(path, scene.places);
   return [...wrong];
 }
 
 function createScene(path: Path, options: PlayOptions): Scene {
   const wrong = new Set<string>();
+  const places = new Set<string>();
   const due = { stop: path.stop !== undefined, doubt: path.trouble !== undefined && "write" in path.trouble };
   const database: MemoryDatabase = createMemoryDatabase({
     now,
@@ -154,6 +159,7 @@ function createScene(path: Path, options: PlayOptions): Scene {
       const blocking = [...database.operations.values()].filter(({ blocks }) => blocks).length;
       if (blocking > 1) wrong.add("two operations block the target");
       const { trouble } = path;
+      if (!scene.isCalm) places.add(nameOf(write) ?? "");
       if (!due.doubt || trouble === undefined || !("write" in trouble) || nameOf(write) !== trouble.write) {
         return undefined;
       }
@@ -173,7 +179,7 @@ function createScene(path: Path, options: PlayOptions): Scene {
   });
   vendor.script(path.script);
   const hits = new Map<string, number>();
-  return {
+  const scene: Scene = {
     path,
     options,
     wrong,
@@ -182,39 +188,12 @@ function createScene(path: Path, options: PlayOptions): Scene {
     answers: [],
     processes: [],
     hits,
+    places,
     due,
     isCalm: false,
     others: undefined,
   };
-}
-
-/** What holds a process up. */
-interface Gate {
-  readonly alive: () => Promise<void>;
-  readonly isDead: () => boolean;
-  readonly isShut: () => boolean;
-  stop(how: Stop["how"]): void;
-}
-
-function createGate(): Gate {
-  let shut: Promise<void> | undefined;
-  let dead = false;
-  return {
-    alive: async () => {
-      while (shut !== undefined) await shut;
-    },
-    isDead: () => dead,
-    isShut: () => shut !== undefined,
-    stop: (how) => {
-      dead = how === "dies";
-      shut =
-        how === "dies"
-          ? new Promise(() => {})
-          : sleep(PAUSE_MS[how]).then(() => {
-              shut = undefined;
-            });
-    },
-  };
+  return scene;
 }
 
 async function startProcess(scene: Scene, replica: string): Promise<Process> {
@@ -248,15 +227,16 @@ async function startProcess(scene: Scene, replica: string): Promise<Process> {
 
 /** A process gets to a point: others meddle, and it may be the point at which it dies or stops. */
 async function reached(scene: Scene, gate: Gate, point: Failpoint | "permitted" | "answered"): Promise<void> {
-  const { hits, due, path } = scene;
+  const { hits, due, path, places } = scene;
   await gate.alive();
   const count = (hits.get(point) ?? 0) + 1;
   hits.set(point, count);
+  if (!scene.isCalm) places.add(count === 1 ? point : `${point}#${count}`);
   const here = (at: Point): boolean => (at === point ? count === 1 : at === `${point}#2` && count === 2);
   await meddle(scene, here);
   if (due.stop && path.stop !== undefined && here(path.stop.at)) {
     due.stop = false;
-    gate.stop(path.stop.how);
+    gate.stop(path.stop.how === "dies" ? undefined : PAUSE_MS[path.stop.how]);
   }
   await gate.alive();
 }
@@ -427,7 +407,7 @@ function judgeVerdict({ vendor, path, wrong }: Scene, record: OperationRecord): 
 }
 
 /** So many paths are played at once: they share the clock alone. */
-const TOGETHER = 30;
+const TOGETHER = 150;
 
 /** On the fake clock: four phases of every path, and something to spare. */
 const BATCH_LIMIT_MS = 5 * LIMIT_MS;

@@ -134,7 +134,8 @@ describe("SQLite with 100,000 finished and 1,000 open operations", () => {
   it("does everything by indexes", async () => {
     const [parent, part] = [record({ requestId: undefined }), record({ requestId: undefined })];
     await store.insert([record(), parent, { ...part, parent: parent.name }], { event: "accepted" });
-    await store.insert([record({ target: parent.target })], { event: "accepted" }, true);
+    const blocked = record({ target: parent.target });
+    await store.insert([blocked, record()], { event: "accepted" }, (one) => ({ ...one, blocks: false }));
     const ended = await store.change(
       parent,
       { state: "CANCELLED", blocks: false, endTime: NEWEST },

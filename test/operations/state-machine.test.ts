@@ -121,10 +121,50 @@ function summary(wrong: ReadonlyMap<Path, readonly string[]>): string[] {
   return [...kinds].map(([one, { path, count }]) => `${one} (${count} paths, e.g. ${JSON.stringify(path)})`);
 }
 
-/** What is wrong with any of the paths: nothing. */
+/** What can go wrong on a path, each by the place where it does. */
+const PARTS = ["stop", "duplicate", "trouble"] as const;
+
+const withOnly = ({ kind, script, ...path }: Path, part?: (typeof PARTS)[number]): Path => ({
+  kind,
+  script,
+  ...(part && { [part]: path[part] }),
+});
+
+/** Where a path has to get to, for a part of it to go wrong. */
+const placeOf = (path: Path, part: (typeof PARTS)[number]): string | undefined =>
+  part === "trouble" ? Object.values(path.trouble ?? {})[0] : path[part]?.at;
+
+/** Where the paths got to on which at most one thing goes wrong. */
+const known = new Map<string, ReadonlySet<string>>();
+
+/**
+ * What is wrong with any of the paths: nothing. Where one thing goes wrong alone, and nobody gets to the place of the other one, the two
+ * together are the same path; it is played once.
+ */
 async function isSound(paths: readonly Path[]): Promise<void> {
-  console.log(`${paths.length} paths`);
-  expect(summary(await playAll(paths))).toEqual([]);
+  const simple = new Map<string, Path>();
+  for (const path of paths) {
+    for (const one of [withOnly(path), ...PARTS.map((part) => withOnly(path, part))]) {
+      const key = JSON.stringify(one);
+      if (!known.has(key)) simple.set(key, one);
+    }
+  }
+  const got: PlayOptions["got"] = (path, places) => known.set(JSON.stringify(path), places);
+  const wrong = await playAll([...simple.values()], { got });
+  const rest = paths.filter((path) => {
+    const parts = PARTS.filter((part) => path[part] !== undefined);
+    return (
+      parts.length > 1 &&
+      parts.every((one) =>
+        parts.every((other) => {
+          const places = known.get(JSON.stringify(withOnly(path, one)));
+          return one === other || places?.has(placeOf(path, other) ?? "");
+        }),
+      )
+    );
+  });
+  console.log(`${paths.length} paths, of which ${simple.size + rest.length} differ from those played before`);
+  expect(summary(new Map([...wrong, ...(await playAll(rest))]))).toEqual([]);
 }
 
 describe("the state machine", { timeout: 300_000 }, () => {

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Failure } from "../../src/core/errors.ts";
 import { formatFailure } from "../../src/core/status.ts";
 import type { OperationRecord } from "../../src/operations/record.ts";
-import type { Comparison, Store } from "../../src/operations/store.ts";
+import type { Comparison, EventOf, Instead, Store } from "../../src/operations/store.ts";
 import { record, uuid } from "./records.ts";
 
 /** A store with nothing in it, opened for one test. */
@@ -288,23 +288,49 @@ function insertTests(store: () => Store): void {
       expect(await store().audit(parent.name)).toEqual([]);
     });
 
-    it("stores what is not blocked when that is asked for", async () => {
+    const instead: Instead = (blocked, blocking) => ({
+      ...blocked,
+      state: "FAILED",
+      blocks: false,
+      endTime: 7,
+      progress: blocking.name,
+    });
+
+    it("stores something else instead of what is blocked when that is asked for", async () => {
       const blocker = record({ target: "b" });
       await accept(blocker);
       const parent = record({ blocks: false, target: "whole" });
       const parts = ["c", "b", "a"].map((target) => record({ target, requestId: undefined, parent: parent.name }));
-      const result = await store().insert([parent, ...parts], { event: "accepted" }, true);
+      const event: EventOf = ({ state }) => ({ event: state.toLowerCase() });
+      const result = await store().insert([parent, ...parts], event, instead);
       expect(result).toEqual({ blocked: new Map([[parts[1]?.name, blocker]]) });
-      expect(await store().children(parent.name)).toEqual([parts[0], parts[2]]);
-      expect(await store().audit(parts[1]?.name ?? "")).toEqual([]);
-      expect(await store().audit(parts[2]?.name ?? "")).toHaveLength(1);
+      const refused = { ...parts[1], state: "FAILED", blocks: false, endTime: 7, progress: blocker.name };
+      expect(await store().children(parent.name)).toEqual([parts[0], refused, parts[2]]);
+      const trail = async (name = "") => (await store().audit(name)).map(({ event, from, to }) => [event, from, to]);
+      expect(await trail(parts[1]?.name)).toEqual([["failed", undefined, "FAILED"]]);
+      expect(await trail(parts[2]?.name)).toEqual([["accepted", undefined, "ACCEPTED"]]);
+    });
+
+    it("stores nothing when everything is blocked, whatever should be stored instead", async () => {
+      const blockers = [record({ target: "a" }), record({ target: "b" })];
+      await accept(...blockers);
+      const parent = record({ blocks: false, target: "whole" });
+      const parts = ["a", "b"].map((target) => record({ target, requestId: undefined, parent: parent.name }));
+      const result = await store().insert([parent, ...parts], { event: "accepted" }, instead);
+      expect(result).toEqual({ blocked: new Map(parts.map(({ name }, at) => [name, blockers[at]])) });
+      expect(await store().get(parent.name)).toBeUndefined();
+      expect(await store().children(parent.name)).toEqual([]);
     });
 
     it("stores nothing of a partial insert whose request_id was used", async () => {
       const used = record();
       await accept(used);
       const rest = record({ requestId: undefined, target: "rest" });
-      const result = await store().insert([record({ requestId: used.requestId }), rest], { event: "accepted" }, true);
+      const result = await store().insert(
+        [record({ requestId: used.requestId }), rest],
+        { event: "accepted" },
+        instead,
+      );
       expect(result).toEqual({ duplicate: { record: used } });
       expect(await store().get(rest.name)).toBeUndefined();
     });
@@ -350,7 +376,7 @@ function removeTests(
       expect(await store().find("alice", requestId)).toEqual({ tombstone });
       const again = record({ requestId, name: ended.name });
       expect(await store().insert([again], { event: "accepted" })).toEqual({ duplicate: { tombstone } });
-      expect(await store().insert([again], { event: "accepted" }, true)).toEqual({ duplicate: { tombstone } });
+      expect(await store().insert([again], { event: "accepted" }, (one) => one)).toEqual({ duplicate: { tombstone } });
       expect(await store().get(ended.name)).toBeUndefined();
       expect(await store().open()).toEqual([]);
     });

@@ -5,7 +5,7 @@ import { record } from "./records.ts";
 
 describe("createSweeper()", () => {
   const now = (): Date => new Date(0);
-  const options = { now: () => 0, leaseMs: 10, forgottenMs: 10, inFlight: () => false };
+  const options = { now: () => 0, leaseMs: 10, forgottenMs: 10, inFlight: () => false, isWhole: () => false };
 
   it("does not take a replica for dead that accepts its first call during the sweep", async () => {
     const database = createMemoryDatabase({ now });

@@ -1,4 +1,4 @@
-import { create, type JsonObject } from "@bufbuild/protobuf";
+import { create, type DescMessage, type DescMethodUnary, type JsonObject, type MessageShape } from "@bufbuild/protobuf";
 import { EmptySchema as Empty, type EmptySchema } from "@bufbuild/protobuf/wkt";
 import { type RestartRequestSchema, WorkloadService } from "../../gen/restart/kubernetes/v1/workload_service_pb.ts";
 import { Failure } from "../../src/core/errors.ts";
@@ -79,6 +79,8 @@ export interface FakeVendor {
   readonly executions: readonly Execution[];
   /** What comes of the next requests, in order; the last one stays. Default `ok`. */
   script(...scripts: Script[]): void;
+  /** What comes of the requests for one target; nothing else then does. */
+  scriptFor(target: string, script: Script): void;
   /** One request; answers the job. */
   restart(target: string, operation: string): Promise<{ readonly job: string; readonly script: Script }>;
   /** The execution of an operation, if there was one. */
@@ -107,6 +109,7 @@ export function createFakeVendor(options: VendorOptions): FakeVendor {
   const executions: Execution[] = [];
   const refused = new Set<string>();
   let scripts: Script[] = [];
+  const scriptsFor = new Map<string, Script>();
   const execute = (target: string, operation: string, fails: boolean): string => {
     const job = `job-${executions.length + 1}`;
     const execution = { target, operation, at: monotonic(), job, fails };
@@ -120,8 +123,9 @@ export function createFakeVendor(options: VendorOptions): FakeVendor {
     script: (...next) => {
       scripts = next;
     },
+    scriptFor: (target, script) => void scriptsFor.set(target, script),
     async restart(target, operation) {
-      const script = (scripts.length > 1 ? scripts.shift() : scripts[0]) ?? "ok";
+      const script = scriptsFor.get(target) ?? (scripts.length > 1 ? scripts.shift() : scripts[0]) ?? "ok";
       if (script === "unreachable") throw new Failure("VENDOR_UNREACHABLE", "the connection was refused");
       if (script === "refused" || (script === "refused once" && !refused.has(operation))) {
         refused.add(operation);
@@ -174,22 +178,41 @@ export interface FakeActionOptions {
 export type FakeAction = Action<typeof RestartRequestSchema, typeof EmptySchema, string>;
 
 /** Restarts with a {@link FakeVendor}. */
-export function createFakeAction(options: FakeActionOptions): FakeAction {
+export const createFakeAction = (options: FakeActionOptions): FakeAction =>
+  createActionOf(options, {
+    method: WorkloadService.method.restart,
+    targetOf: ({ name }) => `fake/${name}`,
+    answer: () => create(Empty),
+  });
+
+/** How an rpc restarts with a {@link FakeVendor}. */
+export interface FakeRpc<Input extends DescMessage, Output extends DescMessage> {
+  readonly method: DescMethodUnary<Input, Output>;
+  readonly targetOf: (request: MessageShape<Input>) => string;
+  /** What it answers when the vendor took its request. */
+  readonly answer: (request: MessageShape<Input>) => MessageShape<Output>;
+}
+
+/** An action of any rpc. */
+export function createActionOf<Input extends DescMessage, Output extends DescMessage>(
+  options: FakeActionOptions,
+  { method, targetOf, answer }: FakeRpc<Input, Output>,
+): Action<Input, Output, string> {
   const { vendor, blocksUntil = "applied", settleMs = 60_000, authoritative = true, againMs = 5 } = options;
   const { reach = async () => {}, prepare = async () => {} } = options;
   return {
-    method: WorkloadService.method.restart,
+    method,
     blocksUntil,
     settleMs,
-    targetOf: ({ name }) => `fake/${name}`,
+    targetOf,
     actionOf: () => "restart",
 
-    async prepare({ name }, asking) {
+    async prepare(request, asking) {
       await prepare(asking);
-      return `fake/${name}`;
+      return targetOf(request);
     },
 
-    async send(_request, target, { permit, operation, call }) {
+    async send(request, target, { permit, operation, call }) {
       const send = async (evidence: JsonObject) => {
         const leave = await permit(evidence);
         await reach("permitted");
@@ -208,19 +231,19 @@ export function createFakeAction(options: FakeActionOptions): FakeAction {
       call.outcome = "applied";
       return {
         vendorJob: job,
-        ...(script !== "no response" && { response: create(Empty) }),
+        ...(script !== "no response" && { response: answer(request) }),
         ...(script === "done" && { done: true }),
       };
     },
 
-    observe: async (view) => look(view),
+    observe: async (view, request) => look(view, request),
   };
 
-  function look({ name, vendorJob }: OperationView): Observation<typeof EmptySchema> {
+  function look({ name, vendorJob }: OperationView, request: MessageShape<Input>): Observation<Output> {
     const execution = vendor.find(name);
     if (!authoritative && vendorJob === "") return { kind: "unclear", againMs };
     if (execution === undefined) return { kind: "absent", againMs };
-    const response = create(Empty);
+    const response = answer(request);
     if (!vendor.hasEnded(execution)) return { kind: "running", response, againMs, progress: "running" };
     return execution.fails
       ? {

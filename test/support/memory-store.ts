@@ -11,6 +11,7 @@ import {
   type Comparison,
   type Found,
   type ListQuery,
+  type Step,
   type Store,
   UncertainCommit,
 } from "../../src/operations/store.ts";
@@ -86,10 +87,13 @@ export function createMemoryDatabase({ now, doubt, compareAndSet = true }: Memor
     const row = { operation, time: now().getTime(), replica, from, to, actor: replica, detail: "", ...event };
     audit.push({ ...row, sequence: audit.length + 1 });
   };
-  const bury = (record: OperationRecord): boolean => {
-    if (record.endTime === undefined || record.blocks) return false;
-    operations.delete(record.name);
-    if (record.requestId !== undefined) {
+  /** An operation with its parts: all of them, or none. */
+  const bury = (whole: OperationRecord): boolean => {
+    const all = [...operations.values()].filter(({ name, parent }) => name === whole.name || parent === whole.name);
+    if (all.some(({ endTime, blocks }) => endTime === undefined || blocks)) return false;
+    for (const record of all) {
+      operations.delete(record.name);
+      if (record.requestId === undefined || record.endTime === undefined) continue;
       const { requestId, endTime } = record;
       const code = record.error === undefined ? 0 : parseFailure(record.error).code;
       tombstones.set(`${record.principal}/${requestId}`, { ...record, requestId, endTime, code });
@@ -106,6 +110,24 @@ export function createMemoryDatabase({ now, doubt, compareAndSet = true }: Memor
     return result;
   };
 
+  /** The doubt about one of them is the doubt about all. */
+  const changeAll = (replica: string, [step, ...rest]: readonly Step[]): (OperationRecord | undefined)[] =>
+    step === undefined
+      ? []
+      : commit({ kind: "change", ...step }, replica, () => [changeOne(replica, step), ...changeAll(replica, rest)]);
+  const changeOne = (replica: string, { before, change, event }: Step): OperationRecord | undefined => {
+    const current = operations.get(before.name);
+    if (current === undefined || (compareAndSet && current.version !== before.version)) return undefined;
+    const after = { ...before, ...change, version: current.version + 1, updateTime: now().getTime() };
+    if (after.blocks && blocker(after.target, after.name) !== undefined) {
+      throw new Error(`two operations would block ${after.target}`);
+    }
+    operations.set(after.name, after);
+    if (event !== undefined) log(replica, after.name, event, before.state, after.state);
+    written(after);
+    return after;
+  };
+
   const connect: MemoryDatabase["connect"] = (replica, alive = async () => {}) => {
     const through = async <Result>(work: () => Result): Promise<Result> => {
       await alive();
@@ -117,7 +139,7 @@ export function createMemoryDatabase({ now, doubt, compareAndSet = true }: Memor
     };
     return {
       replica,
-      insert: (records, event, partial = false) =>
+      insert: (records, event, instead) =>
         through(() =>
           commit({ kind: "insert", records }, replica, () => {
             for (const { principal, requestId } of records) {
@@ -129,30 +151,21 @@ export function createMemoryDatabase({ now, doubt, compareAndSet = true }: Memor
               const other = blocks ? blocker(target, name) : undefined;
               if (other !== undefined) blocked.set(name, other);
             }
-            if (blocked.size > 0 && !partial) return { blocked };
-            for (const record of records.filter(({ name }) => !blocked.has(name))) {
+            const blocks = records.filter((record) => record.blocks).length;
+            if (blocked.size > 0 && (instead === undefined || blocked.size === blocks)) return { blocked };
+            for (const given of records) {
+              const blocking = blocked.get(given.name);
+              const record = blocking === undefined || instead === undefined ? given : instead(given, blocking);
               operations.set(record.name, record);
-              log(replica, record.name, event, undefined, record.state);
+              const told = typeof event === "function" ? event(record) : event;
+              log(replica, record.name, told, undefined, record.state);
               written(record);
             }
             return { blocked };
           }),
         ),
-      change: (before, change, event) =>
-        through(() =>
-          commit({ kind: "change", before, change }, replica, () => {
-            const current = operations.get(before.name);
-            if (current === undefined || (compareAndSet && current.version !== before.version)) return undefined;
-            const after = { ...before, ...change, version: current.version + 1, updateTime: now().getTime() };
-            if (after.blocks && blocker(after.target, after.name) !== undefined) {
-              throw new Error(`two operations would block ${after.target}`);
-            }
-            operations.set(after.name, after);
-            if (event !== undefined) log(replica, after.name, event, before.state, after.state);
-            written(after);
-            return after;
-          }),
-        ),
+      change: (before, change, event) => through(() => changeAll(replica, [{ before, change, event }])[0]),
+      changeAll: (steps) => through(() => changeAll(replica, steps)),
       get: (name) => through(() => operations.get(name)),
       find: (principal, requestId) => through(() => use(principal, requestId)),
       children: (parent) => through(() => [...operations.values()].filter((one) => one.parent === parent)),
@@ -166,7 +179,9 @@ export function createMemoryDatabase({ now, doubt, compareAndSet = true }: Memor
         }),
       purge: (endedBefore, limit) =>
         through(() => {
-          const due = [...operations.values()].filter(({ endTime }) => endTime !== undefined && endTime < endedBefore);
+          const due = [...operations.values()].filter(
+            ({ endTime, parent }) => parent === undefined && endTime !== undefined && endTime < endedBefore,
+          );
           return due.slice(0, limit).filter(bury).length;
         }),
       beat: () =>

@@ -1,20 +1,23 @@
 import { randomUUID } from "node:crypto";
+import type { DescService } from "@bufbuild/protobuf";
 import { type Client, createClient, createRouterTransport, type Interceptor } from "@connectrpc/connect";
 import { WorkloadService } from "../../gen/restart/kubernetes/v1/workload_service_pb.ts";
 import { type Call, callKey, newCall } from "../../src/core/call.ts";
 import type { Operations } from "../../src/core/operation.ts";
 import { schemaOf } from "../../src/core/schema.ts";
+import type { OpenTarget } from "../../src/core/target.ts";
 import { interceptors } from "../../src/interceptors/index.ts";
 import { newValidator } from "../../src/interceptors/validate.ts";
 import { createRunner, type Timing } from "../../src/operations/runner.ts";
 import { IN_MEMORY, openSqliteStore } from "../../src/operations/sqlite/open.ts";
 import type { Store } from "../../src/operations/store.ts";
 import type { ClusterSource } from "../../src/targets/kubernetes/credentials.ts";
-import { kubernetes, openKubernetes } from "../../src/targets/kubernetes/index.ts";
+import { openKubernetes } from "../../src/targets/kubernetes/index.ts";
 
-/** restartd in memory: everything but HTTP. */
-export interface InMemory extends AsyncDisposable {
-  readonly client: Client<typeof WorkloadService>;
+/** Some targets served in memory: everything but HTTP and the services of operations. */
+export interface TargetsInMemory extends AsyncDisposable {
+  /** A client of one of the targets' services. */
+  clientOf<Service extends DescService>(service: Service): Client<Service>;
   /** Every call so far, in order, with what the log would say of it. */
   readonly calls: readonly Call[];
   /** Work that went on after its call was answered, in order. */
@@ -23,16 +26,25 @@ export interface InMemory extends AsyncDisposable {
   readonly store: Promise<Store>;
 }
 
-/** What {@link restartdInMemory} can be told. */
-export interface InMemoryOptions {
-  /** The clusters by name. */
-  readonly clusters: Readonly<Record<string, ClusterSource>>;
+/** What {@link targetsInMemory} can be told. */
+export interface ServingOptions {
   /** Default: the process's clock. */
   readonly now?: () => Date;
   /** Milliseconds; default 60,000. */
   readonly deadlineMs?: number;
   /** How operations are looked after. Default: what was sent is not looked at, so that a test sees its own requests alone. */
   readonly timing?: Partial<Timing>;
+}
+
+/** restartd in memory, with clusters alone. */
+export interface InMemory extends TargetsInMemory {
+  readonly client: Client<typeof WorkloadService>;
+}
+
+/** What {@link restartdInMemory} can be told. */
+export interface InMemoryOptions extends ServingOptions {
+  /** The clusters by name. */
+  readonly clusters: Readonly<Record<string, ClusterSource>>;
 }
 
 /** Nothing is looked at within an hour. */
@@ -42,11 +54,21 @@ const NO_LOOKS: Partial<Timing> = { firstLookMs: 3_600_000, forgottenMs: 3_600_0
 export const contextsOf = (kubeconfig: string, contexts: readonly string[]): Record<string, ClusterSource> =>
   Object.fromEntries(contexts.map((context) => [context, { kubeconfig, context }]));
 
-/** Serves the Kubernetes target to a client in the same process, through all interceptors; its operations are in memory. */
-export function restartdInMemory(options: InMemoryOptions): InMemory {
-  const { clusters, now = () => new Date(), deadlineMs = 60_000, timing = NO_LOOKS } = options;
+/** Serves the Kubernetes target to a client in the same process. */
+export function restartdInMemory({ clusters, ...options }: InMemoryOptions): InMemory {
+  const settings = {
+    fieldManager: "restartd",
+    clusters: Object.entries(clusters).map(([name, source]) => ({ name, source })),
+  };
+  const served = targetsInMemory([(runtime) => openKubernetes(settings, runtime)], options);
+  return { ...served, client: served.clientOf(WorkloadService) };
+}
+
+/** Serves targets to clients in the same process, through all interceptors; their operations are in memory. */
+export function targetsInMemory(targets: readonly OpenTarget[], options: ServingOptions = {}): TargetsInMemory {
+  const { now = () => new Date(), deadlineMs = 60_000, timing = NO_LOOKS } = options;
   const calls: Call[] = [];
-  const background: InMemory["background"] = [];
+  const background: TargetsInMemory["background"] = [];
   const clock = {
     now,
     monotonic: () => performance.now(),
@@ -58,20 +80,18 @@ export function restartdInMemory(options: InMemoryOptions): InMemory {
   const opening = openSqliteStore({ ...clock, path: IN_MEMORY, replica: randomUUID(), warn: () => {} }).then(
     async (store) => {
       const runner = createRunner({ ...clock, store, newId: randomUUID, timing });
-      await runner.begin(target.actions);
+      await runner.begin(open.flatMap(({ actions }) => actions));
       return { store, runner };
     },
   );
   const operations: Operations = {
     run: async (...call) => (await opening).runner.operations.run(...call),
+    runAll: async (...call) => (await opening).runner.operations.runAll(...call),
   };
   const runtime = { ...clock, random: Math.random, operations };
-  const settings = {
-    fieldManager: "restartd",
-    clusters: Object.entries(clusters).map(([name, source]) => ({ name, source })),
-  };
-  const target = openKubernetes(settings, runtime);
-  const { registry } = schemaOf(kubernetes.services);
+  const open = targets.map((target) => target(runtime));
+  const routes = open.flatMap((target) => target.routes);
+  const { registry } = schemaOf(routes.map(({ service }) => service));
   const router = {
     interceptors: [
       recordCalls(calls),
@@ -85,14 +105,14 @@ export function restartdInMemory(options: InMemoryOptions): InMemory {
   };
   const transport = createRouterTransport(
     (connectRouter) => {
-      for (const { register } of target.routes) {
+      for (const { register } of routes) {
         register(connectRouter, { reads: {}, mutations: { jsonOptions: { ignoreUnknownFields: false } } });
       }
     },
     { router },
   );
   return {
-    client: createClient(WorkloadService, transport),
+    clientOf: (service) => createClient(service, transport),
     calls,
     background,
     store: opening.then(({ store }) => store),
@@ -100,7 +120,7 @@ export function restartdInMemory(options: InMemoryOptions): InMemory {
       const { store, runner } = await opening;
       await runner[Symbol.asyncDispose]();
       await store[Symbol.asyncDispose]();
-      await target[Symbol.asyncDispose]();
+      for (const target of open.reverse()) await target[Symbol.asyncDispose]();
     },
   };
 }

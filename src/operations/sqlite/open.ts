@@ -3,6 +3,7 @@ import { DatabaseSync } from "node:sqlite";
 import { Kysely, SqliteDialect, sql } from "kysely";
 import { createKyselyStore, type Engine } from "../kysely-store.ts";
 import { type Dialect, MIGRATIONS, type Migration, migrate } from "../migrations.ts";
+import { LOOK_EVERY_MS } from "../record.ts";
 import type { Tables } from "../schema.ts";
 import { type Store, StoreRefused } from "../store.ts";
 import { backupDatabase } from "./backup.ts";
@@ -130,8 +131,12 @@ function createEngine(database: DatabaseSync, db: Kysely<Tables>, { now, monoton
         .select(["name", "wake_time"])
         .where("end_time", "is", null)
         .where("wake_time", "is not", null)
+        .orderBy("wake_time")
         .execute();
-      for (const { name, wake_time } of rows) alarm.set(name, { wakeTime: Number(wake_time), endTime: undefined });
+      const begun = now().getTime();
+      for (const [at, { name, wake_time }] of rows.entries()) {
+        alarm.set(name, { wakeTime: Math.max(Number(wake_time), begun + at * LOOK_EVERY_MS), endTime: undefined });
+      }
       alarm.start(handler);
     },
     subscribe: (listener) => {

@@ -17,7 +17,8 @@ export const newAsking = (changes: Partial<Asking> = {}): Asking => ({
 /** The target without operations, for a test that does with its action what they would. */
 export function openAlone(kubeconfig: string, contexts: readonly string[]): RunningTarget {
   const clusters = Object.entries(contextsOf(kubeconfig, contexts)).map(([name, source]) => ({ name, source }));
-  const operations = { run: () => Promise.reject(new Error("the target was opened without operations")) };
+  const without = () => Promise.reject(new Error("the target was opened without operations"));
+  const operations = { run: without, runAll: without };
   return openKubernetes(
     { fieldManager: "restartd", clusters },
     {

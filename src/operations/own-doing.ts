@@ -1,0 +1,35 @@
+import { Failure } from "../core/errors.ts";
+import { inProgress } from "./accept.ts";
+import type { OperationRecord } from "./record.ts";
+import type { Running } from "./running.ts";
+import type { Found } from "./store.ts";
+import { guarded } from "./unavailable.ts";
+
+/**
+ * The operation that a call is already: its request_id was used before. Asked again when its checks refuse a call, because what they
+ * met may be what the same call has begun, which came later and was faster.
+ */
+export async function findUse(
+  { store }: Pick<Running, "store">,
+  { principal, requestId }: Pick<OperationRecord, "principal" | "requestId">,
+): Promise<Found | undefined> {
+  return requestId === undefined ? undefined : guarded(store.find(principal, requestId));
+}
+
+/**
+ * Why a call's checks refused it: where they met something that is under way, and it is an operation of ours, that is named.
+ *
+ * @param target resource name of what the call is about.
+ */
+export async function nameBlocking<Refusal>(
+  refusal: Refusal,
+  target: string,
+  { store, now }: Pick<Running, "store" | "now">,
+): Promise<Refusal | Failure> {
+  if (!(refusal instanceof Failure) || refusal.reason !== "OPERATION_IN_PROGRESS") {
+    return refusal;
+  }
+  // Nothing is accepted after what blocks a target: it is the newest.
+  const [newest] = await guarded(store.list({ where: [{ field: "target", operator: "=", value: target }], limit: 1 }));
+  return newest?.blocks ? inProgress(newest, now()) : refusal;
+}

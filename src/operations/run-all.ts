@@ -1,0 +1,146 @@
+import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
+import type { HandlerContext } from "@connectrpc/connect";
+import { callKey } from "../core/call.ts";
+import { Failure } from "../core/errors.ts";
+import type { Asking, BatchAction, ItemResult, Operations } from "../core/operation.ts";
+import { inProgress, newPart, newRecord, refusedRecord } from "./accept.ts";
+import { endOf } from "./answer.ts";
+import { findUse, nameBlocking } from "./own-doing.ts";
+import type { AuditEvent, OperationRecord } from "./record.ts";
+import { repeatAll } from "./repeat-all.ts";
+import { acceptance, ask, name, type Running, whileWanted } from "./running.ts";
+import { type Part, sendAll } from "./send-all.ts";
+import type { Inserted } from "./store.ts";
+import { guarded } from "./unavailable.ts";
+
+/** See {@link Operations.runAll}. */
+export const createRunAll =
+  (running: Running): Operations["runAll"] =>
+  async (batch, request, context) => {
+    context.values.get(callKey).target = batch.targetOf(request);
+    const { asking } = ask(request, context);
+    const items = batch.itemsOf(request);
+    const plan = () => planAll(running, batch, request, items, asking);
+    if (request.validateOnly) {
+      return batch.combine(request, unsent(await plan()));
+    }
+    const accepted = acceptance(running);
+    const whole = { ...newRecord(batch, request, accepted), blocks: false };
+    const before = await findUse(running, whole);
+    if (before !== undefined) {
+      return repeatAll(running, before, whole, batch, request, context);
+    }
+    const prepared = await plan().then(
+      (planned) => ({ planned }),
+      (error: unknown) => ({ error }),
+    );
+    const sendable = "planned" in prepared && prepared.planned.some((one) => !(one.plan instanceof Failure));
+    const meanwhile = sendable ? undefined : await findUse(running, whole);
+    if (meanwhile !== undefined) {
+      return repeatAll(running, meanwhile, whole, batch, request, context);
+    }
+    if ("error" in prepared) {
+      throw prepared.error;
+    }
+    const { planned } = prepared;
+    if (!sendable) {
+      return batch.combine(request, unsent(planned));
+    }
+    const parts = planned.map(({ request: item, plan }) => {
+      const record = newPart(batch.item, item, whole, accepted);
+      return { request: item, plan, record: plan instanceof Failure ? refusedRecord(record, plan) : record };
+    });
+    return acceptAll(running, batch, request, whole, parts, asking, context);
+  };
+
+async function planAll<Input extends DescMessage, Output extends DescMessage, Plan>(
+  running: Running,
+  batch: BatchAction<Input, Output, Plan>,
+  request: MessageShape<Input>,
+  items: readonly MessageShape<Input>[],
+  asking: Asking,
+): Promise<{ readonly request: MessageShape<Input>; readonly plan: Plan | Failure }[]> {
+  const plans = await batch.prepareAll(request, items, asking);
+  if (plans.length !== items.length) {
+    throw new Error(`${plans.length} plans for ${items.length} items`);
+  }
+  const named = items.map((item, at) =>
+    plans.slice(at, at + 1).map(async (plan) => ({
+      request: item,
+      plan: await nameBlocking(plan, batch.item.targetOf(item), running),
+    })),
+  );
+  return Promise.all(named.flat());
+}
+
+/** What is known of items that nothing was stored of. */
+const unsent = <Input extends DescMessage, Output extends DescMessage, Plan>(
+  planned: readonly { readonly request: MessageShape<Input>; readonly plan: Plan | Failure }[],
+): ItemResult<Input, Output>[] =>
+  planned.map(({ request, plan }) => ({
+    request,
+    operation: "",
+    failure: plan instanceof Failure ? plan : undefined,
+    response: undefined,
+  }));
+
+/** W1 of the whole and of its parts, then the sends; the caller is answered as soon as their outcomes are known, and may leave before. */
+async function acceptAll<Input extends DescMessage, Output extends DescMessage, Plan>(
+  running: Running,
+  batch: BatchAction<Input, Output, Plan>,
+  request: MessageShape<Input>,
+  whole: OperationRecord,
+  parts: readonly Part<Input, Plan>[],
+  asking: Asking,
+  context: HandlerContext,
+): Promise<MessageShape<Output>> {
+  const finish = running.flights.take([whole.name, ...parts.map(({ record }) => record.name)]);
+  let inserted: Inserted;
+  try {
+    inserted = await insertAll(running, whole, parts);
+  } catch (error) {
+    finish();
+    throw error;
+  }
+  if (inserted.duplicate !== undefined) {
+    finish();
+    return repeatAll(running, inserted.duplicate, whole, batch, request, context);
+  }
+  const { blocked } = inserted;
+  const judged = parts.map((part) => {
+    const blocking = blocked.get(part.record.name);
+    return blocking === undefined ? part : { ...part, plan: inProgress(blocking, whole.createTime) };
+  });
+  if (judged.every(({ plan }) => plan instanceof Failure)) {
+    finish();
+    return batch.combine(request, unsent(judged));
+  }
+  name(context, whole);
+  const answered = sendAll(running, batch, whole, judged, asking, finish).then((results) =>
+    batch.combine(request, results),
+  );
+  const response = await whileWanted(whole, context, answered, running);
+  asking.call.outcome = "applied";
+  return response;
+}
+
+async function insertAll<Input extends DescMessage, Plan>(
+  { store, driving: { reach } }: Running,
+  whole: OperationRecord,
+  parts: readonly Part<Input, Plan>[],
+): Promise<Inserted> {
+  const eventOf = (record: OperationRecord): AuditEvent => {
+    if (record.state === "ACCEPTED") {
+      return { event: "accepted", actor: whole.principal, detail: whole.reason };
+    }
+    const { reason, message } = endOf(record);
+    return { event: "refused", detail: `${reason}: ${message}` };
+  };
+  await reach("before W1");
+  const records = [whole, ...parts.map(({ record }) => record)];
+  const inserted = await guarded(
+    store.insert(records, eventOf, (record, blocking) => refusedRecord(record, inProgress(blocking, whole.createTime))),
+  );
+  if (inserted.duplicate === undefined) await reach("after W1");
+  return inserted;
+}

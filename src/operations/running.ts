@@ -1,0 +1,161 @@
+import { setTimeout } from "node:timers/promises";
+import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
+import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect";
+import { type Call, callKey, OPERATION_HEADER, type Warning, warn } from "../core/call.ts";
+import { remainingMs } from "../core/deadline.ts";
+import { type Action, type Asking, type MutatingRequest, outcomeOfState } from "../core/operation.ts";
+import { ANONYMOUS } from "../core/principal.ts";
+import type { Acceptance } from "./accept.ts";
+import { answerOf, outcomeUnknown } from "./answer.ts";
+import type { DriveOptions } from "./drive.ts";
+import type { OperationRecord } from "./record.ts";
+import type { Found, Store } from "./store.ts";
+import type { Waiter } from "./wait.ts";
+
+/** What the calls of one process share while they run. */
+export interface Running {
+  readonly store: Store;
+  /** Epoch ms. */
+  readonly now: () => number;
+  readonly newId: () => string;
+  /** Takes work whose caller no longer waits for it. */
+  readonly background: (call: Call, work: Promise<unknown>) => void;
+  /** Told of what nobody else is told of. */
+  readonly trouble: (error: unknown, what: string) => void;
+  readonly driving: DriveOptions;
+  readonly waiter: Waiter;
+  readonly flights: Flights;
+}
+
+/** The operations whose calls run in this process: they are nobody's orphans. */
+export interface Flights {
+  has(name: string): boolean;
+  /** Some are about to run; the function ends that. Two callers may be about to make the same one. */
+  take(names: readonly string[]): () => void;
+  /** What is left to do for them, whoever waits for it. */
+  land(work: Promise<unknown>): void;
+  /** Waits for what is left to do. */
+  landed(): Promise<void>;
+}
+
+/** No operation runs yet. */
+export function createFlights(): Flights {
+  const counts = new Map<string, number>();
+  const landing = new Set<Promise<unknown>>();
+  return {
+    has: (name) => counts.has(name),
+    take(names) {
+      for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);
+      return () => {
+        for (const name of names) {
+          const others = (counts.get(name) ?? 1) - 1;
+          if (others === 0) counts.delete(name);
+          else counts.set(name, others);
+        }
+      };
+    },
+    land(work) {
+      const landed = work.then(
+        () => {},
+        () => {}, // whoever waits for the work itself is told
+      );
+      landing.add(landed);
+      void landed.then(() => landing.delete(landed));
+    },
+    async landed() {
+      await Promise.all(landing);
+    },
+  };
+}
+
+/** Who asks for an operation, here and now. */
+export const acceptance = ({ store, newId, now }: Running): Acceptance => ({
+  principal: ANONYMOUS,
+  replica: store.replica,
+  newId,
+  now: now(),
+});
+
+/** What an action is asked with, and the warnings that it gives. */
+export function ask(
+  { validateOnly }: Pick<MutatingRequest, "validateOnly">,
+  context: HandlerContext,
+): { asking: Asking; warnings: ReadonlySet<Warning> } {
+  const warnings = new Set<Warning>();
+  const asking: Asking = {
+    call: context.values.get(callKey),
+    signal: context.signal,
+    remainingMs: () => remainingMs(context.values),
+    validateOnly,
+    warn: (added) => {
+      for (const warning of added) warnings.add(warning);
+      warn(context, warnings);
+    },
+  };
+  return { asking, warnings };
+}
+
+/** Waits until it is known what the call of an operation is answered with, as `answerOf` says it. */
+export async function waitForAnswer<Output extends DescMessage>(
+  first: NonNullable<Found["record"] | Found["tombstone"]>,
+  action: Pick<Action<DescMessage, Output>, "method">,
+  { waiter, call, signal }: { readonly waiter: Waiter; readonly call: Call; readonly signal: AbortSignal },
+): Promise<{ response: MessageShape<Output>; warnings: readonly string[] }> {
+  let response = answerOf(action, first);
+  let record = "version" in first ? first : undefined;
+  while (response === undefined) {
+    if (record !== undefined) {
+      call.outcome = outcomeOfState[record.state] ?? call.outcome;
+    }
+    record = await waiter.nextChange(record ?? first, signal).catch((error: unknown) => {
+      throw signal.aborted && call.outcome !== "not_applied"
+        ? outcomeUnknown(first, { deadlineExceeded: isDeadline(signal), cause: error })
+        : error;
+    });
+    response = answerOf(action, record);
+  }
+  return { response, warnings: record?.warnings ?? [] };
+}
+
+/** Waits as long as the caller does: one who leaves after something left is told that the outcome is unknown. */
+export async function whileWanted<Result>(
+  record: OperationRecord,
+  { signal, values }: HandlerContext,
+  answered: Promise<Result>,
+  { background }: Running,
+): Promise<Result> {
+  const call = values.get(callKey);
+  const { promise: gone, reject } = Promise.withResolvers<never>();
+  const onAbort = (): void => {
+    if (call.outcome !== "not_applied") {
+      background(call, answered);
+      reject(outcomeUnknown(record, { deadlineExceeded: isDeadline(signal), cause: signal.reason }));
+    }
+  };
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    return await Promise.race([answered, gone]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
+/** Whether a deadline has ended a call, rather than its caller. */
+export const isDeadline = ({ reason }: AbortSignal): boolean =>
+  reason instanceof ConnectError && reason.code === Code.DeadlineExceeded;
+
+/** What work gives, or undefined when that takes longer. */
+export async function within<Result>(work: Promise<Result>, limitMs: number): Promise<Result | undefined> {
+  const over = new AbortController();
+  try {
+    return await Promise.race([work, setTimeout(limitMs, undefined, { signal: over.signal })]);
+  } finally {
+    over.abort();
+  }
+}
+
+/** Tells the caller, and the log, which operation a call is. */
+export function name({ responseHeader, values }: HandlerContext, operation: Pick<OperationRecord, "name">): void {
+  responseHeader.set(OPERATION_HEADER, operation.name);
+  values.get(callKey).operation = operation.name;
+}
