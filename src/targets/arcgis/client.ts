@@ -1,0 +1,106 @@
+import type { Answer } from "../../clouds/http.ts";
+import type { Runtime } from "../../core/target.ts";
+import {
+  type Refreshed,
+  readDeployment,
+  readDeployments,
+  readJob,
+  readRefreshed,
+  readStatus,
+  type VendorDeployment,
+  type VendorJob,
+  type VendorStatus,
+} from "./answers.ts";
+import type { SiteSettings } from "./config.ts";
+import { type Asked, failureOf, unreadable } from "./errors.ts";
+import { askedOf, openSession, type SendHooks } from "./session.ts";
+import { isObject } from "./values.ts";
+
+/**
+ * The Administrator API of one site, in its words. Everything rejects with a Failure, or, as long as nothing has changed, with its
+ * signal's reason.
+ */
+export interface Site extends AsyncDisposable {
+  readonly name: string;
+  /** Root of its Administrator API. */
+  readonly adminUrl: string;
+  /** Every deployment that there is. */
+  listDeployments(signal: AbortSignal): Promise<readonly VendorDeployment[]>;
+  /** What a deployment is: TARGET_NOT_FOUND where there is none. */
+  getDeployment(id: string, signal: AbortSignal): Promise<VendorDeployment>;
+  /** How a deployment does. */
+  getStatus(id: string, signal: AbortSignal): Promise<VendorStatus>;
+  /** How far a job has come: JOB_NOT_FOUND where there is none. */
+  getJob(id: string, signal: AbortSignal): Promise<VendorJob>;
+  /** Restarts a deployment's pods. `async` false waits for the end of it, as the vendor does. */
+  refresh(id: string, async: boolean, hooks: SendHooks): Promise<Refreshed>;
+}
+
+/** `sites/{site}/deployments/{id}`. */
+export const deploymentName = (site: string, id: string): string => resourceName(site, "deployments", id);
+
+const resourceName = (site: string, kind: "deployments" | "jobs", id: string): string =>
+  ["sites", site, kind, id].map(encodeURIComponent).join("/");
+
+/** Opens a site. Nothing is connected before the first call. */
+export function openSite(settings: SiteSettings, runtime: Pick<Runtime, "now">): Site {
+  const { name: site, adminUrl } = settings;
+  const session = openSession(settings, runtime);
+  const pathOf = (id: string): string => `system/deployments/${encodeURIComponent(id)}`;
+  const deployment = (id: string): Asked => ({
+    site,
+    what: `deployment ${id}`,
+    changes: false,
+    resource: { type: "arcgis.deployment", name: deploymentName(site, id), missing: "TARGET_NOT_FOUND" },
+  });
+  const job = (id: string): Asked => ({
+    site,
+    what: `job ${id}`,
+    changes: false,
+    resource: { type: "arcgis.job", name: resourceName(site, "jobs", id), missing: "JOB_NOT_FOUND" },
+  });
+  return {
+    name: site,
+    adminUrl,
+    async listDeployments(signal) {
+      const asked = askedOf(site, "the deployments");
+      return understood(await session.get("system/deployments", asked, signal), asked, readDeployments);
+    },
+    async getDeployment(id, signal) {
+      const asked = deployment(id);
+      return understood(await session.get(pathOf(id), asked, signal), asked, (body) => {
+        const found = readDeployment(body);
+        return found?.deploymentId === id ? found : undefined;
+      });
+    },
+    async getStatus(id, signal) {
+      const asked = deployment(id);
+      const answer = await session.get(`${pathOf(id)}/status`, asked, signal);
+      return understood(answer, asked, (body) => readStatus(body, id));
+    },
+    async getJob(id, signal) {
+      const asked = job(id);
+      const answer = await session.get(`jobs/${encodeURIComponent(id)}`, asked, signal);
+      return understood(answer, asked, (body) => readJob(body, id));
+    },
+    async refresh(id, async, hooks) {
+      const asked = { ...deployment(id), changes: true, runs: !async };
+      const answer = await session.post(`${pathOf(id)}/refresh`, { async: String(async) }, asked, hooks);
+      return understood(answer, asked, readRefreshed);
+    },
+    [Symbol.asyncDispose]: () => session[Symbol.asyncDispose](),
+  };
+}
+
+/** What a success says. One without its expected keys is none (contracts: arcgis §A.5). */
+function understood<Value>(
+  answer: Answer,
+  asked: Asked,
+  read: (body: Readonly<Record<string, unknown>>) => Value | undefined,
+): Value {
+  const failure = failureOf(answer, asked);
+  if (failure !== undefined) throw failure;
+  const value = isObject(answer.json) ? read(answer.json) : undefined;
+  if (value === undefined) throw unreadable(answer, asked);
+  return value;
+}
