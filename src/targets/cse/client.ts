@@ -1,0 +1,215 @@
+import { abandoned } from "../../clouds/abandoned.ts";
+import type { Answer } from "../../clouds/http.ts";
+import type { HuaweiRequest, Project } from "../../clouds/huawei/project.ts";
+import { fieldsOf, integerOf, listOf, textOf } from "../../clouds/json.ts";
+import { type Asked, aboutEngine, aboutEngines, aboutJob, failureOf, refused } from "./errors.ts";
+
+/** What names an engine within a project. */
+export interface EngineRef {
+  readonly projectId: string;
+  readonly engineId: string;
+  /** Empty stands for the default one. */
+  readonly enterpriseProjectId: string;
+}
+
+/** An engine, in the vendor's words. What it does not say is empty. */
+export interface Engine {
+  readonly id: string;
+  readonly name: string;
+  readonly status: string;
+  readonly type: string;
+  readonly version: string;
+  /** Undefined when it has had no job, or does not say. */
+  readonly latestJobId: number | undefined;
+  readonly enterpriseProjectId: string;
+}
+
+/** A job of an engine, in the vendor's words. */
+export interface EngineJob {
+  readonly id: number;
+  readonly engineId: string;
+  /** Create, Delete, Upgrade, Modify, Configure. */
+  readonly type: string;
+  /** Init, Executing, Error, Timeout, Finished. */
+  readonly status: string;
+  /** Epoch ms. */
+  readonly startTime: number | undefined;
+  /** Epoch ms; undefined while it runs. */
+  readonly endTime: number | undefined;
+}
+
+/** What the vendor answers to a retry that it took. */
+export interface Retried {
+  readonly id: string;
+  readonly name: string;
+  readonly jobId: number;
+}
+
+/** A part of a project's engines. */
+export interface EngineList {
+  readonly engines: readonly Engine[];
+  /** How many there are in all. */
+  readonly total: number;
+}
+
+/** The documents of 2025-12 call both mandatory (contracts: huaweicloud §D.1). */
+const HEADERS = { "content-type": "application/json;charset=UTF-8", accept: "application/json" };
+
+/** A number below this counts seconds, above it milliseconds: 5138 in one, 1973 in the other. */
+const MILLISECONDS_FROM = 100_000_000_000;
+
+/** The part of CSE's API that restartd uses, of one project. Reads throw a Failure of outcome not_applied. */
+export interface CseClient {
+  /** @throws Failure TARGET_NOT_FOUND and others */
+  engine(ref: EngineRef, signal: AbortSignal): Promise<Engine>;
+  /** @throws Failure JOB_NOT_FOUND, TARGET_NOT_FOUND and others */
+  job(ref: EngineRef, jobId: bigint | number, signal: AbortSignal): Promise<EngineJob>;
+  /**
+   * The first engines of a project, of type CSE. There is no other beginning: the documents call `offset` an offset in one place and a
+   * page's number in the other.
+   */
+  engines(enterpriseProjectId: string, limit: number, signal: AbortSignal): Promise<EngineList>;
+  /**
+   * Retries the latest job of an engine, by one request.
+   *
+   * @param onSend called immediately before the first byte can leave; what it throws is thrown, and nothing is sent.
+   * @throws Failure its outcome says whether it can have been applied; a 200 that does not say which job runs is one of them.
+   */
+  retry(ref: EngineRef, options: { signal: AbortSignal; onSend: () => void }): Promise<Retried>;
+}
+
+/** A client of a project. */
+export function createCseClient(project: Project): CseClient {
+  const headersFor = (enterpriseProjectId: string): Record<string, string> => ({
+    ...HEADERS,
+    ...(enterpriseProjectId !== "" && { "x-enterprise-project-id": enterpriseProjectId }),
+  });
+
+  const send = async (
+    request: Pick<HuaweiRequest, "method" | "path" | "signal" | "query" | "body" | "onSend">,
+    enterpriseProjectId: string,
+    asked: Asked,
+  ): Promise<Answer> => {
+    const { path, signal } = request;
+    const answer = await project
+      .request({
+        ...request,
+        path: `/v2/${project.projectId}/enginemgr/engines${path}`,
+        headers: headersFor(enterpriseProjectId),
+      })
+      .catch((error: unknown) => {
+        throw abandoned(error, signal, asked.changes) ?? failureOf(error, asked);
+      });
+    if (answer.status < 200 || answer.status > 299) {
+      throw refused(answer, asked);
+    }
+    return answer;
+  };
+
+  return {
+    async engine(ref, signal) {
+      const asked = aboutEngine(ref, false);
+      const answer = await send({ method: "GET", path: `/${ref.engineId}`, signal }, ref.enterpriseProjectId, asked);
+      return whole(readEngine(answer.json), answer, asked);
+    },
+
+    async job(ref, jobId, signal) {
+      const asked = aboutJob(ref, jobId);
+      const path = `/${ref.engineId}/jobs/${jobId}`;
+      const answer = await send({ method: "GET", path, signal }, ref.enterpriseProjectId, asked);
+      return whole(readJob(answer.json), answer, asked);
+    },
+
+    async engines(enterpriseProjectId, limit, signal) {
+      const asked = aboutEngines(project.projectId);
+      const query = { offset: "0", limit: String(limit), type: "CSE" };
+      const answer = await send({ method: "GET", path: "", query, signal }, enterpriseProjectId, asked);
+      return whole(readList(answer.json, limit), answer, asked);
+    },
+
+    async retry(ref, { signal, onSend }) {
+      const asked = aboutEngine(ref, true);
+      const path = `/${ref.engineId}/actions`;
+      const body = { action: "Retry" };
+      const answer = await send({ method: "PUT", path, body, signal, onSend }, ref.enterpriseProjectId, asked);
+      return whole(readRetried(answer.json, ref.engineId), answer, asked);
+    },
+  };
+}
+
+/** What was read of an answer, which is not what it should be when nothing was. */
+function whole<Read>(read: Read | undefined, answer: Answer, asked: Asked): Read {
+  if (read === undefined) {
+    throw refused(answer, asked);
+  }
+  return read;
+}
+
+function readEngine(json: unknown): Engine | undefined {
+  const fields = fieldsOf(json);
+  const id = textOf(fields?.id);
+  const status = textOf(fields?.status);
+  if (fields === undefined || id === undefined || status === undefined) {
+    return undefined;
+  }
+  const latest = integerOf(fields.latestJobId);
+  return {
+    id,
+    status,
+    name: textOf(fields.name) ?? "",
+    type: textOf(fields.type) ?? "",
+    version: textOf(fields.version) ?? "",
+    latestJobId: latest === undefined || latest <= 0 ? undefined : latest,
+    enterpriseProjectId: textOf(fields.enterpriseProjectId) ?? "",
+  };
+}
+
+function readJob(json: unknown): EngineJob | undefined {
+  const fields = fieldsOf(json);
+  const id = integerOf(fields?.id);
+  const status = textOf(fields?.status);
+  if (fields === undefined || id === undefined || status === undefined) {
+    return undefined;
+  }
+  return {
+    id,
+    status,
+    engineId: textOf(fields.engineId) ?? "",
+    type: textOf(fields.type) ?? "",
+    startTime: timeOf(fields.startTime),
+    endTime: timeOf(fields.endTime),
+  };
+}
+
+/** An answer with fewer engines than were asked for and are said to be there is no answer. */
+function readList(json: unknown, limit: number): EngineList | undefined {
+  const fields = fieldsOf(json);
+  const data = listOf(fields?.data);
+  const engines = data?.map(readEngine).filter((engine) => engine !== undefined);
+  if (engines === undefined || engines.length !== data?.length) {
+    return undefined;
+  }
+  const total = integerOf(fields?.total) ?? engines.length;
+  return engines.length < Math.min(total, limit) ? undefined : { engines, total };
+}
+
+/** `job_id` is how the sister call `resize` spells it (contracts: huaweicloud §D.1). */
+function readRetried(json: unknown, engineId: string): Retried | undefined {
+  const fields = fieldsOf(json);
+  const id = textOf(fields?.id);
+  const name = textOf(fields?.name);
+  const jobId = integerOf(fields?.jobId) ?? integerOf(fields?.job_id);
+  return id?.toLowerCase() === engineId.toLowerCase() && name !== undefined && jobId !== undefined && jobId > 0
+    ? { id, name, jobId }
+    : undefined;
+}
+
+/** The SDK's models and the documents have times as epoch milliseconds; seconds and ISO texts are understood all the same. */
+function timeOf(value: unknown): number | undefined {
+  const number = integerOf(value);
+  if (number !== undefined) {
+    return number <= 0 ? undefined : number < MILLISECONDS_FROM ? number * 1_000 : number;
+  }
+  const time = Date.parse(textOf(value) ?? "");
+  return Number.isNaN(time) ? undefined : time;
+}

@@ -1,0 +1,35 @@
+import { EngineService } from "../../../gen/restart/cse/v1/engine_service_pb.ts";
+import { openProjects } from "../../clouds/huawei/project.ts";
+import { route } from "../../core/route.ts";
+import type { RunningTarget, Runtime, Target } from "../../core/target.ts";
+import { createRetryAction } from "./action.ts";
+import { createCseClient } from "./client.ts";
+import { type HuaweicloudSettings, readHuaweicloud } from "./config.ts";
+import { createEngineService } from "./service.ts";
+
+/** ServiceComb engines of Huawei Cloud's Cloud Service Engine. */
+export const cse: Target = {
+  name: "cse",
+  services: [EngineService],
+  read(sections, reader) {
+    const settings = readHuaweicloud(sections.huaweicloud, reader);
+    return (runtime) => openCse(settings, runtime);
+  },
+  async simulate(folder, sections) {
+    const { simulate } = await import("./simulator.ts");
+    return simulate(folder, sections);
+  },
+};
+
+/** Serves the engines of some projects. */
+export function openCse({ projects, pollIntervalMs }: HuaweicloudSettings, runtime: Runtime): RunningTarget {
+  const open = openProjects(projects, "cse", runtime);
+  const clientOf = (projectId: string) => createCseClient(open.find(projectId));
+  const retry = createRetryAction({ clientOf, pollIntervalMs, now: runtime.now });
+  return {
+    routes: [route(EngineService, createEngineService({ clientOf, retry, runtime }))],
+    actions: [retry],
+    async warmUp() {},
+    [Symbol.asyncDispose]: () => open[Symbol.asyncDispose](),
+  };
+}

@@ -1,0 +1,181 @@
+import { abandoned } from "../../clouds/abandoned.ts";
+import type { Answer } from "../../clouds/http.ts";
+import type { HuaweiRequest, Project } from "../../clouds/huawei/project.ts";
+import { fieldsOf, integerOf, listOf, textOf } from "../../clouds/json.ts";
+import { type Asked, aboutInstance, aboutInstances, aboutJob, failureOf, type InstanceRef, refused } from "./errors.ts";
+
+/** How an instance is restarted: the process alone, or its virtual machine. */
+export type RestartType = "soft" | "hard";
+
+/** An instance, in the vendor's words. What it does not say is empty. */
+export interface Instance {
+  readonly id: string;
+  readonly name: string;
+  /** RUNNING, RESTARTING, ERROR and many more. */
+  readonly status: string;
+  readonly engineVersion: string;
+  readonly nodeCount: number;
+}
+
+/** A job, in the vendor's words. */
+export interface Job {
+  readonly id: string;
+  /** Running, Completed, Failed. */
+  readonly status: string;
+  /** How far it has come, such as `60%`; empty when it does not say. */
+  readonly process: string;
+  /** The instance that it works on; empty when it does not say. */
+  readonly instanceId: string;
+}
+
+/** What the vendor answers to a restart that it took. */
+export interface Restarted {
+  readonly instanceId: string;
+  /** Empty when it does not say. */
+  readonly instanceName: string;
+  /** Empty when it does not say; else letters, digits, `-` and `_`. */
+  readonly jobId: string;
+}
+
+/** A part of a project's instances. */
+export interface InstanceList {
+  readonly instances: readonly Instance[];
+  /** How many there are in all; undefined when it does not say. */
+  readonly total: number | undefined;
+}
+
+/** What the vendor's SDK sends, reads included (contracts: huaweicloud §C.1). */
+const HEADERS = { "content-type": "application/json;charset=UTF-8" };
+
+/** The part of DDM's API that restartd uses, of one project. Reads throw a Failure of outcome not_applied. */
+export interface DdmClient {
+  /** @throws Failure TARGET_NOT_FOUND and others */
+  instance(ref: InstanceRef, signal: AbortSignal): Promise<Instance>;
+  /** @throws Failure JOB_NOT_FOUND and others: whether the job of a v1 restart can be read is not documented. */
+  job(ref: InstanceRef, jobId: string, signal: AbortSignal): Promise<Job>;
+  /** A part of the project's instances, at most 128. */
+  instances(offset: number, limit: number, signal: AbortSignal): Promise<InstanceList>;
+  /**
+   * Restarts an instance, by one request.
+   *
+   * @param onSend called immediately before the first byte can leave; what it throws is thrown, and nothing is sent.
+   * @throws Failure its outcome says whether it can have been applied.
+   */
+  restart(
+    ref: InstanceRef,
+    type: RestartType,
+    options: { signal: AbortSignal; onSend: () => void },
+  ): Promise<Restarted>;
+}
+
+/** A client of a project. */
+export function createDdmClient(project: Project): DdmClient {
+  const send = async (
+    request: Pick<HuaweiRequest, "method" | "path" | "signal" | "query" | "body" | "onSend">,
+    asked: Asked,
+  ): Promise<Answer> => {
+    const answer = await project.request({ ...request, headers: HEADERS }).catch((error: unknown) => {
+      throw abandoned(error, request.signal, asked.changes) ?? failureOf(error, asked);
+    });
+    if (answer.status < 200 || answer.status > 299) {
+      throw refused(answer, asked);
+    }
+    return answer;
+  };
+  const instances = `/v1/${project.projectId}/instances`;
+
+  return {
+    async instance(ref, signal) {
+      const asked = aboutInstance(ref, false);
+      const answer = await send({ method: "GET", path: `${instances}/${ref.instanceId}`, signal }, asked);
+      return whole(readInstance(answer.json), answer, asked);
+    },
+
+    async job(ref, jobId, signal) {
+      const asked = aboutJob(ref);
+      const path = `/v3/${project.projectId}/jobs/${jobId}`;
+      const answer = await send({ method: "GET", path, signal }, asked);
+      return whole(readJob(answer.json), answer, asked);
+    },
+
+    async instances(offset, limit, signal) {
+      const asked = aboutInstances(project.projectId);
+      const query = { offset: String(offset), limit: String(limit) };
+      const answer = await send({ method: "GET", path: instances, query, signal }, asked);
+      return whole(readList(answer.json), answer, asked);
+    },
+
+    async restart(ref, type, { signal, onSend }) {
+      const asked = aboutInstance(ref, true);
+      const path = `${instances}/${ref.instanceId}/action`;
+      const body = { restart: { type } };
+      const answer = await send({ method: "POST", path, body, signal, onSend }, asked);
+      return whole(readRestarted(answer.json, ref.instanceId), answer, asked);
+    },
+  };
+}
+
+/** What was read of an answer, which is not what it should be when nothing was. */
+function whole<Read>(read: Read | undefined, answer: Answer, asked: Asked): Read {
+  if (read === undefined) {
+    throw refused(answer, asked);
+  }
+  return read;
+}
+
+function readInstance(json: unknown): Instance | undefined {
+  const fields = fieldsOf(json);
+  const id = textOf(fields?.id);
+  const status = textOf(fields?.status);
+  return fields === undefined || id === undefined || status === undefined
+    ? undefined
+    : {
+        id,
+        status: status.toUpperCase(),
+        name: textOf(fields.name) ?? "",
+        engineVersion: textOf(fields.engine_version) ?? "",
+        nodeCount: countOf(fields.node_count),
+      };
+}
+
+/** A count that fits the API's int32. */
+const countOf = (value: unknown): number => Math.min(Math.max(integerOf(value) ?? 0, 0), 0x7fff_ffff);
+
+function readJob(json: unknown): Job | undefined {
+  const fields = fieldsOf(fieldsOf(json)?.job);
+  const id = textOf(fields?.id);
+  const status = textOf(fields?.status);
+  return fields === undefined || id === undefined || status === undefined
+    ? undefined
+    : {
+        id,
+        status,
+        process: textOf(fields.process) ?? "",
+        instanceId: textOf(fieldsOf(fields.instance)?.id) ?? "",
+      };
+}
+
+function readList(json: unknown): InstanceList | undefined {
+  const fields = fieldsOf(json);
+  const items = listOf(fields?.instances);
+  const instances = items?.map(readInstance).filter((instance) => instance !== undefined);
+  return instances === undefined || instances.length !== items?.length
+    ? undefined
+    : { instances, total: integerOf(fields?.total_record) };
+}
+
+/** Older documents answer `{}`, the service took the request all the same (contracts: huaweicloud §C.1). Another's id is no answer. */
+function readRestarted(json: unknown, asked: string): Restarted | undefined {
+  const fields = fieldsOf(json);
+  const instanceId = textOf(fields?.instanceId) ?? asked;
+  return fields === undefined || instanceId.toLowerCase() !== asked.toLowerCase()
+    ? undefined
+    : {
+        instanceId,
+        instanceName: textOf(fields.instanceName) ?? "",
+        jobId: idOf(fields.jobId) ?? idOf(fields.job_id) ?? "",
+      };
+}
+
+/** The id of a job, which becomes a part of a path: what could change that is no id. */
+const idOf = (value: unknown): string | undefined => /^[A-Za-z0-9_-]{1,128}$/.exec(textOf(value) ?? "")?.[0];
