@@ -1,0 +1,167 @@
+import { create, type DescMessage, type DescMethodUnary, type MessageShape } from "@bufbuild/protobuf";
+import {
+  type FlushInstancesRequestSchema,
+  FlushInstancesResponseSchema,
+  type InstanceResult,
+  InstanceService,
+  RestartInstancesRequest_Action,
+  type RestartInstancesRequestSchema,
+  RestartInstancesResponseSchema,
+} from "../../../gen/restart/dcs/v1/instance_service_pb.ts";
+import type { Projects } from "../../clouds/huawei/project.ts";
+import { Failure } from "../../core/errors.ts";
+import type { Action, Asking, BatchAction, Sent } from "../../core/operation.ts";
+import { checkAll } from "./check.ts";
+import { createClient, type DcsClient, type DcsInstance, REQUEST_LIMIT_MS } from "./client.ts";
+import { targetName } from "./errors.ts";
+import type { Ask } from "./guards.ts";
+import { judge, takenEvidence } from "./observe.ts";
+import { resultOf, resultsOf } from "./results.ts";
+import { sendChange } from "./send.ts";
+
+/** What the actions work with. */
+export interface ActionOptions {
+  readonly projects: Pick<Projects, "find">;
+  /** How often (ms) an instance is looked at. */
+  readonly pollIntervalMs: number;
+  /** The wall clock. */
+  readonly now: () => Date;
+}
+
+/** What RestartInstances does. */
+export type RestartAction = BatchAction<
+  typeof RestartInstancesRequestSchema,
+  typeof RestartInstancesResponseSchema,
+  DcsInstance
+>;
+
+/** What FlushInstances does. */
+export type FlushAction = BatchAction<
+  typeof FlushInstancesRequestSchema,
+  typeof FlushInstancesResponseSchema,
+  DcsInstance
+>;
+
+/** What is particular to one of the two rpcs. */
+interface Rpc<Input extends DescMessage, Output extends DescMessage> {
+  readonly method: DescMethodUnary<Input, Output>;
+  ask(request: MessageShape<Input>): Ask;
+  narrow(request: MessageShape<Input>, instanceId: string): MessageShape<Input>;
+  answer(results: InstanceResult[]): MessageShape<Output>;
+}
+
+/** How long (ms) after its permit a request may still leave. */
+const SEND_WINDOW_MS = 5_000;
+
+/** How long (ms) a process, a network or the vendor may pause and go on as if nothing had happened (store.md §3.3). */
+const PAUSE_MS = 600_000;
+
+/** The wait for a connection and the one for an answer, each with the limit of a request. */
+const SETTLE_MS = SEND_WINDOW_MS + 2 * REQUEST_LIMIT_MS + PAUSE_MS;
+
+/** The restart of instances, as operations know it. */
+export const createRestartAction = (options: ActionOptions): RestartAction =>
+  createBatch(options, {
+    method: InstanceService.method.restartInstances,
+    ask: ({ projectId, instanceIds, action, acknowledgeDataLoss }) => ({
+      projectId,
+      instanceIds,
+      action: action === RestartInstancesRequest_Action.SOFT_RESTART ? "soft_restart" : "restart",
+      acknowledged: acknowledgeDataLoss,
+    }),
+    narrow: (request, instanceId) => ({ ...request, instanceIds: [instanceId] }),
+    answer: (results) => create(RestartInstancesResponseSchema, { results }),
+  });
+
+/** The deletion of all data of instances, as operations know it. */
+export const createFlushAction = (options: ActionOptions): FlushAction =>
+  createBatch(options, {
+    method: InstanceService.method.flushInstances,
+    ask: ({ projectId, instanceIds, acknowledgeDataLoss }) => ({
+      projectId,
+      instanceIds,
+      action: "flush",
+      acknowledged: acknowledgeDataLoss,
+    }),
+    narrow: (request, instanceId) => ({ ...request, instanceIds: [instanceId] }),
+    answer: (results) => create(FlushInstancesResponseSchema, { results }),
+  });
+
+function createBatch<Input extends DescMessage, Output extends DescMessage>(
+  options: ActionOptions,
+  rpc: Rpc<Input, Output>,
+): BatchAction<Input, Output, DcsInstance> {
+  const { method } = rpc;
+  const actionOf = (request: MessageShape<Input>): string => rpc.ask(request).action;
+  const prepareAll = (request: MessageShape<Input>, asking: Asking) => {
+    const ask = rpc.ask(request);
+    return checkAll(createClient(options.projects.find(ask.projectId)), ask, asking.signal);
+  };
+  return {
+    method,
+    actionOf,
+    item: createItem(options, rpc, prepareAll),
+    targetOf: (request) => `projects/${encodeURIComponent(rpc.ask(request).projectId)}/dcs/instances`,
+    itemsOf: (request) => rpc.ask(request).instanceIds.map((id) => rpc.narrow(request, id)),
+    prepareAll: (request, _items, asking) => prepareAll(request, asking),
+    combine: (_request, results) =>
+      rpc.answer(
+        resultsOf(
+          results.map(({ request, operation, failure }) => ({ ...oneOf(rpc.ask(request)), operation, failure })),
+        ),
+      ),
+  };
+}
+
+function createItem<Input extends DescMessage, Output extends DescMessage>(
+  { projects, pollIntervalMs, now }: ActionOptions,
+  rpc: Rpc<Input, Output>,
+  prepareAll: (request: MessageShape<Input>, asking: Asking) => Promise<readonly (DcsInstance | Failure)[]>,
+): Action<Input, Output, DcsInstance> {
+  const success = (ask: Ask, operation: string): MessageShape<Output> =>
+    rpc.answer([resultOf({ ...oneOf(ask), operation, failure: undefined })]);
+  const clientOf = ({ projectId }: Ask): DcsClient => createClient(projects.find(projectId));
+  return {
+    method: rpc.method,
+    blocksUntil: "ended",
+    settleMs: SETTLE_MS,
+    actionOf: (request) => rpc.ask(request).action,
+    targetOf(request) {
+      const { projectId, instanceId } = oneOf(rpc.ask(request));
+      return targetName(projectId, instanceId);
+    },
+
+    async prepare(request, asking) {
+      const [plan] = await prepareAll(request, asking);
+      if (plan === undefined || plan instanceof Failure) {
+        throw plan ?? new Error("a request without an instance");
+      }
+      return plan;
+    },
+
+    async send(request, before, sending): Promise<Sent<Output>> {
+      const ask = rpc.ask(request);
+      const evidence = await sendChange(clientOf(ask), { action: ask.action, before }, sending);
+      return { response: success(ask, sending.operation), evidence: takenEvidence(evidence, now()) };
+    },
+
+    async observe(operation, request, signal) {
+      const ask = rpc.ask(request);
+      const instance = await clientOf(ask)
+        .instance(oneOf(ask).instanceId, signal)
+        .catch((error: unknown) => {
+          if (error instanceof Failure && error.reason === "TARGET_NOT_FOUND") return undefined;
+          throw error;
+        });
+      const look = judge({ operation, action: ask.action, instance, now: now(), pollIntervalMs });
+      return look.kind === "running" || look.kind === "succeeded"
+        ? { ...look, response: success(ask, operation.name) }
+        : look;
+    },
+  };
+}
+
+/** The one instance of an item's request. */
+function oneOf({ projectId, instanceIds: [instanceId = ""] }: Ask): { projectId: string; instanceId: string } {
+  return { projectId, instanceId };
+}

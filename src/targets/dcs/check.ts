@@ -1,0 +1,78 @@
+import { Failure } from "../../core/errors.ts";
+import type { DcsClient, DcsInstance } from "./client.ts";
+import {
+  type Ask,
+  type Checked,
+  FLUSH_RISK,
+  refusalOfCall,
+  refusalOfState,
+  riskByAppendOnly,
+  riskByNodes,
+} from "./guards.ts";
+
+/** How many instances are read at a time. */
+const CONCURRENCY = 8;
+
+/**
+ * Reads every instance of a call, and what its data hangs on, and judges all of it.
+ *
+ * @returns for each instance how it was, or why nothing is sent for it.
+ * @throws Failure why nothing is sent for any of them: every missing instance and every missing acknowledgement at once.
+ */
+export async function checkAll(
+  client: DcsClient,
+  ask: Ask,
+  signal: AbortSignal,
+): Promise<readonly (DcsInstance | Failure)[]> {
+  const read = await each(ask.instanceIds, (id) => check(client, ask, id, signal));
+  const checked = read.filter((one): one is Checked => !(one instanceof Failure));
+  const missing = read.filter((one): one is Failure => one instanceof Failure && one.reason === "TARGET_NOT_FOUND");
+  const refusal = refusalOfCall(ask, checked, missing);
+  if (refusal !== undefined) {
+    throw refusal;
+  }
+  return read.map((one) => (one instanceof Failure ? one : (refusalOfState(ask, one.instance) ?? one.instance)));
+}
+
+/** One instance and what its data hangs on, or why it could not be read. */
+async function check(client: DcsClient, ask: Ask, id: string, signal: AbortSignal): Promise<Checked | Failure> {
+  try {
+    const instance = await client.instance(id, signal);
+    return { instance, risk: ask.acknowledged ? undefined : await riskOf(client, ask, instance, signal) };
+  } catch (error) {
+    if (error instanceof Failure && !signal.aborted) return error;
+    throw error;
+  }
+}
+
+/** Why an action may lose the instance's data; undefined where it does not. */
+async function riskOf(
+  client: DcsClient,
+  { action }: Ask,
+  instance: DcsInstance,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  if (action === "flush") return FLUSH_RISK;
+  return (
+    riskByNodes(instance) ??
+    riskByAppendOnly(
+      await client.appendOnly(instance.instanceId, signal).catch((error: unknown) => {
+        if (error instanceof Failure && !signal.aborted) return undefined; // what cannot be read counts as off
+        throw error;
+      }),
+    )
+  );
+}
+
+/** Does the same for each, a few at a time. */
+async function each<Item, Result>(items: readonly Item[], work: (item: Item) => Promise<Result>): Promise<Result[]> {
+  const results: Result[] = [];
+  const entries = items.entries();
+  const worker = async (): Promise<void> => {
+    for (const [index, item] of entries) {
+      results[index] = await work(item);
+    }
+  };
+  await Promise.all(Array.from({ length: CONCURRENCY }, worker));
+  return results;
+}

@@ -1,0 +1,135 @@
+import { abandoned } from "../../clouds/abandoned.ts";
+import type { Answer } from "../../clouds/http.ts";
+import { type Asked, failureOf } from "../../clouds/huawei/errors.ts";
+import type { HuaweiRequest, Project } from "../../clouds/huawei/project.ts";
+import { readAppendOnly, readInstance, readPage, readResult } from "./answers.ts";
+import { askedAbout, askedAboutAll, refusal, reportedFailed } from "./errors.ts";
+
+/** What PUT instances/status does to instances, in the vendor's words. */
+export type DcsAction = "restart" | "soft_restart" | "flush";
+
+/** An instance, as far as this service looks at it. */
+export interface DcsInstance {
+  readonly instanceId: string;
+  readonly name: string;
+  /** Of a set that may grow. */
+  readonly status: string;
+  /** What it is busy with; empty when idle, and in lists. */
+  readonly task: string;
+  readonly engine: string;
+  readonly engineVersion: string;
+  /** Empty where it is not told: in lists. */
+  readonly cacheMode: string;
+  /** Undefined where it is not told: in lists. */
+  readonly replicaCount: number | undefined;
+  /** When it last changed, in the vendor's words. */
+  readonly updateAt: string | undefined;
+}
+
+/** A page of a project's instances. */
+export interface DcsPage {
+  readonly instances: readonly DcsInstance[];
+  /** How many the project has; undefined where that is not told. */
+  readonly total: number | undefined;
+}
+
+/** Which page. */
+export interface PageOptions {
+  readonly offset: number;
+  /** At most 1,000. */
+  readonly limit: number;
+}
+
+/** What PUT instances/status asks for, and how it is sent. */
+export interface ChangeOptions {
+  readonly action: DcsAction;
+  readonly signal: AbortSignal;
+  /** Called immediately before the first byte can leave; what it throws is thrown, and nothing is sent. */
+  readonly onSend: () => void;
+}
+
+/**
+ * The part of the DCS API that is used (contracts/huaweicloud.md B), for one project. What it rejects with is a Failure; one whose
+ * outcome is not `unknown` surely changed nothing.
+ */
+export interface DcsClient {
+  /** GET instances/{id}. */
+  instance(id: string, signal: AbortSignal): Promise<DcsInstance>;
+  /** Whether it writes an append-only file, by GET instances/{id}/configs. Undefined when the answer does not say so. */
+  appendOnly(id: string, signal: AbortSignal): Promise<boolean | undefined>;
+  /** GET instances. */
+  instances(page: PageOptions, signal: AbortSignal): Promise<DcsPage>;
+  /** PUT instances/status for one instance, once. Resolves when the vendor says `success` of it: it was accepted, not done. */
+  change(id: string, options: ChangeOptions): Promise<void>;
+}
+
+/** Bounds (ms) the wait for a connection, and then for an answer. */
+export const REQUEST_LIMIT_MS = 30_000;
+
+/** Talks to DCS about the instances of one project. */
+export function createClient(project: Project): DcsClient {
+  const { projectId } = project;
+  const path = (rest = ""): string => `/v2/${encodeURIComponent(projectId)}/instances${rest}`;
+  const pathOf = (id: string): string => path(`/${encodeURIComponent(id)}`);
+
+  /** The answer of a read, as far as it says what is looked for. */
+  const get = async <Result>(
+    asked: Asked,
+    request: Pick<HuaweiRequest, "path" | "query" | "signal">,
+    read: (json: unknown) => Result | undefined,
+  ): Promise<Result> => {
+    const answer = await project
+      .request({ ...request, method: "GET", timeoutMs: REQUEST_LIMIT_MS })
+      .catch((error: unknown) => {
+        throw abandoned(error, request.signal, false) ?? failureOf(error, asked);
+      });
+    const result = answer.status === 200 ? read(answer.json) : undefined;
+    if (result === undefined) {
+      throw refusal(answer, asked);
+    }
+    return result;
+  };
+
+  return {
+    instance: (id, signal) =>
+      get(askedAbout(projectId, id, false), { path: pathOf(id), signal }, (json) => {
+        const instance = readInstance(json);
+        return instance?.instanceId === id ? instance : undefined;
+      }),
+
+    async appendOnly(id, signal) {
+      const request = { path: `${pathOf(id)}/configs`, signal };
+      const { value } = await get(askedAbout(projectId, id, false), request, (json) => ({
+        value: readAppendOnly(json),
+      }));
+      return value;
+    },
+
+    instances({ offset, limit }, signal) {
+      const query = { offset: String(offset), limit: String(limit) };
+      return get(askedAboutAll(projectId), { path: path(), query, signal }, readPage);
+    },
+
+    async change(id, { action, signal, onSend }) {
+      const asked = askedAbout(projectId, id, true);
+      const body = { instances: [id], action };
+      const answer = await project
+        .request({ method: "PUT", path: path("/status"), body, signal, timeoutMs: REQUEST_LIMIT_MS, onSend })
+        .catch((error: unknown) => {
+          throw abandoned(error, signal, true) ?? failureOf(error, asked);
+        });
+      requireSuccess(answer, asked, id);
+    },
+  };
+}
+
+/** Only a clear word about this very instance counts: its position in the answer says nothing. */
+function requireSuccess(answer: Answer, asked: Asked, id: string): void {
+  const result = answer.status >= 200 && answer.status < 300 ? readResult(answer.json, id) : undefined;
+  if (result === "failed") {
+    throw reportedFailed(answer, asked);
+  }
+  if (result === undefined) {
+    throw refusal(answer, asked);
+  }
+}

@@ -1,0 +1,41 @@
+import type { DcsAction, DcsInstance } from "./client.ts";
+
+/** What an instance's status and task mean for it: whether it may be acted on, and whether what was done to it has ended. */
+export type Phase = "idle" | "busy" | "ended badly";
+
+/** The status of an instance while an action is done to it (contracts/huaweicloud.md B.2; soft_restart: inferred). */
+export const WHILE: Readonly<Record<DcsAction, string>> = {
+  restart: "RESTARTING",
+  soft_restart: "RESTARTING",
+  flush: "FLUSHING",
+};
+
+/** Statuses that an action is taken in: "restart needs Running or Faulty, flush needs Running" (contracts/huaweicloud.md B.1). */
+export const TAKEN_IN: Readonly<Record<DcsAction, readonly string[]>> = {
+  restart: ["RUNNING", "ERROR"],
+  soft_restart: ["RUNNING", "ERROR"],
+  flush: ["RUNNING"],
+};
+
+/** Statuses, of a set that may grow (contracts/huaweicloud.md B.2: the list, and the counters of GET instances/status). */
+const PHASES: ReadonlyMap<string, Phase> = new Map<string, Phase>([
+  ["RUNNING", "idle"],
+  ["CREATING", "busy"],
+  ["RESTARTING", "busy"],
+  ["EXTENDING", "busy"],
+  ["RESTORING", "busy"],
+  ["FLUSHING", "busy"],
+  ["FREEZING", "busy"],
+  ["UPGRADING", "busy"],
+  ["MIGRATING", "busy"],
+  ["ERROR", "ended badly"],
+  ["CREATEFAILED", "ended badly"],
+  ["FROZEN", "ended badly"],
+]);
+
+/** Whether a status is one in which something else is being done to the instance. */
+export const isBusy = (status: string): boolean => PHASES.get(status) === "busy";
+
+/** How an instance does. A task keeps it busy whatever its status; a status that is not known has not ended. */
+export const phaseOf = ({ status, task }: Pick<DcsInstance, "status" | "task">): Phase =>
+  task === "" ? (PHASES.get(status) ?? "busy") : "busy";
