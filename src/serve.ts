@@ -74,6 +74,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
       store,
       now,
       output: (method) => runner.actionOf(method)?.method,
+      rollUp: runner.rollUp,
       shutdown: shutdown.signal,
     }),
   ];

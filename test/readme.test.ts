@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import manifest from "../package.json" with { type: "json" };
 import { HELP } from "../src/cli.ts";
+import { TARGETS } from "../src/targets/index.ts";
 import { ROOT, run } from "./support/command.ts";
 import { temporaryFolder } from "./support/folder.ts";
 import { type Program, startProgram } from "./support/program.ts";
@@ -46,7 +47,7 @@ describe("README.md", () => {
   const shell = (line: string) => run("sh", ["-c", line.replaceAll(ADDRESS, program.address)], { timeoutMs: 60_000 });
 
   it("is one that people read to its end", () => {
-    expect(README.split("\n").length).toBeLessThanOrEqual(180);
+    expect(README.split("\n").length).toBeLessThanOrEqual(240);
   });
 
   it("has the calls to try, beside the two commands", () => {
@@ -86,8 +87,23 @@ describe("README.md", () => {
     for (const span of shown) expect(plain(stdout + stderr)).toContain(span);
   });
 
+  it.each(
+    spans(README)
+      .filter((span) => span.startsWith("npx buf curl -d "))
+      .map((line) => [/restart\.(\w+)\.v1/.exec(line)?.[1] ?? "", line] as const),
+  )("has a line for %s that works in the sandbox", async (_, line) => {
+    const { code, stdout, stderr } = await shell(line);
+    expect(code, stderr).toBe(0);
+    expect(JSON.parse(stdout)).toBeTypeOf("object");
+  });
+
+  it("has such a line for every system that there is", () => {
+    const named = [...README.matchAll(/^\| .*`npx buf curl -d .*\/restart\.(\w+)\.v1/gm)].map(([, name]) => name);
+    expect(named).toEqual(TARGETS.map(({ name }) => name));
+  });
+
   it("lists what is there by reflection", async () => {
-    const lines = spans(README).filter((span) => span.startsWith("npx buf curl "));
+    const lines = spans(README).filter((span) => span.startsWith("npx buf curl --"));
     expect(lines).toHaveLength(1);
     const { code, stdout } = await shell(lines[0] ?? "");
     expect(code).toBe(0);
@@ -113,7 +129,8 @@ describe("README.md", () => {
     };
     await folder.write("prod.kubeconfig", JSON.stringify({ apiVersion: "v1", kind: "Config", ...kubeconfig }));
     const file = await folder.write("restartd.yaml", yaml?.code ?? "");
-    const pod = { KUBERNETES_SERVICE_HOST: "127.0.0.1", KUBERNETES_SERVICE_PORT: "1" };
+    await folder.write("arcgis.password", "secret");
+    const pod = { HW_AK: "ak", HW_SK: "sk", KUBERNETES_SERVICE_HOST: "127.0.0.1", KUBERNETES_SERVICE_PORT: "1" };
     await using configured = await startProgram(["--config", file, "--listen", "127.0.0.1:0"], pod);
     expect(configured.stdout).toEqual([`restartd listening on ${configured.url}`]);
   });

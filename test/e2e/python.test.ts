@@ -5,7 +5,7 @@ import { run } from "../support/command.ts";
 import { descriptorSet } from "../support/descriptor-set.ts";
 import { temporaryFolder } from "../support/folder.ts";
 import { type Program, startProgram } from "../support/program.ts";
-import { HEALTHY, PAUSED, PAUSED_INFO, PAUSED_PRECONDITION, SERVICE, WEB, WEB_DONE } from "./calls.ts";
+import { HEALTHY, PAUSED, PAUSED_INFO, PAUSED_PRECONDITION, WEB, WEB_DONE } from "./calls.ts";
 import { need } from "./tools.ts";
 
 const python = need("python");
