@@ -1,15 +1,8 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { base64Decode } from "@bufbuild/protobuf/wire";
 import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
-import { NAMESPACE } from "./vendor.ts";
+import type { Ask } from "./system.ts";
 import type { Listed, Told } from "./verdicts.ts";
-
-/** A restart that somebody wants. */
-export interface Job {
-  readonly deployment: string;
-  /** Empty: each call is another restart. */
-  readonly requestId: string;
-}
 
 /** How one call is made. */
 export interface Manner {
@@ -19,48 +12,47 @@ export interface Manner {
   readonly patienceMs: number;
 }
 
-/** Asks for a restart once. Whatever goes wrong on the way is an answer that says nothing. */
-export async function restart(url: string, job: Job, { deadlineMs, patienceMs }: Manner): Promise<Told> {
-  const { deployment, requestId } = job;
-  const body = {
-    cluster: "chaos",
-    group: "apps",
-    version: "v1",
-    resource: "deployments",
-    namespace: NAMESPACE,
-    name: deployment,
-    ...(requestId !== "" && { requestId }),
-  };
+/**
+ * Asks for a restart once. Whatever goes wrong on the way is an answer that says nothing.
+ *
+ * @param requestId empty: each call is another restart.
+ */
+export async function restart(url: string, { procedure, body }: Ask, requestId: string, manner: Manner): Promise<Told> {
+  const { deadlineMs, patienceMs } = manner;
   try {
-    const answer = await fetch(`${url}/restart.kubernetes.v1.WorkloadService/Restart`, {
+    const answer = await fetch(`${url}/${procedure}`, {
       method: "POST",
       headers: {
         "content-type": "application/json",
         ...(deadlineMs !== undefined && { "connect-timeout-ms": String(deadlineMs) }),
       },
-      body: JSON.stringify(body),
+      body: JSON.stringify({ ...body, ...(requestId !== "" && { requestId }) }),
       signal: AbortSignal.timeout(patienceMs),
     });
     const operation = answer.headers.get("operation-name") ?? undefined;
     const json: unknown = await answer.json();
-    return { deployment, requestId, operation, outcome: answer.ok ? "applied" : outcomeOf(json) };
+    return answer.ok
+      ? { requestId, operation, outcome: "applied", reason: undefined }
+      : { requestId, operation, ...errorOf(json) };
   } catch {
-    return { deployment, requestId, operation: undefined, outcome: undefined };
+    return { requestId, operation: undefined, outcome: undefined, reason: undefined };
   }
 }
 
 /** What ErrorInfo says of an error. */
-function outcomeOf(json: unknown): Told["outcome"] {
+function errorOf(json: unknown): Pick<Told, "outcome" | "reason"> {
   const { details = [] } = json as { details?: { type: string; value: string }[] };
-  const info = details.find(({ type }) => type === ErrorInfoSchema.typeName);
-  if (info === undefined) return undefined;
-  const { outcome } = fromBinary(ErrorInfoSchema, base64Decode(info.value)).metadata;
-  return outcome === "applied" || outcome === "not_applied" || outcome === "unknown" ? outcome : undefined;
+  const detail = details.find(({ type }) => type === ErrorInfoSchema.typeName);
+  if (detail === undefined) return { outcome: undefined, reason: undefined };
+  const { reason, metadata } = fromBinary(ErrorInfoSchema, base64Decode(detail.value));
+  const { outcome } = metadata;
+  const known = outcome === "applied" || outcome === "not_applied" || outcome === "unknown";
+  return { outcome: known ? outcome : undefined, reason };
 }
 
-/** Whether an answer leaves nothing to ask: how the operation ended, or that it restarted. */
-export const isDefinite = ({ operation, outcome }: Told): boolean =>
-  operation !== undefined && (outcome === "applied" || outcome === "not_applied");
+/** Whether an answer leaves nothing to ask: whether it restarted, or that nobody can know. */
+export const isDefinite = ({ operation, outcome, reason }: Told): boolean =>
+  operation !== undefined && (outcome === "applied" || outcome === "not_applied" || reason === "OUTCOME_UNRESOLVED");
 
 /** Every operation. Rejects when a page does not come. */
 export async function listOperations(url: string): Promise<Listed[]> {
@@ -70,8 +62,8 @@ export async function listOperations(url: string): Promise<Listed[]> {
     const page = await call(url, "google.longrunning.Operations/ListOperations", { pageSize: 100, pageToken });
     // biome-ignore lint/suspicious/noExplicitAny: JSON of a message
     for (const { name, done = false, metadata } of (page.operations ?? []) as any[]) {
-      const { state, outcome = "", target, requestId = "", vendorJob = "" } = metadata;
-      listed.push({ name, done, state, outcome, deployment: target.split("/").at(-1), requestId, vendorJob });
+      const { state, outcome = "", target, requestId = "", vendorJob = "", parent = "" } = metadata;
+      listed.push({ name, done, state, outcome, target, requestId, vendorJob, parent });
     }
     pageToken = page.nextPageToken ?? "";
   } while (pageToken !== "");

@@ -36,6 +36,12 @@ export interface Losses {
   readonly crashes: string[];
 }
 
+/** A mishap happens when its point is reached for the first time, or at the latest for this one. */
+const LATEST = 60;
+
+/** The same when there is not much time left. */
+const SOON = 10;
+
 /** So many starts that fail in a row are no accident. */
 const GIVE_UP = 8;
 
@@ -88,7 +94,7 @@ export class Fleet implements AsyncDisposable {
     else member.stop();
   }
 
-  /** From now on mishaps happen as soon as they can. */
+  /** From now on mishaps happen soon. */
   hurry(): void {
     this.#hurried = true;
   }
@@ -107,7 +113,7 @@ export class Fleet implements AsyncDisposable {
     const missing = mishaps.filter((mishap) => !this.losses.points.has(keyOf(mishap)));
     if (this.#mishaps.length === 0) this.#mishaps = [...(missing.length > 0 ? missing : mishaps)];
     const [mishap] = this.#mishaps.splice(random.between(0, this.#mishaps.length - 1), 1);
-    return mishap && { ...mishap, nth: this.#hurried ? 1 : random.between(1, 10) };
+    return mishap && { ...mishap, nth: random.between(1, this.#hurried ? SOON : LATEST) };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

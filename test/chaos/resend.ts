@@ -1,8 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { newCall } from "../../src/core/call.ts";
-import type { OpenTarget, RunningTarget } from "../../src/core/target.ts";
+import type { Action } from "../../src/core/operation.ts";
+import type { OpenTarget } from "../../src/core/target.ts";
 
-type AnyAction = RunningTarget["actions"][number];
+// biome-ignore lint/suspicious/noExplicitAny: whoever holds an action of some target does not know its messages
+type AnyAction = Action<any, any, any>;
 
 /** How long (ms) a request that is sent again may take. */
 const AGAIN_MS = 5_000;
@@ -15,7 +17,12 @@ export const resending =
   (open: OpenTarget): OpenTarget =>
   (runtime) => {
     const target = open(runtime);
-    return { ...target, actions: target.actions.map(resendingAction) };
+    return {
+      ...target,
+      actions: target.actions.map((action) =>
+        "item" in action ? { ...action, item: resendingAction(action.item) } : resendingAction(action),
+      ),
+    };
   };
 
 const resendingAction = (action: AnyAction): AnyAction => ({
@@ -31,7 +38,13 @@ const resendingAction = (action: AnyAction): AnyAction => ({
     };
     const plan = await action.prepare(request, asking);
     const permit = async () => () => {};
-    const { vendorJob, evidence } = await action.send(request, plan, { ...asking, operation: operation.name, permit });
-    return { kind: "running", ...(vendorJob !== undefined && { vendorJob }), ...(evidence && { evidence }) };
+    const sent = await action.send(request, plan, { ...asking, operation: operation.name, permit });
+    const { response, done = false, vendorJob, evidence } = sent;
+    return {
+      kind: done ? "succeeded" : "running",
+      ...(response && { response }),
+      ...(vendorJob !== undefined && { vendorJob }),
+      ...(evidence && { evidence }),
+    };
   },
 });

@@ -1,0 +1,4 @@
+import { arcgisSubject } from "./subjects/arcgis.ts";
+import { conformance } from "./suite.ts";
+
+conformance(arcgisSubject);

@@ -1,0 +1,4 @@
+import { ddmSubject } from "./subjects/ddm.ts";
+import { conformance } from "./suite.ts";
+
+conformance(ddmSubject);
