@@ -108,7 +108,7 @@ async function openStore(settings: StoreSettings, { log, ...context }: StoreCont
     }
     case "postgres": {
       const { openPostgresStore } = await import("./operations/postgres/open.ts");
-      return openPostgresStore({ ...context, warn, url: settings.url() });
+      return openPostgresStore({ ...context, warn, url: settings.url });
     }
   }
 }

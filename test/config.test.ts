@@ -40,7 +40,9 @@ const MISTAKES: readonly (readonly [string, string, readonly string[]])[] = [
   [
     "a file that is no mapping",
     "- listen",
-    ["1:1: must be a section with the keys listen, cors, deadline, kubernetes, store, arcgis, huaweicloud, but is a list"],
+    [
+      "1:1: must be a section with the keys listen, cors, deadline, kubernetes, store, arcgis, huaweicloud, but is a list",
+    ],
   ],
   ["a syntax error, without its text", "password: 'hunter2\n", ["2:1: is not YAML: Missing closing 'quote"]],
   ["two documents", `${CLUSTERS}\n---\n${CLUSTERS}`, ["2:1: must hold one YAML document, not several"]],
@@ -67,7 +69,9 @@ const MISTAKES: readonly (readonly [string, string, readonly string[]])[] = [
   [
     "a key that is not text",
     `${CLUSTERS}\n? [a, b]\n: 1`,
-    ["1:1: must have only the keys listen, cors, deadline, kubernetes, store, arcgis, huaweicloud, but one of its keys is not text"],
+    [
+      "1:1: must have only the keys listen, cors, deadline, kubernetes, store, arcgis, huaweicloud, but one of its keys is not text",
+    ],
   ],
   [
     "a key that stands twice",

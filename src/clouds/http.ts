@@ -22,6 +22,16 @@ export class NoAnswer extends Error {
   }
 }
 
+/** The cause of a NoAnswer to a request that was answered: with more than is read. */
+export class AnswerTooLarge extends Error {
+  /** HTTP status. */
+  readonly status: number;
+  constructor(status: number, maxBytes: number) {
+    super(`the answer is larger than ${maxBytes} bytes`);
+    this.status = status;
+  }
+}
+
 /** How a request may be sent, whatever it says. */
 export interface SendOptions {
   /**
@@ -122,9 +132,14 @@ export async function sendOnce<Result>(
   }
 }
 
-/** Reads the whole of an answer. `maxBytes` bounds its body. */
+/**
+ * Reads the whole of an answer.
+ *
+ * @param maxBytes bounds its body.
+ * @throws AnswerTooLarge when there is more.
+ */
 export async function readAnswer(response: Dispatcher.ResponseData, maxBytes: number): Promise<Answer> {
-  const body = await readBody(response.body, maxBytes);
+  const body = await readBody(response, maxBytes);
   const headers = Object.fromEntries(
     Object.entries(response.headers).map(([name, value]) => [
       name,
@@ -194,13 +209,13 @@ async function untilHead<Result>(
   }
 }
 
-async function readBody(body: AsyncIterable<Uint8Array>, maxBytes: number): Promise<string> {
+async function readBody({ body, statusCode }: Dispatcher.ResponseData, maxBytes: number): Promise<string> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of body) {
     size += chunk.byteLength;
     if (size > maxBytes) {
-      throw new Error(`the answer is larger than ${maxBytes} bytes`);
+      throw new AnswerTooLarge(statusCode, maxBytes);
     }
     chunks.push(chunk);
   }

@@ -1,5 +1,5 @@
 import { type Detail, Failure, type FailureOptions, type Reason, resourceInfo, retryInfo } from "../core/errors.ts";
-import { type Answer, NoAnswer } from "./http.ts";
+import { type Answer, AnswerTooLarge, NoAnswer } from "./http.ts";
 
 /** What a vendor's answer says of itself, in words that are safe to show. */
 export interface Said {
@@ -58,8 +58,9 @@ export function vendorFailure(reason: Reason, sentence: string, said: Said, opti
 }
 
 /**
- * Why a request got no whole answer: VENDOR_UNREACHABLE where it surely changed nothing, OUTCOME_UNKNOWN where it may have. A Failure
- * is passed on as it is; anything else is a request that did not leave.
+ * Why a request got no whole answer: where it surely changed nothing VENDOR_UNREACHABLE, or VENDOR_BAD_RESPONSE when there was more to
+ * read than is read; where it may have changed something OUTCOME_UNKNOWN. A Failure is passed on as it is; anything else is a request
+ * that did not leave.
  */
 export function noAnswer(error: unknown, { vendor, place, changes, metadata = {} }: AskedVendor): Failure {
   if (error instanceof Failure) {
@@ -68,6 +69,13 @@ export function noAnswer(error: unknown, { vendor, place, changes, metadata = {}
   const cause = error instanceof NoAnswer ? error.cause : error;
   if (cause instanceof Failure) {
     return cause;
+  }
+  if (cause instanceof AnswerTooLarge) {
+    const told = { metadata: { ...metadata, vendor, vendor_http_status: String(cause.status) }, cause };
+    const sentence = `${place}: its answer is larger than any that is expected, and was not read`;
+    return changes
+      ? new Failure("OUTCOME_UNKNOWN", `${sentence}; the request is not sent again`, { outcome: "unknown", ...told })
+      : new Failure("VENDOR_BAD_RESPONSE", sentence, told);
   }
   if (changes && error instanceof NoAnswer && error.sent) {
     return new Failure(
@@ -95,11 +103,29 @@ export const notConfigured = (
     details: [resourceInfo(kind, name)],
   });
 
-/** Seconds of a Retry-After, in milliseconds. A date is not honoured: it would need the vendor's clock. */
+/** Milliseconds of a Retry-After: seconds, or a date, which is measured by the clock that the answer's own `date` shows. */
 export function retryAfterMs({ headers }: Pick<Answer, "headers">): number | undefined {
-  const seconds = /^\d{1,5}$/.exec(headers["retry-after"] ?? "")?.[0];
-  return seconds === undefined ? undefined : Number(seconds) * 1_000;
+  const after = headers["retry-after"] ?? "";
+  if (/^\d{1,5}$/.test(after)) return Number(after) * 1_000;
+  // Only what has a name in it is a date: Date.parse takes "-1" for one.
+  const delay = /[A-Za-z]/.test(after) ? Date.parse(after) - Date.parse(headers.date ?? "") : Number.NaN;
+  return delay >= 0 ? delay : undefined;
 }
+
+/** Refusals that may end by waiting, so that a vendor's word for how long is passed on. */
+const WAITING_MAY_HELP: ReadonlySet<Reason> = new Set<Reason>([
+  "OPERATION_IN_PROGRESS",
+  "TARGET_STATE_FORBIDS",
+  "VENDOR_INTERNAL_ERROR",
+]);
+
+/**
+ * After how long (ms) a refused call may succeed: as the answer says, or by default; undefined where neither says it.
+ *
+ * @param byDefault what stands for it where waiting surely helps.
+ */
+export const retryOf = (reason: Reason, answer: Pick<Answer, "headers">, byDefault?: number): number | undefined =>
+  byDefault === undefined && !WAITING_MAY_HELP.has(reason) ? undefined : (retryAfterMs(answer) ?? byDefault);
 
 /**
  * For the log: what an answer was like. Of its text nothing is kept, because an answer can quote what it was asked, secrets included.

@@ -1,7 +1,9 @@
+import { setTimeout } from "node:timers/promises";
 import type { DescService, Registry } from "@bufbuild/protobuf";
-import { type Client, createClient } from "@connectrpc/connect";
+import { type Client, Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { type Operation, Operations } from "../../gen/google/longrunning/operations_pb.ts";
+import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { RestartMetadata_Outcome, RestartMetadata_State } from "../../gen/restart/operation/v1/operation_pb.ts";
 import { OperationService } from "../../gen/restart/operation/v1/operation_service_pb.ts";
 import { schemaOf } from "../core/schema.ts";
@@ -18,6 +20,8 @@ export interface CommandContext {
   readonly now: () => number;
   /** Services whose answers operations may hold. */
   readonly services: readonly DescService[];
+  /** How long (ms) after a stream was cut it is asked for again; longer each time. Default 500. */
+  readonly retryMs?: number;
 }
 
 /** Exit codes. */
@@ -134,13 +138,45 @@ async function list({ filter, limit, json }: Extract<Asked, { kind: "list" }>, w
   }
 }
 
+/** So often a stream that was cut is asked for again without an answer: for about a minute. */
+const MAX_RETRIES = 15;
+
+/** Longest time (ms) before that is tried again. */
+const MAX_RETRY_MS = 5_000;
+
+/** Prints each step until the operation has ended. A server that ends, or a connection that breaks, before that is asked again. */
 async function watch({ name, json }: Extract<Asked, { kind: "watch" }>, work: Work): Promise<number> {
   let last: Operation | undefined;
-  for await (const operation of work.ours.watchOperation({ name })) {
-    const line = json ? renderJson(operation, work.registry) : renderStep(operation);
-    work.out(line);
-    last = operation;
+  let printed = "";
+  for (let retries = 0; ; retries++) {
+    try {
+      for await (const operation of work.ours.watchOperation({ name })) {
+        const line = json ? renderJson(operation, work.registry) : renderStep(operation);
+        if (line !== printed) work.out(line);
+        printed = line;
+        last = operation;
+        retries = 0;
+      }
+    } catch (error) {
+      if (last === undefined || retries >= MAX_RETRIES || !isCut(error)) throw error;
+    }
+    if (last?.done) {
+      return metadataOf(last)?.state === RestartMetadata_State.SUCCEEDED ? OK : FAILED;
+    }
+    if (retries >= MAX_RETRIES) {
+      work.err(`restartd operations: the server keeps ending the stream before the end of ${name}\n`);
+      return FAILED;
+    }
+    if (retries === 0) work.err(`the stream ended before ${name} did; asking again\n`);
+    await setTimeout(Math.min((work.retryMs ?? 500) * 2 ** retries, MAX_RETRY_MS));
   }
-  const state = last && metadataOf(last)?.state;
-  return state === RestartMetadata_State.SUCCEEDED ? OK : FAILED;
+}
+
+/** Codes of a stream that was cut, or of a server that is ending or not there: not what it says of an operation. */
+const CUT: ReadonlySet<Code> = new Set([Code.Unavailable, Code.Aborted, Code.Canceled, Code.Internal, Code.Unknown]);
+
+/** Whether an error is about the connection or the server, so that another try may do better. */
+function isCut(thrown: unknown): boolean {
+  const error = ConnectError.from(thrown);
+  return error.findDetails(ErrorInfoSchema).length > 0 ? error.code === Code.Unavailable : CUT.has(error.code);
 }

@@ -1,25 +1,54 @@
 import { chmod, mkdtemp, open, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Failure, help, preconditionFailure } from "../core/errors.ts";
+import { Failure, help, preconditionFailure, retryInfo } from "../core/errors.ts";
 import type { Store } from "./store.ts";
 import { guarded } from "./unavailable.ts";
 
 /** Bytes of one piece. */
 const PIECE = 32 * 1024;
 
-/** What {@link backupStore} can be told. */
+/** After so many milliseconds another copy may be through. */
+const RETRY_AFTER_MS = 10_000;
+
+/** What {@link createBackup} can be told. */
 export interface BackupOptions {
   /** Where the copy is kept while it is sent, readable by nobody else. Default: the system's folder for temporary files. */
   readonly folder?: string;
 }
 
 /**
- * A consistent copy of the store, in pieces. No file of it stays, however the caller leaves.
+ * Makes consistent copies of the store, in pieces, one at a time: each takes the store's place on the disk once more. No file of one
+ * stays, however its caller leaves.
  *
- * @throws Failure OPERATION_UNSUPPORTED_BY_TARGET when the store has its own tools, STORE_UNAVAILABLE
+ * @returns a copy. It throws Failure OPERATION_UNSUPPORTED_BY_TARGET when the store has its own tools, QUEUE_FULL while another copy is
+ *   made or sent, STORE_UNAVAILABLE.
  */
-export async function* backupStore(
+export function createBackup(
+  store: Store,
+  options: BackupOptions,
+): (signal: AbortSignal) => AsyncGenerator<{ data: Uint8Array }> {
+  let running = false;
+  return async function* (signal) {
+    if (running) {
+      throw new Failure(
+        "QUEUE_FULL",
+        "another copy of the store is being made: wait until it has ended, or been given up",
+        {
+          details: [retryInfo(RETRY_AFTER_MS)],
+        },
+      );
+    }
+    running = true;
+    try {
+      yield* backupStore(store, options, signal);
+    } finally {
+      running = false;
+    }
+  };
+}
+
+async function* backupStore(
   store: Store,
   { folder = tmpdir() }: BackupOptions,
   signal: AbortSignal,

@@ -150,5 +150,5 @@ const learn = ({ progress, vendorJob, evidence }: Observation): Change => ({
   ...(evidence && { evidence: JSON.stringify(evidence) }),
 });
 
-/** The longer it takes already, the more rarely it is looked at. */
-const later = (age: number, askedMs: number): number => Math.max(askedMs, Math.min(age / 10, MAX_AGAIN_MS));
+/** The longer it takes already, the more rarely it is looked at. Whole milliseconds: a store keeps nothing else. */
+const later = (age: number, askedMs: number): number => Math.ceil(Math.max(askedMs, Math.min(age / 10, MAX_AGAIN_MS)));

@@ -16,6 +16,16 @@ export async function findUse(
   return requestId === undefined ? undefined : guarded(store.find(principal, requestId));
 }
 
+/** Why nothing else is accepted about a target now: an operation of ours is not done with it. Undefined: none is in the way. */
+export async function blockedBy(
+  target: string,
+  { store, now }: Pick<Running, "store" | "now">,
+): Promise<Failure | undefined> {
+  // Nothing is accepted after what blocks a target: it is the newest.
+  const [newest] = await guarded(store.list({ where: [{ field: "target", operator: "=", value: target }], limit: 1 }));
+  return newest?.blocks ? inProgress(newest, now()) : undefined;
+}
+
 /**
  * Why a call's checks refused it: where they met something that is under way, and it is an operation of ours, that is named.
  *
@@ -24,12 +34,9 @@ export async function findUse(
 export async function nameBlocking<Refusal>(
   refusal: Refusal,
   target: string,
-  { store, now }: Pick<Running, "store" | "now">,
+  running: Pick<Running, "store" | "now">,
 ): Promise<Refusal | Failure> {
-  if (!(refusal instanceof Failure) || refusal.reason !== "OPERATION_IN_PROGRESS") {
-    return refusal;
-  }
-  // Nothing is accepted after what blocks a target: it is the newest.
-  const [newest] = await guarded(store.list({ where: [{ field: "target", operator: "=", value: target }], limit: 1 }));
-  return newest?.blocks ? inProgress(newest, now()) : refusal;
+  return refusal instanceof Failure && refusal.reason === "OPERATION_IN_PROGRESS"
+    ? ((await blockedBy(target, running)) ?? refusal)
+    : refusal;
 }

@@ -2,12 +2,11 @@ import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
 import { callKey, type Warning, warn } from "../core/call.ts";
 import type { BatchAction } from "../core/operation.ts";
-import { outcomeOfState } from "../core/operation.ts";
 import { refuseReuse } from "./accept.ts";
 import { answerOf, endOf, outcomeUnknown } from "./answer.ts";
 import { notFound } from "./name.ts";
 import { ENDED, type OperationRecord } from "./record.ts";
-import { isDeadline, name, type Running } from "./running.ts";
+import { isDeadline, name, outcomeOfJoined, type Running } from "./running.ts";
 import { outcomeOfAll } from "./send-all.ts";
 import type { Found } from "./store.ts";
 import { guarded } from "./unavailable.ts";
@@ -35,6 +34,8 @@ export async function repeatAll<Input extends DescMessage, Output extends DescMe
     call.outcome = "applied";
     return response;
   }
+  // Before the store is asked, which may take longer than the caller waits.
+  call.outcome = outcomeOfJoined(found.record.state) ?? call.outcome;
   const parts = await knownParts(running, found.record, batch, context);
   if (parts === undefined) {
     // It has ended, and was deleted, since it was found.
@@ -64,7 +65,7 @@ async function knownParts<Input extends DescMessage, Output extends DescMessage>
     if (parts.length === 0) return undefined;
     const open = parts.find((part) => !resultOf(batch, part).known);
     if (open === undefined) return parts;
-    call.outcome = outcomeOfAll(parts.map(({ state }) => outcomeOfState[state] ?? "not_applied"));
+    call.outcome = outcomeOfAll(parts.map(({ state }) => outcomeOfJoined(state) ?? "not_applied"));
     await waiter.nextChange(open, signal).catch((error: unknown) => {
       throw signal.aborted && call.outcome !== "not_applied"
         ? outcomeUnknown(whole, { deadlineExceeded: isDeadline(signal), cause: error })

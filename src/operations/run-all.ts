@@ -5,7 +5,7 @@ import { Failure } from "../core/errors.ts";
 import type { Asking, BatchAction, ItemResult, Operations } from "../core/operation.ts";
 import { inProgress, newPart, newRecord, refusedRecord } from "./accept.ts";
 import { endOf } from "./answer.ts";
-import { findUse, nameBlocking } from "./own-doing.ts";
+import { blockedBy, findUse, nameBlocking } from "./own-doing.ts";
 import type { AuditEvent, OperationRecord } from "./record.ts";
 import { repeatAll } from "./repeat-all.ts";
 import { acceptance, ask, name, type Running, whileWanted } from "./running.ts";
@@ -64,13 +64,16 @@ async function planAll<Input extends DescMessage, Output extends DescMessage, Pl
   if (plans.length !== items.length) {
     throw new Error(`${plans.length} plans for ${items.length} items`);
   }
-  const named = items.map((item, at) =>
-    plans.slice(at, at + 1).map(async (plan) => ({
-      request: item,
-      plan: await nameBlocking(plan, batch.item.targetOf(item), running),
-    })),
+  const judge = async (plan: Plan | Failure, target: string): Promise<Plan | Failure> =>
+    plan instanceof Failure
+      ? nameBlocking(plan, target, running)
+      : ((asking.validateOnly ? await blockedBy(target, running) : undefined) ?? plan);
+  const judged = items.map((item, at) =>
+    plans
+      .slice(at, at + 1)
+      .map(async (plan) => ({ request: item, plan: await judge(plan, batch.item.targetOf(item)) })),
   );
-  return Promise.all(named.flat());
+  return Promise.all(judged.flat());
 }
 
 /** What is known of items that nothing was stored of. */

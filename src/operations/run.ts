@@ -4,7 +4,7 @@ import { callKey, type Warning, warn } from "../core/call.ts";
 import type { Action, MutatingRequest, Operations } from "../core/operation.ts";
 import { inProgress, newRecord, refuseReuse } from "./accept.ts";
 import { type Driven, drive } from "./drive.ts";
-import { findUse, nameBlocking } from "./own-doing.ts";
+import { blockedBy, findUse, nameBlocking } from "./own-doing.ts";
 import type { OperationRecord } from "./record.ts";
 import { acceptance, ask, name, type Running, waitForAnswer, whileWanted, within } from "./running.ts";
 import type { Found } from "./store.ts";
@@ -14,13 +14,16 @@ import { guarded } from "./unavailable.ts";
 export const createRun =
   (running: Running): Operations["run"] =>
   async (action, request, context) => {
-    context.values.get(callKey).target = action.targetOf(request);
+    const target = action.targetOf(request);
+    context.values.get(callKey).target = target;
     const { asking, warnings } = ask(request, context);
-    const refused = (error: unknown) => nameBlocking(error, action.targetOf(request), running);
+    const refused = (error: unknown) => nameBlocking(error, target, running);
     if (request.validateOnly) {
       await action.prepare(request, asking).catch(async (error: unknown) => {
         throw await refused(error);
       });
+      const blocked = await blockedBy(target, running);
+      if (blocked !== undefined) throw blocked;
       return create(action.method.output);
     }
     const record = newRecord(action, request, acceptance(running));

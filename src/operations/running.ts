@@ -3,7 +3,14 @@ import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect";
 import { type Call, callKey, OPERATION_HEADER, type Warning, warn } from "../core/call.ts";
 import { remainingMs } from "../core/deadline.ts";
-import { type Action, type Asking, type MutatingRequest, outcomeOfState } from "../core/operation.ts";
+import type { Outcome } from "../core/errors.ts";
+import {
+  type Action,
+  type Asking,
+  type MutatingRequest,
+  type OperationState,
+  outcomeOfState,
+} from "../core/operation.ts";
 import { ANONYMOUS } from "../core/principal.ts";
 import type { Acceptance } from "./accept.ts";
 import { answerOf, outcomeUnknown } from "./answer.ts";
@@ -95,6 +102,10 @@ export function ask(
   return { asking, warnings };
 }
 
+/** What a call may say of an operation that another call runs: what that one has not sent yet, it may still send. */
+export const outcomeOfJoined = (state: OperationState): Outcome | undefined =>
+  state === "ACCEPTED" ? "unknown" : outcomeOfState[state];
+
 /** Waits until it is known what the call of an operation is answered with, as `answerOf` says it. */
 export async function waitForAnswer<Output extends DescMessage>(
   first: NonNullable<Found["record"] | Found["tombstone"]>,
@@ -105,7 +116,7 @@ export async function waitForAnswer<Output extends DescMessage>(
   let record = "version" in first ? first : undefined;
   while (response === undefined) {
     if (record !== undefined) {
-      call.outcome = outcomeOfState[record.state] ?? call.outcome;
+      call.outcome = outcomeOfJoined(record.state) ?? call.outcome;
     }
     record = await waiter.nextChange(record ?? first, signal).catch((error: unknown) => {
       throw signal.aborted && call.outcome !== "not_applied"

@@ -14,7 +14,7 @@ import { remainingMs } from "../core/deadline.ts";
 import { badRequest, excerpt, Failure } from "../core/errors.ts";
 import { ANONYMOUS } from "../core/principal.ts";
 import { type Route, route } from "../core/route.ts";
-import { type BackupOptions, backupStore } from "./backup.ts";
+import { type BackupOptions, createBackup } from "./backup.ts";
 import { parseFilter } from "./filter.ts";
 import { findOperation } from "./name.ts";
 import { pageSizeOf, readToken, writeToken } from "./page-token.ts";
@@ -50,6 +50,7 @@ const MARGIN_MS = 500;
 export function createOperationRoutes(options: OperationRoutesOptions): Route[] {
   const { store, output, rollUp = async () => {}, backup = {} } = options;
   const waiter = createWaiter(store);
+  const makeBackup = createBackup(store, backup);
   const judge: Judge = { actor: ANONYMOUS, now: () => options.now().getTime() };
   const present = (record: OperationRecord): Operation => presentOperation(record, output);
   const find = (name: string, { values }: HandlerContext): Promise<OperationRecord> => {
@@ -95,7 +96,7 @@ export function createOperationRoutes(options: OperationRoutesOptions): Route[] 
       await guarded(rollUp(resolved.parent ?? resolved.name));
       return present(await findOperation(store, name));
     },
-    backupStore: (_, { signal }) => backupStore(store, backup, signal),
+    backupStore: (_, { signal }) => makeBackup(signal),
   };
 
   return [route(Operations, operations), route(OperationService, ours)];

@@ -32,22 +32,22 @@ export async function restart(url: string, { procedure, body }: Ask, requestId: 
     const operation = answer.headers.get("operation-name") ?? undefined;
     const json: unknown = await answer.json();
     return answer.ok
-      ? { requestId, operation, outcome: "applied", reason: undefined }
+      ? { requestId, operation, outcome: "applied", reason: undefined, why: undefined }
       : { requestId, operation, ...errorOf(json) };
   } catch {
-    return { requestId, operation: undefined, outcome: undefined, reason: undefined };
+    return { requestId, operation: undefined, outcome: undefined, reason: undefined, why: undefined };
   }
 }
 
 /** What ErrorInfo says of an error. */
-function errorOf(json: unknown): Pick<Told, "outcome" | "reason"> {
-  const { details = [] } = json as { details?: { type: string; value: string }[] };
+function errorOf(json: unknown): Pick<Told, "outcome" | "reason" | "why"> {
+  const { details = [], message: why } = json as { details?: { type: string; value: string }[]; message?: string };
   const detail = details.find(({ type }) => type === ErrorInfoSchema.typeName);
-  if (detail === undefined) return { outcome: undefined, reason: undefined };
+  if (detail === undefined) return { outcome: undefined, reason: undefined, why };
   const { reason, metadata } = fromBinary(ErrorInfoSchema, base64Decode(detail.value));
   const { outcome } = metadata;
   const known = outcome === "applied" || outcome === "not_applied" || outcome === "unknown";
-  return { outcome: known ? outcome : undefined, reason };
+  return { outcome: known ? outcome : undefined, reason, why };
 }
 
 /** Whether an answer leaves nothing to ask: whether it restarted, or that nobody can know. */

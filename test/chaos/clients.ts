@@ -14,8 +14,10 @@ interface Job {
 }
 
 const CLIENTS = 16;
-/** A further request_id comes into use so often (ms). */
-const RELEASE_MS = 90;
+/** A further request_id comes into use at most so often (ms), */
+const RELEASE_MS = 60;
+/** and only while less than so many wait for their first definite answer: a slow machine gets less to do. */
+const WAITING = 50;
 /** So many definite answers are asked for, the later ones by blind repetition. */
 const ANSWERS = 3;
 
@@ -27,9 +29,9 @@ export class Clients {
   readonly #definite = new Map<Job, number>();
   readonly #fleet: Fleet;
   readonly #random: Random;
-  readonly #started = performance.now();
   readonly #work: Promise<unknown>;
   #released = 0;
+  #nextRelease = 0;
   #calm = false;
   #over = false;
 
@@ -76,8 +78,7 @@ export class Clients {
   #next(): Job | undefined {
     const { chance, pick } = this.#random;
     if (!this.#calm) {
-      const due = Math.floor((performance.now() - this.#started) / RELEASE_MS);
-      this.#released = Math.min(due, this.#jobs.length);
+      this.#release();
       if (chance(0.1)) {
         const system = pick(this.#systems);
         return { ask: system.ask([pick(system.shared)]), requestId: chance(0.5) ? "" : randomUUID() };
@@ -86,6 +87,13 @@ export class Clients {
     const enough = this.#calm ? 1 : ANSWERS;
     const open = this.#jobs.slice(0, this.#released).filter((job) => this.#count(job) < enough);
     return open.length === 0 ? undefined : pick(open);
+  }
+
+  #release(): void {
+    const waiting = this.#jobs.slice(0, this.#released).filter((job) => this.#count(job) === 0);
+    if (waiting.length >= WAITING || performance.now() < this.#nextRelease) return;
+    this.#nextRelease = performance.now() + RELEASE_MS;
+    this.#released = Math.min(this.#released + 1, this.#jobs.length);
   }
 
   async #ask(job: Job): Promise<void> {

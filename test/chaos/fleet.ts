@@ -37,10 +37,10 @@ export interface Losses {
 }
 
 /** A mishap happens when its point is reached for the first time, or at the latest for this one. */
-const LATEST = 60;
+const LATEST = 30;
 
 /** The same when there is not much time left. */
-const SOON = 10;
+const SOON = 5;
 
 /** So many starts that fail in a row are no accident. */
 const GIVE_UP = 8;
@@ -94,9 +94,10 @@ export class Fleet implements AsyncDisposable {
     else member.stop();
   }
 
-  /** From now on mishaps happen soon. */
+  /** From now on mishaps happen soon: kills all of them, so that their next processes have new ones. */
   hurry(): void {
     this.#hurried = true;
+    for (const member of this.#members) member.kill();
   }
 
   /** Kills all of them, and starts them again for good. */

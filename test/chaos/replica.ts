@@ -11,16 +11,11 @@ import { newValidator } from "../../src/interceptors/validate.ts";
 import type { Failpoint } from "../../src/operations/failpoint.ts";
 import { serve } from "../../src/serve.ts";
 import { createLog } from "../../src/server/log.ts";
-import { arcgis } from "../../src/targets/arcgis/index.ts";
-import { cse } from "../../src/targets/cse/index.ts";
-import { dcs } from "../../src/targets/dcs/index.ts";
-import { ddm } from "../../src/targets/ddm/index.ts";
-import { TARGETS as LISTED } from "../../src/targets/index.ts";
+import { TARGETS } from "../../src/targets/index.ts";
 import { PLAN, type ReplicaPlan } from "./plan.ts";
 import { resending } from "./resend.ts";
 
 const STDOUT = 1;
-const TARGETS = [...new Set([...LISTED, arcgis, cse, dcs, ddm])];
 
 const plan: ReplicaPlan = JSON.parse(process.env[PLAN] ?? "");
 

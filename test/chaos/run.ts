@@ -16,8 +16,12 @@ export interface RunOptions extends Pick<FleetOptions, "random" | "count" | "mis
   /** Section `store` of the configuration; relative paths are in a folder of the run's own. */
   readonly store: object;
   readonly env?: Readonly<Record<string, string>>;
-  /** How long (ms) the chaos lasts at least, and until every mishap has happened at most. */
+  /** How long (ms) the chaos lasts at least, and at most until every mishap has happened. */
   readonly chaosMs: readonly [number, number];
+  /** Whether the chaos has done what it is for; it lasts until then, too. Default: it has. */
+  readonly enough?: (systems: readonly System[]) => boolean;
+  /** After the chaos everything ends within so long (ms). Default 60,000. */
+  readonly quietMs?: number;
   /** Told when the chaos ends. */
   readonly onCalm?: () => void;
 }
@@ -38,8 +42,7 @@ export interface Run extends Verdicts {
 const CALLS = 150;
 /** A server is struck so often (ms); between, it starts and works. */
 const STRIKE_MS = [3_000, 6_000] as const;
-/** After the chaos everything ends within so long (ms). */
-const QUIET_MS = 40_000;
+const QUIET_MS = 60_000;
 
 /** Shorter than in production, in the same order. The last is longer than the window, a slow vendor and a pause together. */
 const TIMING = {
@@ -54,7 +57,7 @@ const PAUSE_MS = [1_600, 2_800] as const;
 
 /** Lets clients, servers and vendors loose on each other, then waits until everything has ended, and judges. */
 export async function runChaos(options: RunOptions): Promise<Run> {
-  const { random, store, chaosMs } = options;
+  const { random, store, chaosMs, enough = () => true, quietMs = QUIET_MS } = options;
   await using stack = new AsyncDisposableStack();
   const folder = stack.use(await temporaryFolder());
   const systems: System[] = [];
@@ -80,14 +83,14 @@ export async function runChaos(options: RunOptions): Promise<Run> {
     fleet.strike();
   }
   fleet.hurry();
-  while (!fleet.complete && elapsed() < chaosMs[1]) await delay(100);
+  while (!(fleet.complete && enough(systems)) && elapsed() < chaosMs[1]) await delay(100);
   for (const system of systems) system.chaotic = false;
   options.onCalm?.();
   await fleet.calm();
   clients.calm();
   const calm = performance.now();
-  await clients.finished(QUIET_MS);
-  const operations = await untilEnded(fleet, calm + QUIET_MS);
+  await clients.finished(quietMs);
+  const operations = await untilEnded(fleet, calm + quietMs);
   const run: Run = {
     ...judge(operations, clients.told, systems),
     losses: fleet.losses,

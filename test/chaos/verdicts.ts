@@ -23,6 +23,8 @@ export interface Told {
   readonly outcome: "applied" | "not_applied" | "unknown" | undefined;
   /** Of an error; undefined where nothing was said. */
   readonly reason: string | undefined;
+  /** The error's sentence. */
+  readonly why: string | undefined;
 }
 
 /** What a run showed of one system. */
@@ -72,7 +74,7 @@ export function judge(operations: readonly Listed[], told: readonly Told[], syst
       ...[...single].filter(([target]) => !known.has(target)).map(([target]) => `nobody asked for ${target}`),
       ...operations.flatMap((operation) => disagreement(operation, children.get(operation.name))),
     ],
-    lies: liesOf(operations, told, children),
+    lies: liesOf(operations, told, children, (one) => restartedBy(one, single.get(one.target) ?? [], systems)),
     open: operations.filter(({ done }) => !done).map(({ name, state, target }) => `${name} ${state} ${target}`),
     undecided: judged.flatMap(({ undecided }) => undecided),
     renamed: renamedIn(operations, told),
@@ -157,22 +159,37 @@ function renamedIn(operations: readonly Listed[], told: readonly Told[]): string
   return [...named].filter(([, of]) => new Set(of.map(({ operation }) => operation)).size > 1).map(([id]) => id);
 }
 
-/** Answers about an operation that say the contrary of how it ended; what it ended as is judged by what happened. */
+/** Answers about an operation that say the contrary of how it ended, or, where nobody can know that any more, of what happened. */
 function liesOf(
   operations: readonly Listed[],
   told: readonly Told[],
   children: ReadonlyMap<string, readonly Listed[]>,
+  restarted: (operation: Listed) => boolean | undefined,
 ): string[] {
   const ends = new Map(operations.map((operation) => [operation.name, operation]));
-  return told.flatMap(({ operation, outcome, reason }) => {
+  return told.flatMap(({ operation, outcome, why }) => {
     const end = ends.get(operation ?? "");
     if (operation === undefined || outcome === undefined || outcome === "unknown") return [];
     if (end === undefined) return [`${operation} was named in an answer, and is not there`];
-    const said = outcome === "applied" ? "OUTCOME_APPLIED" : "OUTCOME_NOT_APPLIED";
-    // An answer about several says of each what is known: nobody may ever know more of one.
-    const partly = outcome === "applied" && end.outcome === "OUTCOME_UNKNOWN" && children.has(operation);
-    return !end.done || said === end.outcome || partly
+    if (!end.done) return [];
+    const happened = (children.get(operation) ?? [end]).map(restarted);
+    // An answer about several says of each what is known.
+    const isTrue = outcome === "applied" ? happened.some((one) => one !== false) : !happened.includes(true);
+    return isTrue
       ? []
-      : [`${operation}: a caller was told ${said} ${reason ?? ""}, and it ended ${end.state} ${end.outcome}`];
+      : [`${operation}: a caller was told ${outcome} (${why}), and it ended ${end.state} ${end.outcome}`];
   });
+}
+
+/** What became of an operation by what happened at its target, where its end does not tell; undefined when that does not tell either. */
+function restartedBy(
+  { target, outcome }: Listed,
+  on: readonly Listed[],
+  systems: readonly Truth[],
+): boolean | undefined {
+  if (outcome !== "OUTCOME_UNKNOWN") return outcome === "OUTCOME_APPLIED";
+  const applied = systems.find(({ targets }) => targets.includes(target))?.applied(target) ?? 0;
+  const others = applied - on.filter((one) => one.outcome === "OUTCOME_APPLIED").length;
+  if (others <= 0) return false;
+  return others >= on.filter((one) => one.outcome === "OUTCOME_UNKNOWN").length ? true : undefined;
 }

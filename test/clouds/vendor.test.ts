@@ -1,8 +1,8 @@
 import { ConnectError } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import { RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
-import { NoAnswer } from "../../src/clouds/http.ts";
-import { answerAsCause, noAnswer, retryAfterMs, vendorFailure } from "../../src/clouds/vendor.ts";
+import { AnswerTooLarge, NoAnswer } from "../../src/clouds/http.ts";
+import { answerAsCause, noAnswer, retryAfterMs, retryOf, vendorFailure } from "../../src/clouds/vendor.ts";
 import { Failure, resourceInfo } from "../../src/core/errors.ts";
 
 const said = { vendor: "arcgis", code: "498", status: 200, requestId: "r1" };
@@ -71,6 +71,19 @@ describe("noAnswer()", () => {
     });
   });
 
+  it("is an answer that was not understood where there was more to read than is read", () => {
+    const error = new NoAnswer(true, new AnswerTooLarge(200, 1_000));
+    const metadata = { site: "gis", vendor: "arcgis", vendor_http_status: "200" };
+    expect(noAnswer(error, { ...asked, changes: false })).toMatchObject({
+      reason: "VENDOR_BAD_RESPONSE",
+      outcome: "not_applied",
+      message: "site gis: its answer is larger than any that is expected, and was not read",
+      metadata,
+      details: [],
+    });
+    expect(noAnswer(error, asked)).toMatchObject({ reason: "OUTCOME_UNKNOWN", outcome: "unknown", metadata });
+  });
+
   it("passes on what is a failure already", () => {
     const failure = new Failure("THROTTLED", "no");
     expect(noAnswer(failure, asked)).toBe(failure);
@@ -92,6 +105,37 @@ describe("retryAfterMs()", () => {
     [undefined, undefined],
   ])("%s is %s", (value, expected) => {
     expect(retryAfterMs({ headers: value === undefined ? {} : { "retry-after": value } })).toBe(expected);
+  });
+});
+
+describe("retryAfterMs() of a date", () => {
+  const date = "Sat, 21 Nov 2026 10:00:00 GMT";
+
+  it.each([
+    [{ "retry-after": "Sat, 21 Nov 2026 10:00:09 GMT", date }, 9_000],
+    [{ "retry-after": date, date }, 0],
+    [{ "retry-after": "Sat, 21 Nov 2026 09:00:00 GMT", date }, undefined],
+    [{ "retry-after": "-1", date }, undefined],
+    [{ "retry-after": "soon", date }, undefined],
+  ])("goes by the vendor's own clock: %o", (headers, expected) => {
+    expect(retryAfterMs({ headers })).toBe(expected);
+  });
+});
+
+describe("retryOf()", () => {
+  const says = { headers: { "retry-after": "7" } };
+
+  it.each([
+    ["THROTTLED", says, 2_000, 7_000],
+    ["THROTTLED", { headers: {} }, 2_000, 2_000],
+    ["OPERATION_IN_PROGRESS", says, undefined, 7_000],
+    ["OPERATION_IN_PROGRESS", { headers: {} }, undefined, undefined],
+    ["TARGET_STATE_FORBIDS", says, undefined, 7_000],
+    ["VENDOR_INTERNAL_ERROR", says, undefined, 7_000],
+    ["VENDOR_REFUSED_REQUEST", says, undefined, undefined],
+    ["TARGET_NOT_FOUND", says, undefined, undefined],
+  ] as const)("%s, told %o, with %s by default: %s", (reason, answer, byDefault, expected) => {
+    expect(retryOf(reason, answer, byDefault)).toBe(expected);
   });
 });
 

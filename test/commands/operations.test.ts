@@ -48,6 +48,7 @@ async function run(args: readonly string[], address = fixture.server.url, told: 
     },
     now: () => NOON + 5000,
     services: [WorkloadService],
+    retryMs: 10,
   });
   return { code, stdout, stderr };
 }
@@ -171,6 +172,22 @@ describe("operations watch", () => {
     const { code, stdout } = await watching;
     expect(code).toBe(0);
     expect(stdout.trimEnd().split("\n").at(-1)).toBe("2026-01-31T12:00:00.000Z  SUCCEEDED  applied  rolled out");
+  });
+
+  it("goes on when its server ends and another one takes its place", async () => {
+    const record = await insert(store, { name: NAME, state: "SENT" });
+    const first = Promise.withResolvers<string>();
+    const address = fixture.server.url;
+    const watching = run(["watch", ID], address, first.resolve);
+    await first.promise;
+    await fixture[Symbol.asyncDispose]();
+    await store.change(record, { state: "SUCCEEDED", endTime: NOON, progress: "rolled out" }, { event: "succeeded" });
+    fixture = await serve({}, { routes: routesOf(store), port: Number(new URL(address).port) });
+    expect(await watching).toEqual({
+      code: 0,
+      stdout: "2026-01-31T12:00:00.000Z  SENT  applied\n2026-01-31T12:00:00.000Z  SUCCEEDED  applied  rolled out\n",
+      stderr: `the stream ended before ${NAME} did; asking again\n`,
+    });
   });
 
   it("exits 1 when it did not succeed, with the reason in its last line", async () => {

@@ -407,7 +407,7 @@ function judgeVerdict({ vendor, path, wrong }: Scene, record: OperationRecord): 
 }
 
 /** So many paths are played at once: they share the clock alone. */
-const TOGETHER = 150;
+const TOGETHER = 30;
 
 /** On the fake clock: four phases of every path, and something to spare. */
 const BATCH_LIMIT_MS = 5 * LIMIT_MS;

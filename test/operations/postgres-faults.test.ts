@@ -25,7 +25,13 @@ describe.skipIf(postgresMissing())("PostgreSQL in trouble", () => {
   afterAll(() => server?.[Symbol.asyncDispose]());
 
   const open = (url: string, options: Partial<PostgresStoreOptions> = {}): Promise<Store> =>
-    openPostgresStore({ url, replica: randomUUID(), now: () => new Date(), warn: () => undefined, ...options });
+    openPostgresStore({
+      url: () => url,
+      replica: randomUUID(),
+      now: () => new Date(),
+      warn: () => undefined,
+      ...options,
+    });
   const stored = async (store: Store) => {
     const one = record();
     expect(await store.insert([one], { event: "accepted" })).toEqual({ blocked: new Map() });
@@ -199,7 +205,10 @@ describe.skipIf(postgresMissing())("PostgreSQL in trouble", () => {
       const url = await server.database(template);
       await using store = await open(url);
       const one = await stored(store);
-      const frozen = openPool(url, () => undefined);
+      const frozen = openPool(
+        () => url,
+        () => undefined,
+      );
       const client = await frozen.kysely.connect();
       await client.query("begin", []);
       await client.query("update operations set version = 5", []);

@@ -4,7 +4,7 @@ import { openPostgresStore } from "../../src/operations/postgres/open.ts";
 
 const [url = ""] = process.argv.slice(2);
 const warn = (message: string) => process.stderr.write(`${message}\n`);
-const store = await openPostgresStore({ url, replica: randomUUID(), now: () => new Date(), warn });
+const store = await openPostgresStore({ url: () => url, replica: randomUUID(), now: () => new Date(), warn });
 await store.wake((name) => {
   process.stdout.write(`${name}\n`);
   return new Promise(() => undefined);

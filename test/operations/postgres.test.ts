@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
+import { type AddressInfo, createServer } from "node:net";
 import pg from "pg";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { MIGRATIONS } from "../../src/operations/migrations.ts";
 import { openPostgresStore, type PostgresStoreOptions } from "../../src/operations/postgres/open.ts";
 import { openPool } from "../../src/operations/postgres/pool.ts";
@@ -20,7 +21,13 @@ describe.skipIf(postgresMissing())("PostgreSQL", () => {
   afterAll(() => server?.[Symbol.asyncDispose]());
 
   const open = (url: string, options: Partial<PostgresStoreOptions> = {}): Promise<Store> =>
-    openPostgresStore({ url, replica: randomUUID(), now: () => new Date(), warn: () => undefined, ...options });
+    openPostgresStore({
+      url: () => url,
+      replica: randomUUID(),
+      now: () => new Date(),
+      warn: () => undefined,
+      ...options,
+    });
   const refusal = async (url: string, options: Partial<PostgresStoreOptions> = {}): Promise<string> => {
     const error = await open(url, options).then(
       (store) => store[Symbol.asyncDispose](),
@@ -102,7 +109,10 @@ describe.skipIf(postgresMissing())("PostgreSQL", () => {
 
     it("keeps to the durability that it found, whatever is set later", async () => {
       const url = await server.database(template);
-      const pool = openPool(url, () => undefined);
+      const pool = openPool(
+        () => url,
+        () => undefined,
+      );
       const setting = async () => (await pool.pg.query("select current_setting('synchronous_commit') as now")).rows;
       await server.sql(`alter database ${url.split("/").at(-1)} set synchronous_commit = off`);
       const first = await pool.pg.connect();
@@ -148,6 +158,46 @@ describe.skipIf(postgresMissing())("PostgreSQL", () => {
       expect(await refusal("postgres://u:hunter2@[::/x")).toBe(
         "The address of the PostgreSQL store cannot be read: it is postgres://user:password@host:port/database, and special characters in the password are percent-encoded.",
       );
+    });
+
+    it("tells a server that refuses what it is sent from one that cannot be reached", async () => {
+      const nothing = createServer((socket) => void socket.once("data", () => socket.end("N")));
+      await new Promise<void>((done) => nothing.listen(0, "127.0.0.1", done));
+      const { port } = nothing.address() as AddressInfo;
+      const said = await refusal(`postgres://u:hunter2@127.0.0.1:${port}/x?sslmode=require`);
+      nothing.close();
+      expect(said).toBe(
+        "PostgreSQL answers, but cannot be used as a store (The server does not support SSL connections): make sure that the store's address has what the server asks for, such as a password or TLS.",
+      );
+    });
+
+    it("follows its address, as long as that can be read", async () => {
+      const [one, two] = [await server.database(template), await server.database(template)];
+      const marked = record();
+      await using direct = await open(two);
+      await direct.insert([marked], { event: "accepted" });
+      let give = (): string => one;
+      const warned: string[] = [];
+      await using store = await open("", { url: () => give(), warn: (message) => warned.push(message) });
+      const reconnect = () =>
+        server.sql(
+          `select pg_terminate_backend(pid) from pg_stat_activity where datname = '${new URL(one).pathname.slice(1)}'`,
+        );
+      give = () => {
+        throw new Error("store.postgres.url.file: cannot be read");
+      };
+      await reconnect();
+      await vi.waitFor(async () => expect(await store.get(marked.name)).toBeUndefined());
+      give = () => "postgres://u:hunter2@[::/x";
+      await reconnect();
+      await vi.waitFor(async () => expect(await store.get(marked.name)).toBeUndefined());
+      const stays = "the address of the PostgreSQL store stays what it was: ";
+      expect(warned).toContain(`${stays}store.postgres.url.file: cannot be read`);
+      expect(warned).toContain(`${stays}the new one is not postgres://user:password@host:port/database`);
+      expect(warned.join()).not.toContain("hunter2");
+      give = () => two;
+      await reconnect();
+      await vi.waitFor(async () => expect(await store.get(marked.name)).toEqual(marked), { timeout: 10_000 });
     });
 
     it("warns when every standby is asynchronous, or may be", async () => {

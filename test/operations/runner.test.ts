@@ -44,6 +44,29 @@ describe("a repeated call", () => {
     expect(server.vendor.executions).toHaveLength(1);
   });
 
+  it("is told at its deadline that what another call has not sent yet may still be applied", async () => {
+    const held = Promise.withResolvers<void>();
+    const accepted = Promise.withResolvers<void>();
+    const server = await start({
+      at: (point) => {
+        if (point !== "before W2") return undefined;
+        accepted.resolve();
+        return held.promise;
+      },
+    });
+    const id = randomUUID();
+    const first = restart(server, web(id));
+    await accepted.promise;
+    const told = await failure(server.client.restart(web(id), { headers: { "connect-timeout-ms": "50" } }));
+    held.resolve();
+    expect(told).toMatchObject({
+      code: Code.DeadlineExceeded,
+      reason: "OUTCOME_UNKNOWN",
+      metadata: { outcome: "unknown" },
+      operation: await first,
+    });
+  });
+
   it.each([0, 1])("leaves one that runs alone when caller %i of two at once goes away", async (who) => {
     const both = Promise.withResolvers<void>();
     let preparing = 0;

@@ -3,7 +3,7 @@ import { readdir, writeFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { anyUnpack, durationFromMs } from "@bufbuild/protobuf/wkt";
 import { ConnectError, createClient, createRouterTransport } from "@connectrpc/connect";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { type Operation, Operations } from "../../gen/google/longrunning/operations_pb.ts";
 import {
   BadRequestSchema,
@@ -376,6 +376,23 @@ describe("BackupStore", () => {
       reason: "STORE_UNAVAILABLE",
     });
     expect(await readdir(folder.path)).toEqual([]);
+  });
+
+  it("makes one copy at a time", async () => {
+    await insert(store, { evidence: JSON.stringify({ much: "x".repeat(1_000_000) }) });
+    const { ours } = serve();
+    for await (const _ of ours.backupStore({})) {
+      const error = await errorOf(ours.backupStore({}));
+      expect(summary(error)).toMatchObject({ code: "resource_exhausted", reason: "QUEUE_FULL" });
+      expect(error.findDetails(RetryInfoSchema)).toHaveLength(1);
+      break;
+    }
+    // As soon as the server has seen that the caller of the first one has left.
+    await vi.waitFor(async () => {
+      let bytes = 0;
+      for await (const { data } of ours.backupStore({})) bytes += data.length;
+      expect(bytes).toBeGreaterThan(1_000_000);
+    });
   });
 
   it("is for SQLite alone", async () => {

@@ -63,6 +63,29 @@ export function storeSuite(name: string, open: () => Promise<Opened>): void {
       });
     });
 
+    describe("changeAll()", () => {
+      it("changes those that still have their version, each with its audit row", async () => {
+        const [one, moved, gone] = [await stored(), await stored(), await finished()];
+        const other = await store.change(moved, { progress: "1 of 2" }, undefined);
+        await store.remove(gone);
+        const told: string[] = [];
+        store.subscribe((name) => told.push(name));
+        const steps = [moved, one, gone].map((before) => ({
+          before,
+          change: { state: "CANCELLED" as const, blocks: false, endTime: 9 },
+          event: { event: "cancelled" },
+        }));
+        const [none, changed, never] = await store.changeAll(steps);
+        expect([none, never]).toEqual([undefined, undefined]);
+        expect(changed).toEqual({ ...one, ...steps[0]?.change, version: 2, updateTime: changed?.updateTime });
+        expect(await store.get(one.name)).toEqual(changed);
+        expect(await store.get(moved.name)).toEqual(other);
+        expect((await store.audit(one.name)).map(({ event }) => event)).toEqual(["accepted", "cancelled"]);
+        await vi.waitFor(() => expect(told).toEqual([one.name]));
+        expect(await store.changeAll([])).toEqual([]);
+      });
+    });
+
     describe("change()", () => {
       it("changes an operation that still has its version, and audits that", async () => {
         const before = await stored();

@@ -74,4 +74,33 @@ describe("createSweeper()", () => {
     time = 29;
     expect(await sweeper.sweep()).toEqual([sent.name]);
   });
+
+  it("takes many on together, and has them looked at one after the other", async () => {
+    const database = createMemoryDatabase({ now });
+    const store = database.connect("b");
+    const many = Array.from({ length: 40 }, (_, at) => record({ owner: "a", state: "SENDING", target: `t/${at}` }));
+    await store.insert(many, { event: "accepted" });
+    const sizes: number[] = [];
+    const counted: typeof store = {
+      ...store,
+      changeAll: (steps) => {
+        sizes.push(steps.length);
+        return store.changeAll(steps);
+      },
+    };
+    await createSweeper({ ...options, store: counted, monotonic: () => 0 }).sweep();
+    expect(sizes).toEqual([32, 8]);
+    expect(many.map(({ name }) => database.operations.get(name)?.wakeTime)).toEqual(many.map((_, at) => at * 10));
+    await store[Symbol.asyncDispose]();
+  });
+
+  it("leaves what has parts to them, and names it", async () => {
+    const database = createMemoryDatabase({ now });
+    const store = database.connect("b");
+    const whole = record({ owner: "a", state: "SENDING", blocks: false });
+    await store.insert([whole], { event: "accepted" });
+    const sweeper = createSweeper({ ...options, isWhole: () => true, store, monotonic: () => 0 });
+    expect(await sweeper.sweep()).toEqual([whole.name]);
+    expect(database.operations.get(whole.name)).toEqual(whole);
+  });
 });

@@ -8,7 +8,7 @@ import {
 } from "../../core/errors.ts";
 import { type Answer, NoAnswer } from "../http.ts";
 import { fieldsOf, textOf } from "../json.ts";
-import { answerAsCause, noAnswer, retryAfterMs, type Said, vendorFailure } from "../vendor.ts";
+import { answerAsCause, noAnswer, retryOf, type Said, vendorFailure } from "../vendor.ts";
 import { GATEWAY_CODES, STATUSES } from "./codes.ts";
 import type { HuaweiService } from "./config.ts";
 
@@ -113,9 +113,10 @@ const TOKEN_CODES: readonly RegExp[] = [/^APIGW?\.030[17]$/, /^DCS\.100[1-4]$/, 
 export function vendorWords({ json }: Answer): { readonly code: string | undefined; readonly message: string } {
   const body = fieldsOf(json) ?? {};
   const inner = fieldsOf(body.error) ?? {};
-  const code = body.error_code ?? body.errCode ?? body.errorCode ?? inner.code;
-  const message = body.error_msg ?? body.externalMessage ?? body.errorMessage ?? inner.message;
-  return { code: typeof code === "number" ? String(code) : textOf(code) || undefined, message: textOf(message) ?? "" };
+  // A key of another shape may be there and empty.
+  const code = [body.error_code, body.errCode, body.errorCode, inner.code].find(Boolean);
+  const message = [body.error_msg, body.externalMessage, body.errorMessage, inner.message].find(Boolean);
+  return { code: typeof code === "number" ? String(code) : textOf(code), message: textOf(message) ?? "" };
 }
 
 /** What the gateway's codes look like; dedicated and older gateways say APIG. */
@@ -159,7 +160,7 @@ function failureBy(
   return vendorFailure(
     reason,
     sentence,
-    { ...said, retryAfterMs: retryMs === undefined ? undefined : (retryDelay(answer) ?? retryMs) },
+    { ...said, retryAfterMs: retryOf(reason, answer, retryMs) },
     { ...options, details: detailsOf(reason, asked, sentence) },
   );
 }
@@ -180,12 +181,6 @@ function detailsOf(reason: Reason, { target }: Asked, sentence: string): Detail[
     default:
       return [];
   }
-}
-
-/** Milliseconds of a Retry-After: seconds, or a date, which is measured by the clock that the answer's own `date` shows. */
-function retryDelay(answer: Answer): number | undefined {
-  const delay = Date.parse(answer.headers["retry-after"] ?? "") - Date.parse(answer.headers.date ?? "");
-  return retryAfterMs(answer) ?? (delay >= 0 ? delay : undefined);
 }
 
 /** The gateway's id of the request: every SDK logs the header; the gateway's own errors have it in the body too. */

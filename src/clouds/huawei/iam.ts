@@ -2,7 +2,7 @@ import { Failure, type FailureOptions, type Reason, retryInfo } from "../../core
 import { USER_AGENT } from "../../core/version.ts";
 import { type Answer, type Connections, NoAnswer, readAnswer, sendOnce } from "../http.ts";
 import { fieldsOf, textOf } from "../json.ts";
-import { answerAsCause, natureOf, retryAfterMs, vendorFailure } from "../vendor.ts";
+import { answerAsCause, natureOf, retryOf, vendorFailure } from "../vendor.ts";
 import type { HuaweiService, IamSettings } from "./config.ts";
 import { saidOf } from "./errors.ts";
 
@@ -41,7 +41,8 @@ export async function fetchToken(asked: TokenRequest, connections: Connections):
   let answer: Answer;
   try {
     answer = await sendOnce(
-      { changes: false, signal: new AbortController().signal, timeoutMs: TIMEOUT_MS },
+      // An answer that never ends would keep everybody waiting who shares this token.
+      { changes: false, signal: AbortSignal.timeout(2 * TIMEOUT_MS), timeoutMs: TIMEOUT_MS },
       async () => ({
         url: new URL(`${asked.settings.endpoint}/v3/auth/tokens?nocatalog=true`),
         method: "POST",
@@ -136,7 +137,7 @@ function refused(answer: Answer, { projectId, service }: TokenRequest): Failure 
   const rule = REFUSALS.find(({ from, to }) => from <= answer.status && answer.status <= to);
   if (rule === undefined) throw new Error(`no line for HTTP ${answer.status}`);
   const options: FailureOptions = { metadata: { project: projectId }, cause: answerAsCause(answer) };
-  const retry = rule.retryMs === undefined ? undefined : (retryAfterMs(answer) ?? rule.retryMs);
+  const retry = retryOf(rule.reason, answer, rule.retryMs);
   const sentence = `project ${projectId}: ${rule.says}; nothing was sent to ${service}`;
   return vendorFailure(rule.reason, sentence, { ...saidOf(answer, service), retryAfterMs: retry }, options);
 }

@@ -1,5 +1,6 @@
-import pg from "pg";
-import { connectionConfig } from "./pool.ts";
+import type pg from "pg";
+import type { GiveAddress } from "./address.ts";
+import { clientOf } from "./pool.ts";
 
 /** Channel of PostgreSQL that carries what changed. */
 export const CHANNEL = "restartd_operation";
@@ -16,14 +17,18 @@ const PROBE_MS = 10_000;
  * @param warn is told once of each time that it breaks.
  * @returns ends it.
  */
-export function listen(url: string, onPayload: (payload: string) => void, warn: (message: string) => void): () => void {
+export function listen(
+  url: GiveAddress,
+  onPayload: (payload: string) => void,
+  warn: (message: string) => void,
+): () => void {
   const listener = new Listener(url, onPayload, warn);
   listener.connect();
   return () => listener.close();
 }
 
 class Listener {
-  readonly #url: string;
+  readonly #Client: ReturnType<typeof clientOf>;
   readonly #onPayload: (payload: string) => void;
   readonly #warn: (message: string) => void;
   #client: pg.Client | undefined;
@@ -31,14 +36,14 @@ class Listener {
   #retryMs = FIRST_RETRY_MS;
   #closed = false;
 
-  constructor(url: string, onPayload: (payload: string) => void, warn: (message: string) => void) {
-    this.#url = url;
+  constructor(url: GiveAddress, onPayload: (payload: string) => void, warn: (message: string) => void) {
+    this.#Client = clientOf(url);
     this.#onPayload = onPayload;
     this.#warn = warn;
   }
 
   connect(): void {
-    const client = new pg.Client(connectionConfig(this.#url));
+    const client = new this.#Client();
     this.#client = client;
     client.on("notification", ({ payload }) => {
       if (payload !== undefined) this.#onPayload(payload);

@@ -5,6 +5,7 @@ import { type Dialect, MIGRATIONS, type Migration, migrate } from "../migrations
 import type { OperationRecord } from "../record.ts";
 import type { Db, Tables, Trx } from "../schema.ts";
 import { type Store, StoreRefused } from "../store.ts";
+import { followAddress, type GiveAddress } from "./address.ts";
 import { checkDurability } from "./checks.ts";
 import { CHANNEL, listen } from "./notify.ts";
 import { openPool, type Pool } from "./pool.ts";
@@ -12,8 +13,8 @@ import { openWaker, type Waker } from "./wake.ts";
 
 /** How a PostgreSQL store is opened. */
 export interface PostgresStoreOptions {
-  /** postgres://user:password@host:port/database */
-  readonly url: string;
+  /** postgres://user:password@host:port/database, as it is whenever a connection is made. */
+  readonly url: GiveAddress;
   /** A new id of this process. */
   readonly replica: string;
   /** The wall clock. */
@@ -40,8 +41,9 @@ const MIGRATION_LOCK = 0x72737464;
  * @throws StoreRefused when the database cannot be reached or must not be used: it would lose what it acknowledged, is newer than this
  *   program, or its rights do not suffice.
  */
-export async function openPostgresStore(options: PostgresStoreOptions): Promise<Store> {
-  const pool = openWorkPool(options);
+export async function openPostgresStore(given: PostgresStoreOptions): Promise<Store> {
+  const options = { ...given, url: followAddress(given.url, given.warn) };
+  const pool = openPool(options.url, options.warn);
   try {
     pool.pin(await checkDurability(pool.pg, options.warn));
     const db = openKysely(pool);
@@ -51,18 +53,6 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
     await pool.close();
     throw refusalOf(error);
   }
-}
-
-function openWorkPool({ url, warn }: PostgresStoreOptions): Pool {
-  try {
-    new pg.Client({ connectionString: url });
-  } catch {
-    // Without its cause: that has the address in it, with the password.
-    throw new StoreRefused(
-      "The address of the PostgreSQL store cannot be read: it is postgres://user:password@host:port/database, and special characters in the password are percent-encoded.",
-    );
-  }
-  return openPool(url, warn);
 }
 
 /** Makes or migrates tables, ours and pg-boss's; one replica at a time. */
@@ -123,15 +113,28 @@ function createEngine(db: Db, pool: Pool, waker: Waker, { url, replica, now, war
 const openKysely = (pool: Pool): Kysely<Tables> =>
   new Kysely<Tables>({ dialect: new PostgresDialect({ pool: pool.kysely }) });
 
+/** Whether nobody answered: an error of the system's, or what `pg` says of a connection that took too long, or ended. */
+const isUnreachable = (error: Error): boolean =>
+  error instanceof AggregateError || "syscall" in error || /timeout|timed out|terminated/i.test(error.message);
+
 /** What went wrong while opening, for whoever starts the process; PostgreSQL's words name no secrets. */
 function refusalOf(error: unknown): unknown {
   if (error instanceof StoreRefused || !(error instanceof Error)) return error;
   const words = error.message || ("code" in error ? String(error.code) : error.name);
   if (!(error instanceof pg.DatabaseError)) {
-    return new StoreRefused(
-      `PostgreSQL cannot be reached (${words}): make sure that it runs, and that the store's address names it.`,
-      { cause: error },
-    );
+    if (isUnreachable(error)) {
+      return new StoreRefused(
+        `PostgreSQL cannot be reached (${words}): make sure that it runs, and that the store's address names it.`,
+        { cause: error },
+      );
+    }
+    // What pg itself says is a plain error; another kind is a defect, whose place somebody has to find.
+    return error.name === "Error"
+      ? new StoreRefused(
+          `PostgreSQL answers, but cannot be used as a store (${words}): make sure that the store's address has what the server asks for, such as a password or TLS.`,
+          { cause: error },
+        )
+      : error;
   }
   if (error.code === "42501") {
     return new StoreRefused(

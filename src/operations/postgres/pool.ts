@@ -1,5 +1,6 @@
 import type { PostgresCursor, PostgresPool, PostgresPoolClient, PostgresQueryResult } from "kysely";
 import pg from "pg";
+import type { GiveAddress } from "./address.ts";
 import { guardedQuery } from "./guard.ts";
 
 /** Until a connection must be there, also one from the pool. */
@@ -17,14 +18,21 @@ const MIGRATION_MS = 3_600_000;
 const MAX_CONNECTIONS = 16;
 
 /** How every connection is made: whatever the server does, a call ends within a few seconds. */
-export const connectionConfig = (url: string): pg.ClientConfig => ({
-  connectionString: url,
+const CONNECTION: pg.ClientConfig = {
   application_name: "restartd",
   connectionTimeoutMillis: CONNECT_MS,
   query_timeout: ANSWER_MS,
   keepAlive: true,
   keepAliveInitialDelayMillis: 10_000,
-});
+};
+
+/** What makes connections to where the address says then. */
+export const clientOf = (url: GiveAddress) =>
+  class extends pg.Client {
+    constructor(config: pg.ClientConfig = {}) {
+      super({ ...CONNECTION, ...config, connectionString: url() });
+    }
+  };
 
 /** What every session of the pool is told first: a role's own settings must not weaken what we rely on. */
 const SESSION = [
@@ -54,10 +62,11 @@ export interface Pool {
 export type Purpose = "work" | "migration";
 
 /** @param warn is told of idle connections that break; they are replaced. */
-export function openPool(url: string, warn: (message: string) => void, purpose: Purpose = "work"): Pool {
+export function openPool(url: GiveAddress, warn: (message: string) => void, purpose: Purpose = "work"): Pool {
   const session = purpose === "work" ? [...SESSION, ...BOUNDS] : [...SESSION];
   const pool = new pg.Pool({
-    ...connectionConfig(url),
+    Client: clientOf(url),
+    ...CONNECTION,
     ...(purpose === "migration" && { query_timeout: MIGRATION_MS }),
     max: purpose === "work" ? MAX_CONNECTIONS : 1,
     idleTimeoutMillis: 60_000,

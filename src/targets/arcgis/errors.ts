@@ -1,5 +1,5 @@
 import type { Answer } from "../../clouds/http.ts";
-import { answerAsCause, retryAfterMs, type Said, vendorFailure } from "../../clouds/vendor.ts";
+import { answerAsCause, retryOf, type Said, vendorFailure } from "../../clouds/vendor.ts";
 import { type Detail, type Failure, preconditionFailure, type Reason, resourceInfo } from "../../core/errors.ts";
 import { isObject } from "./values.ts";
 
@@ -153,7 +153,12 @@ function doubt(
         said(answer, code),
         { ...options, outcome: "unknown" },
       )
-    : vendorFailure(reason, `site ${site}: ${sentence}`, said(answer, code), options);
+    : vendorFailure(
+        reason,
+        `site ${site}: ${sentence}`,
+        { ...said(answer, code), retryAfterMs: retryOf(reason, answer) },
+        options,
+      );
 }
 
 /**
@@ -213,13 +218,13 @@ function otherRule({ code, denied }: VendorError, about: "token" | "resource"): 
 }
 
 function refusal(rule: Rule, answer: Answer, code: number | undefined, asked: Asked): Failure {
-  const { reason, sentence, details, retryMs } = rule;
+  const { sentence, details, retryMs } = rule;
   const words = sentence(asked);
-  const wait = retryMs === undefined ? undefined : (retryAfterMs(answer) ?? retryMs);
+  const reason = typeof rule.reason === "function" ? rule.reason(asked) : rule.reason;
   return vendorFailure(
-    typeof reason === "function" ? reason(asked) : reason,
+    reason,
     `site ${asked.site}: ${words}`,
-    { ...said(answer, code), retryAfterMs: wait },
+    { ...said(answer, code), retryAfterMs: retryOf(reason, answer, retryMs) },
     {
       metadata: { site: asked.site },
       details: details?.(asked, words) ?? [],

@@ -193,14 +193,16 @@ function readList(json: unknown, limit: number): EngineList | undefined {
   return engines.length < Math.min(total, limit) ? undefined : { engines, total };
 }
 
-/** `job_id` is how the sister call `resize` spells it (contracts: huaweicloud §D.1). */
+/**
+ * Its job is what proves a retry, and another engine's id what disproves it; `job_id` is how the sister call `resize` spells it
+ * (contracts: huaweicloud §D.1).
+ */
 function readRetried(json: unknown, engineId: string): Retried | undefined {
   const fields = fieldsOf(json);
-  const id = textOf(fields?.id);
-  const name = textOf(fields?.name);
+  const id = textOf(fields?.id) ?? engineId;
   const jobId = integerOf(fields?.jobId) ?? integerOf(fields?.job_id);
-  return id?.toLowerCase() === engineId.toLowerCase() && name !== undefined && jobId !== undefined && jobId > 0
-    ? { id, name, jobId }
+  return id.toLowerCase() === engineId.toLowerCase() && jobId !== undefined && jobId > 0
+    ? { id, name: textOf(fields?.name) ?? "", jobId }
     : undefined;
 }
 

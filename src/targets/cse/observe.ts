@@ -155,8 +155,11 @@ async function judgeByEngine(
 }
 
 /** Whether nothing has moved for so many looks, and so long, that nothing will. */
-const isOld = ({ now, pollIntervalMs }: LookOptions, { sentAt }: RetryEvidence, unchanged: number): boolean =>
-  unchanged >= UNCHANGED_LOOKS && now() - sentAt >= UNCHANGED_LOOKS * pollIntervalMs;
+const isOld = ({ now, pollIntervalMs }: LookOptions, { sentAt }: RetryEvidence, unchanged: number): boolean => {
+  const waited = now() - sentAt;
+  // A request of the future was sent by another clock: the looks have to do.
+  return unchanged >= UNCHANGED_LOOKS && (waited < 0 || waited >= UNCHANGED_LOOKS * pollIntervalMs);
+};
 
 /**
  * Whether a job shows what only a run after the request can have made of it. A time that is told no more says nothing; of a job that

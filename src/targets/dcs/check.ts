@@ -17,7 +17,8 @@ const CONCURRENCY = 8;
  * Reads every instance of a call, and what its data hangs on, and judges all of it.
  *
  * @returns for each instance how it was, or why nothing is sent for it.
- * @throws Failure why nothing is sent for any of them: every missing instance and every missing acknowledgement at once.
+ * @throws Failure why nothing is sent for any of them: every missing instance and every missing acknowledgement at once; or that DCS
+ *   refuses our own credentials, which no further request is made with: five refusals in a row lock an access key (contracts: E.3).
  */
 export async function checkAll(
   client: DcsClient,
@@ -40,10 +41,12 @@ async function check(client: DcsClient, ask: Ask, id: string, signal: AbortSigna
     const instance = await client.instance(id, signal);
     return { instance, risk: ask.acknowledged ? undefined : await riskOf(client, ask, instance, signal) };
   } catch (error) {
-    if (error instanceof Failure && !signal.aborted) return error;
+    if (error instanceof Failure && !signal.aborted && !refusesUs(error)) return error;
     throw error;
   }
 }
+
+const refusesUs = ({ reason }: Failure): boolean => reason === "VENDOR_CREDENTIALS_REJECTED";
 
 /** Why an action may lose the instance's data; undefined where it does not. */
 async function riskOf(
@@ -57,22 +60,25 @@ async function riskOf(
     riskByNodes(instance) ??
     riskByAppendOnly(
       await client.appendOnly(instance.instanceId, signal).catch((error: unknown) => {
-        if (error instanceof Failure && !signal.aborted) return undefined; // what cannot be read counts as off
+        if (error instanceof Failure && !signal.aborted && !refusesUs(error)) return undefined; // what cannot be read counts as off
         throw error;
       }),
     )
   );
 }
 
-/** Does the same for each, a few at a time. */
+/** Does the same for each: for the first alone, since what it throws is thrown by all, and then for a few at a time. */
 async function each<Item, Result>(items: readonly Item[], work: (item: Item) => Promise<Result>): Promise<Result[]> {
   const results: Result[] = [];
   const entries = items.entries();
-  const worker = async (): Promise<void> => {
-    for (const [index, item] of entries) {
-      results[index] = await work(item);
-    }
+  const one = async ([index, item]: [number, Item]): Promise<void> => {
+    results[index] = await work(item);
   };
+  const worker = async (): Promise<void> => {
+    for (const entry of entries) await one(entry);
+  };
+  const first = entries.next();
+  if (!first.done) await one(first.value);
   await Promise.all(Array.from({ length: CONCURRENCY }, worker));
   return results;
 }

@@ -106,7 +106,9 @@ function afterTwoLooks({ operation, now, pollIntervalMs }: LookContext, { status
     ...(verdict.progress !== undefined && { progress: verdict.progress }),
     evidence: recorded,
   });
-  const countsFrom = evidence.begun === true ? time : timeOf(evidence.taken_at, time) + pollIntervalMs;
+  const taken = timeOf(evidence.taken_at, time);
+  // What was taken in the future was so by another clock.
+  const countsFrom = evidence.begun === true || taken > time ? time : taken + pollIntervalMs;
   if (time < countsFrom) {
     return wait(countsFrom, evidence);
   }

@@ -45,6 +45,7 @@ const NO_JOB: ReadonlySet<Reason> = new Set<Reason>([
   "VENDOR_PERMISSION_DENIED",
   "VENDOR_REFUSED_REQUEST",
   "VENDOR_BAD_RESPONSE",
+  "VENDOR_INTERNAL_ERROR",
   "OPERATION_UNSUPPORTED_BY_TARGET",
 ]);
 
@@ -119,7 +120,9 @@ function judgeStatus(
   { restarting, last, looks, sentAt }: RestartEvidence,
 ): { kind: "running" } | { kind: "succeeded" } | { kind: "failed"; failure: Failure } {
   if (last === "RUNNING") {
-    const quiet = looks >= QUIET_LOOKS && now() - sentAt >= QUIET_LOOKS * pollIntervalMs;
+    const waited = now() - sentAt;
+    // A request of the future was sent by another clock: the looks have to do.
+    const quiet = looks >= QUIET_LOOKS && (waited < 0 || waited >= QUIET_LOOKS * pollIntervalMs);
     return { kind: restarting || quiet ? "succeeded" : "running" };
   }
   if ((last === GONE || BAD_ENDS.has(last)) && looks >= BAD_LOOKS) {

@@ -32,6 +32,9 @@ const MAX_BYTES = 64 * 1024 * 1024;
 /** Bound (characters) on a line of a watch, which holds one object. */
 const MAX_LINE = 16 * 1024 * 1024;
 
+/** What is shorter (characters) is a word of a test, and no token. */
+const MIN_SECRET = 16;
+
 type Response = Parameters<typeof readAnswer>[0];
 
 /** Opens a cluster's raw client. `userAgent` names the process in the API server's log. */
@@ -62,11 +65,12 @@ export function createClient(credentials: Credentials, userAgent: string): Clien
       (response) => judge(response, connection),
     );
   };
-  const answer = (maxBytes: number) => (response: Response, connection: Connection) => {
+  const answer = (maxBytes: number) => async (response: Response, connection: Connection) => {
     if (response.statusCode === 401) {
       credentials.rejected(connection);
     }
-    return readAnswer(response, maxBytes);
+    const whole = await readAnswer(response, maxBytes);
+    return whole.status < 300 ? whole : concealed(whole, connection);
   };
   return {
     request: (options) => run(options, answer(options.maxBytes ?? MAX_BYTES)),
@@ -76,6 +80,16 @@ export function createClient(credentials: Credentials, userAgent: string): Clien
       ),
     [Symbol.asyncDispose]: () => credentials[Symbol.asyncDispose](),
   };
+}
+
+/** An error without our own credentials, should something before the API server quote them: its text goes into the log. */
+function concealed(answer: Answer, { headers }: Connection): Answer {
+  const [, authorization = ""] = Object.entries(headers).find(([name]) => /^authorization$/i.test(name)) ?? [];
+  const secret = authorization.replace(/^\S+ /, "");
+  const text = JSON.stringify(answer);
+  return secret.length >= MIN_SECRET && text.includes(secret)
+    ? JSON.parse(text.replaceAll(secret, "[concealed]"))
+    : answer;
 }
 
 function urlOf(server: string, { path, query = {} }: Request): URL {

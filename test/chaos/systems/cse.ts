@@ -5,7 +5,7 @@ import { ENV, PROJECT_ID, REPLIES, withService } from "./huawei.ts";
 
 const PREFIX = `projects/${PROJECT_ID}/cse/engines/`;
 const JOB_MS = 300;
-const SHARED = 6;
+const SHARED = 2;
 
 /** Failed engines: the times of a job show whether it was run again. */
 export const startCse: StartSystem = async ({ random, calls }) => {

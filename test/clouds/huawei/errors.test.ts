@@ -234,6 +234,13 @@ describe("refusal() with Retry-After", () => {
     expect(retryMs(refusal(answer(429, undefined, headers), RESTART, CODES))).toBe(expected);
   });
 
+  it("passes on how long something else takes", () => {
+    const headers = { "retry-after": "7" };
+    expect(retryMs(refusal(coded(400, "X.1", "m", headers), RESTART, CODES))).toBe(7_000);
+    expect(retryMs(refusal(answer(503, undefined, headers), READ, CODES))).toBe(7_000);
+    expect(retryMs(refusal(answer(503, undefined, headers), RESTART, CODES))).toBeUndefined();
+  });
+
   it("says nothing of it where waiting does not help", () => {
     expect(retryMs(refusal(answer(400, undefined, { "retry-after": "7" }), RESTART, CODES))).toBeUndefined();
   });
@@ -268,6 +275,8 @@ describe("vendorWords()", () => {
     ["Keystone", { error: { code: 401, message: "m", title: "t" } }, "401", "m"],
     ["a number", { error_code: 111400111 }, "111400111", ""],
     ["an empty code", { error_code: "" }, undefined, ""],
+    ["DDM beside an empty shape", { errCode: "D.1", externalMessage: "m", error_code: "", error_msg: "" }, "D.1", "m"],
+    ["the gateway beside an empty shape", { errCode: "", error_code: "APIG.0301" }, "APIG.0301", ""],
     ["an object for a code", { error_code: {} }, undefined, ""],
     ["a list", [], undefined, ""],
     ["null", null, undefined, ""],

@@ -77,7 +77,7 @@ describe("Project.request()", () => {
 
   it("reads no answer that is too large", async () => {
     await using scene = await startScene({ handle: () => ({ status: 200, body: "x".repeat(4 * 1024 * 1024 + 1) }) });
-    expect((await scene.failure()).reason).toBe("VENDOR_UNREACHABLE");
+    expect((await scene.failure()).reason).toBe("VENDOR_BAD_RESPONSE");
     expect((await scene.failure(RESTART)).reason).toBe("OUTCOME_UNKNOWN");
   });
 

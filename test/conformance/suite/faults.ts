@@ -66,12 +66,14 @@ export function faults<Play extends World>(subject: Subject<Play>): void {
         const thing = world.fresh();
         const { seen } = await tell({ world, session }, thing, { disconnect: "before-executing" });
         if (seen.state === "UNRESOLVED") {
-          expect(await session.restart(requestFor(thing))).toMatchObject({
-            code: "aborted",
-            reason: "OPERATION_IN_PROGRESS",
-            outcome: "not_applied",
-            metadata: { operation: seen.name, state: "UNRESOLVED" },
-          });
+          for (const request of [requestFor(thing), { ...thing.request, validateOnly: true }]) {
+            expect(await session.restart(request)).toMatchObject({
+              code: "aborted",
+              reason: "OPERATION_IN_PROGRESS",
+              outcome: "not_applied",
+              metadata: { operation: seen.name, state: "UNRESOLVED" },
+            });
+          }
           expect(world.mutations()).toBe(1);
           await session.service.resolveOperation({ name: seen.name, outcome: 2, note: "looked" });
         }
@@ -119,6 +121,17 @@ export function refusals<Play extends World>(subject: Subject<Play>): void {
       expect(elsewhere.visits).toEqual([]);
     });
 
+    test.each([400, 403, 404, 409, 500])(
+      "HTTP %i with an answer that quotes our credentials: nobody is shown them",
+      (status) =>
+        scene(subject, async ({ world, session }) => {
+          const thing = world.fresh();
+          const answer = (): WireReply => quoting(status, world.secrets.join(" and "));
+          const { mutations } = await tell({ world, session }, thing, { answer });
+          expect(mutations).toBe(1); // and the scene's end looks for the secrets
+        }),
+    );
+
     test("nobody is there: surely nothing was sent, and nothing is kept of it", () =>
       scene(subject, async ({ world, session }) => {
         const thing = world.fresh();
@@ -136,6 +149,27 @@ export function refusals<Play extends World>(subject: Subject<Play>): void {
       }));
   });
 }
+
+/** An error in the shapes of all vendors, with a text in every place that is meant for people. */
+const quoting = (status: number, text: string): WireReply => ({
+  status,
+  headers: { "content-type": "application/json", "x-request-id": "5f1d0e6a", warning: `299 - "${text}"` },
+  body: JSON.stringify({
+    kind: "Status",
+    status: "Failure",
+    message: text,
+    error: { code: status, message: text, details: [text] },
+    messages: [text],
+    error_code: "X.1",
+    error_msg: text,
+    error_ext_msg: text,
+    errCode: "X.1",
+    externalMessage: text,
+    errorCode: "X.1",
+    errorMessage: text,
+    detail: text,
+  }),
+});
 
 /** A server where a redirect leads to: nobody may come. */
 async function openTrap(): Promise<AsyncDisposable & { readonly url: string; readonly visits: string[] }> {

@@ -72,14 +72,18 @@ export function requestIds<Play extends World>(subject: Subject<Play>): void {
         world.hold();
         expect(await session.restart(requestFor(thing))).toMatchObject(ok(thing));
         const first = await session.until(thing, ({ state }) => state === "SENT");
+        const checked = await session.restart({ ...thing.request, validateOnly: true });
         const second = await session.restart(requestFor(thing));
+        expect(checked.code).toBe(second.code);
         if (subject.blocksUntil === "ended") {
-          expect(second).toMatchObject({
-            code: "aborted",
-            reason: "OPERATION_IN_PROGRESS",
-            outcome: "not_applied",
-            metadata: { operation: first.name, state: "SENT" },
-          });
+          for (const told of [checked, second]) {
+            expect(told).toMatchObject({
+              code: "aborted",
+              reason: "OPERATION_IN_PROGRESS",
+              outcome: "not_applied",
+              metadata: { operation: first.name, state: "SENT" },
+            });
+          }
           expect(world.mutations()).toBe(1);
         } else {
           expect(second).toMatchObject(ok(thing));

@@ -119,6 +119,11 @@ describe("failureOf()", () => {
     expect(unknown?.metadata).toMatchObject({ vendor_code: "450" });
     const throttled = failureOf(answerOf({ status: 429, headers: { "retry-after": "7" } }), submit);
     expect(throttled?.details.map(({ value }) => value)).toMatchObject([{ retryDelay: { seconds: 7n } }]);
+    const away = { status: 503, headers: { "retry-after": "9" } };
+    expect(failureOf(answerOf(away), read)?.details.map(({ value }) => value)).toMatchObject([
+      { retryDelay: { seconds: 9n } },
+    ]);
+    expect(failureOf(answerOf(away), submit)?.details).toEqual([]);
     const missing = failureOf(answerOf(errorReply("portal", 404, "Missing")), read);
     expect(missing?.details.map(({ value }) => value)).toEqual([
       { resourceType: "arcgis.deployment", resourceName: "sites/gis/deployments/k1" },

@@ -229,6 +229,10 @@ describe("a retry whose outcome is unknown", () => {
     ["HTTP 504", { path: ACTIONS, execute: true, answer: { status: 504, body: "<html>gateway</html>" } }],
     ["a 200 without a job", { path: ACTIONS, execute: true, answer: { status: 200, body: { id: "x", name: "y" } } }],
     ["an empty 200", { path: ACTIONS, execute: true, answer: { status: 200, body: "" } }],
+    [
+      "a 200 about another engine",
+      { path: ACTIONS, execute: true, answer: { status: 200, body: { id: "x", jobId: 1 } } },
+    ],
     ["a 200 that is HTML", { path: ACTIONS, execute: true, answer: { status: 200, body: "<html></html>" } }],
   ] as const)("is answered once a read proves it: %s", async (_what, fault) => {
     const { id, name, latestJobId } = engine();
@@ -278,6 +282,19 @@ describe("a retry whose outcome is unknown", () => {
     const answer = { status: 200, body: { id, name, job_id: 4711 } };
     cse.simulator.server.inject({ path: ACTIONS, execute: true, answer });
     expect((await cse.client.retryEngine(cse.request(id))).jobId).toBe(4711n);
+  });
+});
+
+describe("a retry that is answered briefly", () => {
+  it("is believed by its job", async () => {
+    const { id, latestJobId } = engine();
+    cse.simulator.server.inject({
+      path: ACTIONS,
+      execute: true,
+      answer: { status: 200, body: { jobId: latestJobId } },
+    });
+    expect(await cse.client.retryEngine(cse.request(id))).toMatchObject({ id, name: "", jobId: BigInt(latestJobId) });
+    expect(await cse.served.until("SUCCEEDED", "FAILED")).toMatchObject({ state: "SUCCEEDED" });
   });
 });
 

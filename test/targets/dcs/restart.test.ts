@@ -184,6 +184,17 @@ describe("the guards", () => {
     expect(dcs.simulator.requests.map(({ path }) => path)).toEqual([`/v2/${PROJECT}/instances/${idOf(1)}`]);
   });
 
+  it("ask once when our own credentials are refused: a key that is refused too often is locked", async () => {
+    const ids = Array.from({ length: 20 }, (_, index) => idOf(index));
+    await using dcs = await startDcs({ instances: ids.map((instanceId) => ({ instanceId })) });
+    dcs.simulator.inject({ times: 100, answer: dcsError("DCS.1002") });
+    const failure = await failureOf(dcs.client.restartInstances(ask(...ids)));
+    expect(failure).toMatchObject({ code: Code.Internal, reason: "VENDOR_CREDENTIALS_REJECTED", operation: "" });
+    expect(failure.metadata).toMatchObject({ vendor_code: "DCS.1002", outcome: "not_applied" });
+    expect(dcs.simulator.requests).toHaveLength(1);
+    expect(dcs.database.operations.size).toBe(0);
+  });
+
   it("refuse the whole call for an id that does not exist, and name what else is missing", async () => {
     await using dcs = await startDcs();
     const failure = await failureOf(dcs.client.restartInstances(ask(CLUSTER, NOBODY, SINGLE)));

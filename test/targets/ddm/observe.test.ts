@@ -57,7 +57,13 @@ describe("observeRestart()", () => {
     ["of another instance", { instanceId: "i2", status: "Failed" }],
     ["with a status that is not known", { status: "Paused" }],
     ...(
-      ["JOB_NOT_FOUND", "TARGET_NOT_FOUND", "VENDOR_REFUSED_REQUEST", "VENDOR_PERMISSION_DENIED"] satisfies Reason[]
+      [
+        "JOB_NOT_FOUND",
+        "TARGET_NOT_FOUND",
+        "VENDOR_REFUSED_REQUEST",
+        "VENDOR_PERMISSION_DENIED",
+        "VENDOR_INTERNAL_ERROR",
+      ] satisfies Reason[]
     ).map((reason): [string, Failure] => [`that cannot be read: ${reason}`, new Failure(reason, "-")]),
   ])("goes by the status for a job %s", async (_what, job) => {
     const seen = await look(clientOf("RESTARTING", job), "SENT", {}, { vendorJob: "j1" });

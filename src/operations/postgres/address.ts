@@ -1,0 +1,52 @@
+import pg from "pg";
+import { StoreRefused } from "../store.ts";
+
+/** Gives an address of PostgreSQL with our credentials in it, as it is when it is asked for. */
+export type GiveAddress = () => string;
+
+/**
+ * An address for connections that are made later: what is given now, so that a new password needs no new start. While it cannot be given,
+ * or cannot be read, it stays what it was.
+ *
+ * @param warn is told when it cannot be, in words that have nothing of the address in them.
+ * @throws StoreRefused when there is none that can be read at the beginning.
+ */
+export function followAddress(give: GiveAddress, warn: (message: string) => void): GiveAddress {
+  let known = give();
+  if (!isAddress(known)) {
+    throw new StoreRefused(
+      "The address of the PostgreSQL store cannot be read: it is postgres://user:password@host:port/database, and special characters in the password are percent-encoded.",
+    );
+  }
+  let warned = "";
+  const tell = (what: string): void => {
+    if (what !== warned) warn(`the address of the PostgreSQL store stays what it was: ${what}`);
+    warned = what;
+  };
+  return () => {
+    let now: string;
+    try {
+      now = give();
+    } catch (error) {
+      tell(error instanceof Error ? error.message : "it cannot be had");
+      return known;
+    }
+    if (now !== known && !isAddress(now)) {
+      tell("the new one is not postgres://user:password@host:port/database");
+      return known;
+    }
+    warned = "";
+    known = now;
+    return known;
+  };
+}
+
+/** Whether `pg` can read an address. What it says of one that it cannot has the address in it, with the password. */
+function isAddress(address: string): boolean {
+  try {
+    new pg.Client({ connectionString: address });
+    return true;
+  } catch {
+    return false;
+  }
+}
