@@ -1,5 +1,4 @@
-import { createHash } from "node:crypto";
-import { badRequest, Failure } from "../core/errors.ts";
+import { badField, readPageToken, writePageToken } from "../core/page-token.ts";
 import type { Comparison, ListQuery } from "./store.ts";
 
 /** Where a list goes on. */
@@ -23,46 +22,19 @@ export function pageSizeOf(asked: number): number {
 
 /** A token for the page that follows an operation in the list of a filter. */
 export const writeToken = ({ createTime, name }: After, filter: readonly Comparison[]): string =>
-  Buffer.from(JSON.stringify([digest(filter), createTime, name])).toString("base64url");
+  writePageToken([createTime, name], filter);
 
 /**
  * Where the list of a filter goes on; undefined for an empty token: at its beginning.
  *
  * @throws Failure INVALID_ARGUMENT when the token is not ours, or another filter's.
  */
-export function readToken(token: string, filter: readonly Comparison[]): After | undefined {
-  if (token === "") {
-    return undefined;
-  }
-  const [made, createTime, name] = parseArray(Buffer.from(token, "base64url").toString("utf8"));
-  if (
-    typeof made !== "string" ||
-    !Number.isSafeInteger(createTime) ||
-    typeof createTime !== "number" ||
-    typeof name !== "string"
-  ) {
-    throw badField("page_token", "is not a token that this service made: begin again without it");
-  }
-  if (made !== digest(filter)) {
-    throw badField("page_token", "belongs to a list with another filter: repeat the request with the filter it had");
-  }
-  return { createTime, name };
+export const readToken = (token: string, filter: readonly Comparison[]): After | undefined =>
+  readPageToken(token, filter, readAfter);
+
+function readAfter(place: unknown): After | undefined {
+  const [createTime, name]: unknown[] = Array.isArray(place) ? place : [];
+  return typeof createTime === "number" && Number.isSafeInteger(createTime) && typeof name === "string"
+    ? { createTime, name }
+    : undefined;
 }
-
-/** An array out of JSON; an empty one out of anything else. */
-function parseArray(json: string): unknown[] {
-  try {
-    const value: unknown = JSON.parse(json);
-    return Array.isArray(value) ? value : [];
-  } catch {
-    return []; // as wrong as an array without what is looked for
-  }
-}
-
-const digest = (filter: readonly Comparison[]): string =>
-  createHash("sha256").update(JSON.stringify(filter)).digest("base64url").slice(0, 16);
-
-const badField = (field: string, description: string): Failure =>
-  new Failure("INVALID_ARGUMENT", `${field} ${description}`, {
-    details: [badRequest([{ field, description, reason: "INVALID_ARGUMENT" }])],
-  });

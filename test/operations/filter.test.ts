@@ -151,7 +151,7 @@ describe("page tokens", () => {
 
   it("are refused with another filter, and when they are not ours", () => {
     expect(() => readToken(writeToken(last, filter), [])).toThrow(
-      "page_token belongs to a list with another filter: repeat the request with the filter it had",
+      "page_token belongs to a list with other fields: repeat the request with what it had",
     );
     for (const token of ["x", Buffer.from("[1,2,3]").toString("base64url"), Buffer.from("{}").toString("base64url")]) {
       expect(() => readToken(token, filter)).toThrow(

@@ -3,8 +3,8 @@ import { type Timestamp, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { EngineJobSchema, type Engine as EngineMessage, EngineSchema } from "../../../gen/restart/cse/v1/engine_pb.ts";
 import { type EngineService, ListEnginesResponseSchema } from "../../../gen/restart/cse/v1/engine_service_pb.ts";
-import { readPageToken, writePageToken } from "../../clouds/page-token.ts";
 import { callKey } from "../../core/call.ts";
+import { readOffset, readPageToken, writePageToken } from "../../core/page-token.ts";
 import type { Runtime } from "../../core/target.ts";
 import { type RetryAction, toRef } from "./action.ts";
 import type { CseClient, Engine } from "./client.ts";
@@ -48,7 +48,7 @@ export function createEngineService({ clientOf, retry, runtime }: ServiceOptions
     async listEngines({ projectId, enterpriseProjectId, pageSize, pageToken }, { signal }) {
       const client = clientOf(projectId);
       const asked = ["cse", projectId, enterpriseProjectId];
-      const begin = readPageToken(pageToken, asked);
+      const begin = readPageToken(pageToken, asked, readOffset) ?? 0;
       const end = begin + (pageSize || DEFAULT_PAGE_SIZE);
       const { engines, total } = await client.engines(enterpriseProjectId, end, signal);
       return create(ListEnginesResponseSchema, {

@@ -2,8 +2,8 @@ import { create } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { type Instance as InstanceMessage, InstanceSchema } from "../../../gen/restart/ddm/v1/instance_pb.ts";
 import { type InstanceService, ListInstancesResponseSchema } from "../../../gen/restart/ddm/v1/instance_service_pb.ts";
-import { readPageToken, writePageToken } from "../../clouds/page-token.ts";
 import { callKey } from "../../core/call.ts";
+import { readOffset, readPageToken, writePageToken } from "../../core/page-token.ts";
 import type { Runtime } from "../../core/target.ts";
 import { type RestartAction, toRef } from "./action.ts";
 import type { DdmClient, Instance } from "./client.ts";
@@ -35,7 +35,7 @@ export function createInstanceService(options: ServiceOptions): ServiceImpl<type
       const client = clientOf(projectId);
       const asked = ["ddm", projectId];
       const limit = pageSize || DEFAULT_PAGE_SIZE;
-      const begin = readPageToken(pageToken, asked);
+      const begin = readPageToken(pageToken, asked, readOffset) ?? 0;
       const { instances, total } = await client.instances(begin, limit, signal);
       const end = begin + instances.length;
       const more = instances.length > 0 && (total === undefined ? instances.length >= limit : end < total);

@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
 import {
   type Cluster,
@@ -16,7 +15,7 @@ import {
   ListClustersResponseSchema,
   ListWorkloadsResponseSchema,
 } from "../../../gen/restart/kubernetes/v1/workload_service_pb.ts";
-import { badRequest, Failure } from "../../core/errors.ts";
+import { badField, readPageToken, writePageToken } from "../../core/page-token.ts";
 import type { OpenCluster } from "./cluster.ts";
 import { type Asked, failureOfRead } from "./errors.ts";
 import { KINDS, type Kind } from "./kinds.ts";
@@ -37,13 +36,13 @@ export async function listClusters(
   signal: AbortSignal,
 ): Promise<ListClustersResponse> {
   const names = [...clusters.keys()].sort();
-  const after = pageToken === "" ? "" : readToken(pageToken, ["clusters"]);
+  const after = readPageToken(pageToken, ["clusters"], readName) ?? "";
   const rest = names.filter((name) => name > after);
   const page = rest.slice(0, pageSize || DEFAULT_PAGE_SIZE);
   const last = page.length < rest.length ? page.at(-1) : undefined;
   return create(ListClustersResponseSchema, {
     clusters: await Promise.all(page.map((name) => describe(name, clusters, signal))),
-    nextPageToken: last === undefined ? "" : writeToken(last, ["clusters"]),
+    nextPageToken: last === undefined ? "" : writePageToken(last, ["clusters"]),
   });
 }
 
@@ -92,10 +91,7 @@ export async function listWorkloads(
   ];
   const size = request.pageSize || DEFAULT_PAGE_SIZE;
   const workloads: Workload[] = [];
-  let position =
-    request.pageToken === ""
-      ? { kind: 0, continue: "" }
-      : toPosition(readToken(request.pageToken, asked), kinds.length);
+  let position = readPageToken(request.pageToken, asked, positionAmong(kinds.length)) ?? { kind: 0, continue: "" };
   while (workloads.length < size) {
     const entry = kinds[position.kind];
     if (entry === undefined) {
@@ -117,7 +113,7 @@ export async function listWorkloads(
   const more = position.kind < kinds.length;
   return create(ListWorkloadsResponseSchema, {
     workloads,
-    nextPageToken: more ? writeToken(JSON.stringify([position.kind, position.continue]), asked) : "",
+    nextPageToken: more ? writePageToken([position.kind, position.continue], asked) : "",
   });
 }
 
@@ -155,7 +151,7 @@ async function listPage(
       throw failureOfRead(error, asked);
     });
   if (answer.status === 410 || (answer.status === 400 && token !== "" && answer.text.includes("continue"))) {
-    throw badToken("has expired: begin again without it");
+    throw badField("page_token", "has expired: begin again without it");
   }
   if (answer.status === 400 && labelSelector !== "") {
     throw badField("label_selector", "is not a label selector, such as app=web,tier in (front,back)");
@@ -190,46 +186,14 @@ function countsOf({ resource }: Kind, { spec, status }: WorkloadObject): { desir
     : { desired: spec?.replicas ?? 1, ready: status?.readyReplicas ?? 0 };
 }
 
-/** A page token: where to go on, and a digest of what was asked, so that a token of another question is refused. */
-function writeToken(position: string, asked: readonly string[]): string {
-  return Buffer.from(JSON.stringify([digest(asked), position])).toString("base64url");
-}
+const readName = (place: unknown): string | undefined => (typeof place === "string" ? place : undefined);
 
-function readToken(token: string, asked: readonly string[]): string {
-  const [made, position] = parseArray(Buffer.from(token, "base64url").toString("utf8"));
-  if (typeof position !== "string") {
-    throw badToken("is not a token that this service made");
-  }
-  if (made !== digest(asked)) {
-    throw badToken("belongs to a list with other fields; repeat the request with what it had");
-  }
-  return position;
-}
-
-function toPosition(text: string, kinds: number): Position {
-  const [kind, rest] = parseArray(text);
-  if (typeof kind !== "number" || !Number.isInteger(kind) || kind < 0 || kind >= kinds || typeof rest !== "string") {
-    throw badToken("is not a token that this service made");
-  }
-  return { kind, continue: rest };
-}
-
-/** An array out of JSON; an empty one out of anything else. */
-function parseArray(json: string): unknown[] {
-  try {
-    const value: unknown = JSON.parse(json);
-    return Array.isArray(value) ? value : [];
-  } catch {
-    return []; // as wrong as an array without what is looked for
-  }
-}
-
-const digest = (asked: readonly string[]): string =>
-  createHash("sha256").update(JSON.stringify(asked)).digest("base64url").slice(0, 16);
-
-const badToken = (description: string) => badField("page_token", description);
-
-const badField = (field: string, description: string): Failure =>
-  new Failure("INVALID_ARGUMENT", `${field} ${description}`, {
-    details: [badRequest([{ field, description, reason: "INVALID_ARGUMENT" }])],
-  });
+/** Reads a {@link Position} among so many kinds. */
+const positionAmong =
+  (kinds: number) =>
+  (place: unknown): Position | undefined => {
+    const [kind, rest]: unknown[] = Array.isArray(place) ? place : [];
+    return typeof kind === "number" && Number.isInteger(kind) && kind >= 0 && kind < kinds && typeof rest === "string"
+      ? { kind, continue: rest }
+      : undefined;
+  };

@@ -2,7 +2,7 @@ import { constants } from "node:http2";
 import { connect } from "node:net";
 import { inspect } from "node:util";
 import { afterEach, describe, expect, test } from "vitest";
-import { NoAnswer } from "../../../src/clouds/http.ts";
+import { AnswerTooLarge, NoAnswer } from "../../../src/clouds/http.ts";
 import { createAuthority } from "../../cluster/certificates.ts";
 import { loopbackCertificates, openClusterClient, TOKEN } from "../../support/cluster-client.ts";
 import { http1, respond, startStreamServer, startWireServer, type WireRequest } from "../../support/wire-server.ts";
@@ -143,7 +143,7 @@ describe("request()", () => {
     );
     const { send } = await use(openClusterClient({ server: server.url, "certificate-authority-data": ca }));
     const error = await failure(send({ method: "PATCH", path: "/big", maxBytes: 50_000 }));
-    expect([error.sent, error.cause]).toEqual([true, new Error("the answer is larger than 50000 bytes")]);
+    expect([error.sent, error.cause]).toEqual([true, new AnswerTooLarge(200, 50_000)]);
     expect((await send()).json).toBe(1);
     expect(server.connections).toBe(1);
   });

@@ -19,8 +19,8 @@ const invalid = (field: string, description: string) => ({
   message: `${field} ${description}`,
   details: { BadRequest: { fieldViolations: [expect.objectContaining({ field, description })] } },
 });
-const NOT_OURS = "is not a token that this service made";
-const ANOTHER_LIST = "belongs to a list with other fields; repeat the request with what it had";
+const NOT_OURS = "is not a token that this service made: begin again without it";
+const ANOTHER_LIST = "belongs to a list with other fields: repeat the request with what it had";
 
 /** What looks like a token: JSON in base64url. */
 const forged = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString("base64url");
@@ -121,7 +121,7 @@ function clusterRows(world: TheWorld): void {
     expect(await list("%%%")).toMatchObject(invalid("page_token", NOT_OURS));
     expect(await list(forged("x"))).toMatchObject(invalid("page_token", NOT_OURS));
     expect(await list(forged(null))).toMatchObject(invalid("page_token", NOT_OURS));
-    expect(await list(forged(["x", 7]))).toMatchObject(invalid("page_token", NOT_OURS));
+    expect(await list(forged([7, "x"]))).toMatchObject(invalid("page_token", NOT_OURS));
     expect(await list(forged(["x", "admin"]))).toMatchObject(invalid("page_token", ANOTHER_LIST));
   });
 }
@@ -256,10 +256,10 @@ function workloadRows(world: TheWorld): void {
   test("refuses a token whose place the API server does not know", async () => {
     const { nextPageToken } = await list({ pageSize: 1 });
     const [digest] = positionOf(nextPageToken);
-    const pageToken = forged([digest, JSON.stringify([0, "bm90IGEgdG9rZW4"])]);
+    const pageToken = forged([digest, [0, "bm90IGEgdG9rZW4"]]);
     expect(await refused({ pageToken })).toMatchObject(invalid("page_token", "has expired: begin again without it"));
-    expect(await refused({ pageToken: forged([digest, JSON.stringify([99, ""])]) })).toMatchObject(
-      invalid("page_token", "is not a token that this service made"),
+    expect(await refused({ pageToken: forged([digest, [99, ""]]) })).toMatchObject(
+      invalid("page_token", "is not a token that this service made: begin again without it"),
     );
   });
 

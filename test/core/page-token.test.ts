@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { readPageToken, writePageToken } from "../../src/clouds/page-token.ts";
+import { readOffset, readPageToken, writePageToken } from "../../src/core/page-token.ts";
 
 describe("readPageToken()", () => {
-  it("gives back what was written, and begins at 0 without a token", () => {
-    expect(readPageToken(writePageToken(7, ["a", "b"]), ["a", "b"])).toBe(7);
-    expect(readPageToken("", ["a"])).toBe(0);
+  it("gives back what was written, and nothing without a token", () => {
+    expect(readPageToken(writePageToken(7, ["a", "b"]), ["a", "b"], readOffset)).toBe(7);
+    expect(readPageToken("", ["a"], readOffset)).toBeUndefined();
   });
 
   it.each([
@@ -13,7 +13,7 @@ describe("readPageToken()", () => {
     ["a negative place", writePageToken(-1, ["a"]), /is not a token/],
     ["a place between", writePageToken(0.5, ["a"]), /is not a token/],
   ])("refuses %s", (_what, token, message) => {
-    expect(() => readPageToken(token, ["a"])).toThrow(
+    expect(() => readPageToken(token, ["a"], readOffset)).toThrow(
       expect.objectContaining({ reason: "INVALID_ARGUMENT", message: expect.stringMatching(message) }),
     );
   });
