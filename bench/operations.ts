@@ -5,7 +5,7 @@
  * the next restart of the same Deployment: that is part of the cost. Before that: how long a start takes and how long lists take, with
  * many operations in SQLite.
  *
- * Usage, once node test/cluster/build.ts has run: node bench/operations.ts [SECONDS-PER-ROUND [ROUNDS]]
+ * Usage: npm run bench:operations [-- SECONDS-PER-ROUND [ROUNDS]]
  */
 import { stringify } from "yaml";
 import { startControlPlane } from "../test/cluster/control-plane.ts";

@@ -237,7 +237,7 @@ function workloadRows(world: TheWorld): void {
     for (const bad of ["x", "%%%", forged({}), forged([digest]), forged([digest, 1])]) {
       expect(await refused({ pageToken: bad })).toMatchObject(invalid("page_token", NOT_OURS));
     }
-    for (const position of ["", "x", "[]", "[1]", '["1",""]', '[0.5,""]', "null", "{}"]) {
+    for (const position of ["", "x", [], [1], ["1", ""], [0.5, ""], null, {}]) {
       expect(await refused({ pageToken: forged([digest, position]) })).toMatchObject(invalid("page_token", NOT_OURS));
     }
     for (const other of [
