@@ -26,50 +26,41 @@ export interface BackupOptions {
  */
 export function createBackup(
   store: Store,
-  options: BackupOptions,
+  { folder = tmpdir() }: BackupOptions,
 ): (signal: AbortSignal) => AsyncGenerator<{ data: Uint8Array }> {
-  let running = false;
+  /** The one that is being made or sent. */
+  let current: AbortSignal | undefined;
   return async function* (signal) {
-    if (running) {
-      throw new Failure(
-        "QUEUE_FULL",
-        "another copy of the store is being made: wait until it has ended, or been given up",
-        {
-          details: [retryInfo(RETRY_AFTER_MS)],
-        },
-      );
+    if (store.backup === undefined) {
+      throw unsupported();
     }
-    running = true;
+    if (current !== undefined) {
+      throw busy();
+    }
+    current = signal;
+    const free = (): void => {
+      if (current === signal) current = undefined;
+    };
+    let leave = free;
     try {
-      yield* backupStore(store, options, signal);
+      await using file = await guarded(copyTo(folder, store.backup));
+      // Whoever has left may never ask for the next piece, nor have this ended.
+      leave = () => void file.close().finally(free);
+      signal.addEventListener("abort", leave, { once: true });
+      for (;;) {
+        signal.throwIfAborted();
+        // A new buffer each time: the piece before may not have been sent yet.
+        const { bytesRead, buffer } = await guarded(file.read(new Uint8Array(PIECE)));
+        if (bytesRead === 0) {
+          return;
+        }
+        yield { data: buffer.subarray(0, bytesRead) };
+      }
     } finally {
-      running = false;
+      signal.removeEventListener("abort", leave);
+      free();
     }
   };
-}
-
-async function* backupStore(
-  store: Store,
-  { folder = tmpdir() }: BackupOptions,
-  signal: AbortSignal,
-): AsyncGenerator<{ data: Uint8Array }> {
-  if (store.backup === undefined) {
-    throw unsupported();
-  }
-  const file = await guarded(copyTo(folder, store.backup));
-  try {
-    for (;;) {
-      signal.throwIfAborted();
-      // A new buffer each time: the piece before may not have been sent yet.
-      const { bytesRead, buffer } = await guarded(file.read(new Uint8Array(PIECE)));
-      if (bytesRead === 0) {
-        return;
-      }
-      yield { data: buffer.subarray(0, bytesRead) };
-    }
-  } finally {
-    await file.close();
-  }
 }
 
 /** A copy, opened and without a name already: it is gone when it is closed, be it by the end of the process. */
@@ -84,6 +75,11 @@ async function copyTo(folder: string, backup: NonNullable<Store["backup"]>) {
     await rm(own, { recursive: true, force: true });
   }
 }
+
+const busy = (): Failure =>
+  new Failure("QUEUE_FULL", "another copy of the store is being made: wait until it has ended, or been given up", {
+    details: [retryInfo(RETRY_AFTER_MS)],
+  });
 
 function unsupported(): Failure {
   const description = "the store is PostgreSQL, whose own tools make copies: use pg_dump, or its continuous archiving";

@@ -60,7 +60,8 @@ export async function startKeeper(options: KeeperOptions): Promise<Keeper> {
     isWhole: (record) => batchOf(record) !== undefined,
   });
   const under = new Set<Promise<unknown>>();
-  const looking = new Set<string>();
+  /** Operations that are looked at now, each with whether its time has come again meanwhile. */
+  const looking = new Map<string, boolean>();
   const stopping = new AbortController();
   const track = <Result>(work: Promise<Result>): Promise<Result> => {
     under.add(work);
@@ -75,9 +76,10 @@ export async function startKeeper(options: KeeperOptions): Promise<Keeper> {
   };
   const advance = async (name: string): Promise<void> => {
     if (looking.has(name)) {
+      looking.set(name, true);
       return;
     }
-    looking.add(name);
+    looking.set(name, false);
     try {
       const record = await store.get(name);
       if (record !== undefined && batchOf(record) !== undefined) {
@@ -88,9 +90,10 @@ export async function startKeeper(options: KeeperOptions): Promise<Keeper> {
       }
     } catch (error) {
       trouble(error, `looking after ${name}`);
-    } finally {
-      looking.delete(name);
     }
+    const again = looking.get(name);
+    looking.delete(name);
+    if (again && !stopping.signal.aborted) await advance(name);
   };
   const look = async (record: OperationRecord): Promise<void> => {
     const action = actions.get(record.method);

@@ -37,10 +37,13 @@ export interface Losses {
 }
 
 /** A mishap happens when its point is reached for the first time, or at the latest for this one. */
-const LATEST = 30;
+const LATEST = 100;
 
 /** The same when there is not much time left. */
-const SOON = 5;
+const SOON = 10;
+
+/** How long (ms) a process may go on without a mishap; it stands still for a part of that. */
+const RENEW_MS = 5_000;
 
 /** So many starts that fail in a row are no accident. */
 const GIVE_UP = 8;
@@ -100,6 +103,13 @@ export class Fleet implements AsyncDisposable {
     for (const member of this.#members) member.kill();
   }
 
+  /** Kills those that have been stopped by their mishap, went on after that, and have none left. */
+  renew(): void {
+    for (const member of this.#members) {
+      if (performance.now() - member.spentAt > RENEW_MS) member.kill();
+    }
+  }
+
   /** Kills all of them, and starts them again for good. */
   async calm(): Promise<void> {
     this.#calm = true;
@@ -135,6 +145,8 @@ class Member {
   #child: ChildProcess;
   /** Whether the process that runs now listens. */
   works = false;
+  /** When it was stopped by its mishap. */
+  spentAt = Number.POSITIVE_INFINITY;
   #boots = 0;
   #failures = 0;
   #paused = false;
@@ -189,6 +201,7 @@ class Member {
     const skewMs = this.#index === 0 ? (skewsMs[this.#boots % skewsMs.length] ?? 0) : 0;
     const plan: ReplicaPlan = { config, timing, resend, mishap, skewMs };
     this.#boots += 1;
+    this.spentAt = Number.POSITIVE_INFINITY;
     losses.starts += 1;
     const child = spawn(NODE, [join(import.meta.dirname, "replica.ts")], {
       cwd: ROOT,
@@ -213,8 +226,12 @@ class Member {
         resolve();
       } else if (mishap !== undefined && line === `reached ${mishap.point}`) {
         losses.points.add(keyOf(mishap));
-        if (mishap.signal === "SIGSTOP") this.#continueLater(child);
-        else losses.kills += 1;
+        if (mishap.signal === "SIGSTOP") {
+          this.spentAt = performance.now();
+          this.#continueLater(child);
+        } else {
+          losses.kills += 1;
+        }
       }
     });
     child.once("close", (code) => {

@@ -83,7 +83,10 @@ export async function runChaos(options: RunOptions): Promise<Run> {
     fleet.strike();
   }
   fleet.hurry();
-  while (!(fleet.complete && enough(systems)) && elapsed() < chaosMs[1]) await delay(100);
+  while (!(fleet.complete && enough(systems)) && elapsed() < chaosMs[1]) {
+    await delay(100);
+    fleet.renew();
+  }
   for (const system of systems) system.chaotic = false;
   options.onCalm?.();
   await fleet.calm();

@@ -31,6 +31,8 @@ interface Stop {
 interface World extends AsyncDisposable {
   /** The store of the process that stops. */
   readonly first: Store;
+  /** How long (ms) a permit is good for. */
+  readonly sendWindowMs: number;
   /** The store of the next one; called when the first one has stopped. */
   readonly second: () => Promise<Store>;
 }
@@ -41,7 +43,7 @@ interface Options {
   readonly decorate?: (batch: FakeBatch, vendor: FakeVendor) => FakeBatch;
 }
 
-const TIMING = { sendWindowMs: 50, leaseMs: 100, beatMs: 20, firstLookMs: 5, forgottenMs: 100, settleMs: 250 };
+const TIMING = { leaseMs: 100, beatMs: 20, firstLookMs: 5, forgottenMs: 100, settleMs: 250 };
 const ID = "6f9f4a58-0f0a-4bb1-9d5c-6b0f2c8f0001";
 
 /** Each target's vendor: what becomes of its request. */
@@ -52,13 +54,14 @@ const EXECUTED: ReadonlySet<string> = new Set(["a", "b", "e"]);
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 interface Scene {
+  readonly sendWindowMs: number;
   readonly vendor: FakeVendor;
   readonly wrong: Set<string>;
 }
 
 async function startProcess(
   store: Store,
-  { vendor }: Scene,
+  { vendor, sendWindowMs }: Scene,
   reach: (point: Point) => Promise<void>,
   decorate: NonNullable<Options["decorate"]>,
 ): Promise<{ runner: Runner; batch: FakeBatch }> {
@@ -70,7 +73,7 @@ async function startProcess(
     monotonic: () => performance.now(),
     newId: () => `${store.replica}-${++ids}`,
     background: (_call, work) => void work.catch(() => {}), // judged by what is stored
-    timing: TIMING,
+    timing: { ...TIMING, sendWindowMs },
     reach,
   });
   await runner.begin([batch]);
@@ -107,7 +110,7 @@ async function play(stop: Stop, { open, decorate = (batch) => batch }: Options):
   const gate = createGate();
   const vendor = createFakeVendor({ monotonic: () => performance.now(), jobMs: 30 });
   for (const [id, script] of Object.entries(SCRIPTS)) vendor.scriptFor(`fake/${id}`, script);
-  const scene: Scene = { vendor, wrong: new Set() };
+  const scene: Scene = { vendor, wrong: new Set(), sendWindowMs: world.sendWindowMs };
   const stopped = Promise.withResolvers<void>();
   const first = await startProcess(
     gated(world.first, gate),
@@ -207,7 +210,13 @@ const openMemory =
   async (): Promise<World> => {
     const database = createMemoryDatabase({ now: () => new Date(), compareAndSet });
     const [first, second] = [database.connect("first"), database.connect("second")];
-    return { first, second: async () => second, [Symbol.asyncDispose]: () => second[Symbol.asyncDispose]() };
+    // Shorter than a pause: whoever was held up must not send.
+    return {
+      first,
+      sendWindowMs: 50,
+      second: async () => second,
+      [Symbol.asyncDispose]: () => second[Symbol.asyncDispose](),
+    };
   };
 
 /** A process, and the one that is started after its death. */
@@ -225,6 +234,7 @@ async function openSqlite(): Promise<World> {
   let second: Store | undefined;
   return {
     first,
+    sendWindowMs: 10_000,
     second: async () => {
       await first[Symbol.asyncDispose]();
       second = await open("second");

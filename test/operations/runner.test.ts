@@ -479,6 +479,20 @@ describe("looking for an outcome", () => {
     expect(server.vendor.executions).toHaveLength(1);
   });
 
+  it("is put off by whole milliseconds, which is all that PostgreSQL keeps", async () => {
+    const server = await start({ jobMs: 200 });
+    const wakeTimes: number[] = [];
+    server.faults.change = ({ wakeTime }) => {
+      if (wakeTime !== undefined) wakeTimes.push(wakeTime);
+      return undefined;
+    };
+    const begun = Date.now();
+    await server.until(await restart(server, web(randomUUID())), "SUCCEEDED");
+    expect(wakeTimes.length).toBeGreaterThan(2);
+    expect(Math.max(...wakeTimes) - begun).toBeGreaterThan(100);
+    expect(wakeTimes.filter((time) => !Number.isInteger(time))).toEqual([]);
+  });
+
   it.each([3_600_000, -3_600_000])("does not mind that the wall clock jumps by %i ms", async (skewMs) => {
     const server = await start({ settleMs: 400, jobMs: 100 });
     server.vendor.script("dropped", "ok");

@@ -381,12 +381,16 @@ describe("BackupStore", () => {
   it("makes one copy at a time", async () => {
     await insert(store, { evidence: JSON.stringify({ much: "x".repeat(1_000_000) }) });
     const { ours } = serve();
-    for await (const _ of ours.backupStore({})) {
-      const error = await errorOf(ours.backupStore({}));
-      expect(summary(error)).toMatchObject({ code: "resource_exhausted", reason: "QUEUE_FULL" });
-      expect(error.findDetails(RetryInfoSchema)).toHaveLength(1);
-      break;
-    }
+    const leaving = new AbortController();
+    const first = async () => {
+      for await (const _ of ours.backupStore({}, { signal: leaving.signal })) {
+        const error = await errorOf(ours.backupStore({}));
+        expect(summary(error)).toMatchObject({ code: "resource_exhausted", reason: "QUEUE_FULL" });
+        expect(error.findDetails(RetryInfoSchema)).toHaveLength(1);
+        leaving.abort();
+      }
+    };
+    await expect(first()).rejects.toThrow("canceled");
     // As soon as the server has seen that the caller of the first one has left.
     await vi.waitFor(async () => {
       let bytes = 0;

@@ -10,6 +10,7 @@ import { backupDatabase } from "./backup.ts";
 import { APPLICATION_ID, refuseDamage, refuseDamagedLog, refuseForeign } from "./check.ts";
 import { adaptDatabase, codeOf, SQLITE_BUSY } from "./database.ts";
 import { prepareFile, type Statfs } from "./file.ts";
+import { createGroups } from "./group.ts";
 import { createAlarm } from "./wake.ts";
 
 /** `path` of a store that lives as long as the process. */
@@ -119,7 +120,7 @@ function createEngine(database: DatabaseSync, db: Kysely<Tables>, { now, monoton
   const listeners = new Set<(name: string) => void>();
   return {
     sealed: true,
-    transaction: (work) => db.transaction().execute(work),
+    transaction: createGroups(database, db),
     changed: (name, record) => {
       alarm.set(name, record);
       // In its own turn: what a listener throws is not the writer's.

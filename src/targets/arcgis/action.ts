@@ -7,7 +7,7 @@ import {
   RefreshDeploymentResponseSchema,
 } from "../../../gen/restart/arcgis/v1/deployment_service_pb.ts";
 import { notConfigured } from "../../clouds/vendor.ts";
-import { Failure, preconditionFailure } from "../../core/errors.ts";
+import { Failure, preconditionFailure, resourceInfo } from "../../core/errors.ts";
 import type { Action, Observation, OperationView, Sent } from "../../core/operation.ts";
 import type { VendorDeployment, VendorJob } from "./answers.ts";
 import { deploymentName, type Site } from "./client.ts";
@@ -47,6 +47,12 @@ const WINDOW_AND_PAUSES_MS = 65_000;
  * the limit, to a process that may have been taken for dead. Nothing that the vendor documents would show it afterwards.
  */
 const SETTLE_MS = WINDOW_AND_PAUSES_MS + POST_LIMIT_MS;
+
+/**
+ * So many looks in a row have to show that a site does not know the job of a refresh that it took, before its end counts as missed: at
+ * the default pace ten minutes, while what answers may be restarting itself.
+ */
+const MISSING_LOOKS = 60;
 
 /** States of a job from which it goes nowhere (contracts: arcgis §A.2). UNAVAILABLE and CANCELLING are none, nor is a new word. */
 const ENDED: ReadonlyMap<string, "succeeded" | "failed"> = new Map([
@@ -108,14 +114,18 @@ export function createRefreshAction({ sites, pollIntervalMs }: RefreshActionOpti
 
 type RefreshObservation = Observation<typeof RefreshDeploymentResponseSchema>;
 
-/** Reads the job of a refresh. Of one that has none, nothing that the vendor documents would show what became of it. */
+/**
+ * Reads the job of a refresh. Of one that has none, nothing that the vendor documents would show what became of it. One that the site
+ * has forgotten does not keep others from its deployment for ever.
+ */
 async function look(
   site: Site,
   operation: OperationView,
   request: RefreshDeploymentRequest,
   signal: AbortSignal,
 ): Promise<RefreshObservation> {
-  const { vendorJob } = operation;
+  const { vendorJob, evidence } = operation;
+  const { missing: counted, ...recorded } = evidence;
   if (vendorJob === "") {
     return { kind: "unclear", progress: "nothing at the site shows whether it was refreshed" };
   }
@@ -123,10 +133,27 @@ async function look(
     if (error instanceof Failure && error.reason === "JOB_NOT_FOUND") return undefined;
     throw error;
   });
-  return job === undefined
-    ? { kind: "unclear", progress: `the site has no job ${vendorJob}` }
-    : judge(job, request, operation);
+  if (job !== undefined) {
+    return { ...judge(job, request, operation), ...(counted !== undefined && { evidence: recorded }) };
+  }
+  const progress = `the site has no job ${vendorJob}`;
+  const missing = (typeof counted === "number" ? counted : 0) + 1;
+  return operation.state === "SENT" && missing >= MISSING_LOOKS
+    ? { kind: "failed", progress, failure: forgotten(request.site, operation) }
+    : { kind: "unclear", progress, evidence: { ...recorded, missing } };
 }
+
+/** The end of a refresh whose job is gone before its end was seen. */
+const forgotten = (site: string, { target, vendorJob }: OperationView): Failure =>
+  new Failure(
+    "JOB_NOT_FOUND",
+    `site ${site}: it took the refresh of ${target} and has no job ${vendorJob} any longer, so that nobody knows how it ended; GetDeployment shows how the deployment does`,
+    {
+      outcome: "applied",
+      metadata: { site, vendor: "arcgis", job_id: vendorJob },
+      details: [resourceInfo("arcgis.deployment", target)],
+    },
+  );
 
 const answer = (
   fields: Partial<Omit<RefreshDeploymentResponse, "$typeName" | "$unknown">>,

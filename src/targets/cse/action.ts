@@ -1,6 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import {
   EngineService,
+  type RetryEngineRequest,
   type RetryEngineRequestSchema,
   RetryEngineResponseSchema,
 } from "../../../gen/restart/cse/v1/engine_service_pb.ts";
@@ -57,24 +58,13 @@ export function createRetryAction({ clientOf, pollIntervalMs, now }: RetryAction
     targetOf: targetName,
     actionOf: () => "retry",
 
-    async prepare(request, { signal }) {
-      const ref = toRef(request);
-      const client = clientOf(ref.projectId);
-      const engine = await client.engine(ref, signal);
-      const plan = judge(ref, engine, await latestJob(client, ref, engine, signal));
-      if (plan.deletes && !request.acknowledgeDeletion) {
-        throw refuse(
-          "DELETION_NOT_ACKNOWLEDGED",
-          ref,
-          "failed to be deleted, and a retry finishes the deletion; say acknowledge_deletion if that is meant",
-        );
-      }
-      return plan;
-    },
+    prepare: (request, { signal }) => check(clientOf(request.projectId), request, signal),
 
-    async send(request, { engine, job, deletes }, sending) {
+    async send(request, _plan, sending) {
       const ref = toRef(request);
       const client = clientOf(ref.projectId);
+      // Again, now that nobody else may begin: a retry that ended since the first check would pass for this one.
+      const { engine, job, deletes } = await check(client, request, sending.signal);
       const evidence = plannedEvidence(engine, job, deletes, clock());
       const onSend = await sending.permit(writeEvidence(evidence));
       try {
@@ -95,6 +85,21 @@ export function createRetryAction({ clientOf, pollIntervalMs, now }: RetryAction
       return observeRetry({ client, ref, now: clock, pollIntervalMs }, operation, signal);
     },
   };
+}
+
+/** Reads what there is to retry, and judges whether that may be done. */
+async function check(client: CseClient, request: RetryEngineRequest, signal: AbortSignal): Promise<RetryPlan> {
+  const ref = toRef(request);
+  const engine = await client.engine(ref, signal);
+  const plan = judge(ref, engine, await latestJob(client, ref, engine, signal));
+  if (plan.deletes && !request.acknowledgeDeletion) {
+    throw refuse(
+      "DELETION_NOT_ACKNOWLEDGED",
+      ref,
+      "failed to be deleted, and a retry finishes the deletion; say acknowledge_deletion if that is meant",
+    );
+  }
+  return plan;
 }
 
 /** The latest job; a job that is said to be there and is not found counts as none. */

@@ -1,5 +1,6 @@
 import { abandoned } from "../../clouds/abandoned.ts";
 import type { Answer } from "../../clouds/http.ts";
+import { vendorWords } from "../../clouds/huawei/errors.ts";
 import type { HuaweiRequest, Project } from "../../clouds/huawei/project.ts";
 import { fieldsOf, integerOf, listOf, textOf } from "../../clouds/json.ts";
 import { type Asked, aboutInstance, aboutInstances, aboutJob, failureOf, type InstanceRef, refused } from "./errors.ts";
@@ -110,7 +111,9 @@ export function createDdmClient(project: Project): DdmClient {
       const path = `${instances}/${ref.instanceId}/action`;
       const body = { restart: { type } };
       const answer = await send({ method: "POST", path, body, signal, onSend }, asked);
-      return whole(readRestarted(answer.json, ref.instanceId), answer, asked);
+      // Next to nothing makes a success here: an error has to be told from it, whatever its status.
+      const said = vendorWords(answer).code === undefined ? readRestarted(answer.json, ref.instanceId) : undefined;
+      return whole(said, answer, asked);
     },
   };
 }

@@ -360,6 +360,22 @@ describe("observe()", () => {
     expect(await observe(vendorJob)).toMatchObject({ kind: "unclear", progress: `the site has no job ${vendorJob}` });
   });
 
+  it("gives up a job that the site has forgotten, but only after a long time of nothing else", async () => {
+    const request = requestFor(FEATURES, { async: true });
+    const look = (job: string, missing: number, state: OperationView["state"] = "SENT") =>
+      action.observe({ ...view(job, state), evidence: { type: "x", missing } }, request, AbortSignal.timeout(5_000));
+    const { vendorJob = "" } = await send(request);
+    expect(await look(vendorJob, 59)).toMatchObject({ kind: "succeeded", evidence: { type: "x" } });
+    simulator.forgetJobs();
+    expect(await look(vendorJob, 58)).toMatchObject({ kind: "unclear", evidence: { type: "x", missing: 59 } });
+    expect(await look(vendorJob, 59, "UNKNOWN")).toMatchObject({ kind: "unclear" });
+    const seen = await look(vendorJob, 59);
+    expect(seen).toMatchObject({
+      kind: "failed",
+      failure: { reason: "JOB_NOT_FOUND", outcome: "applied", metadata: { site: "gis", job_id: vendorJob } },
+    });
+  });
+
   it("concludes nothing while the site is away", async () => {
     simulator.jobMs = 60_000;
     const request = requestFor(SYSTEM, { async: true, acknowledgeOutage: true });

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { Code } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import { openCse } from "../../../src/targets/cse/index.ts";
@@ -50,5 +51,22 @@ describe("RetryEngine and time", () => {
       vendorJob: String(latestJobId),
     });
     expect(cse.writes()).toHaveLength(1);
+  });
+
+  it("is not taken for another retry that began and ended since it was checked", async () => {
+    await using cse = await startServedCse({ timing: { settleMs: 300 } });
+    const { simulator } = cse;
+    const { id } = simulator.world.add({ id: newId() });
+    simulator.world.script(id, { end: "Error" });
+    // What the first call has read of the job is old when it comes.
+    simulator.server.inject({ method: "GET", path: /\/jobs\//, delayAfter: 500 });
+    const held = failureOf(cse.client.retryEngine(cse.request(id)));
+    while (!simulator.server.requests.some(({ path, executed }) => path.includes("/jobs/") && executed)) await delay(1);
+    await cse.client.retryEngine(cse.request(id));
+    await cse.served.until("FAILED");
+    simulator.server.inject({ method: "PUT", disconnect: "before-executing" });
+    expect(await held).toMatchObject({ reason: "OUTCOME_UNKNOWN" });
+    expect((await cse.served.allEnded()).map(({ state }) => state)).toEqual(["FAILED", "NOT_OBSERVED"]);
+    expect(simulator.world.retries(id)).toBe(1);
   });
 });

@@ -81,6 +81,7 @@ describe("observeRetry()", () => {
     [4, SENT_AT + 600_000, "running"], // looked at too rarely, whatever the clock says
     [5, SENT_AT + 5 * POLL, "running"], // looked at often, but too early
     [5, SENT_AT + 6 * POLL, "failed"],
+    [5, SENT_AT - 600_000, "failed"], // sent by a process whose clock is ahead
   ])("%i looks before, at %i: an unchanged failure is %s", async (unchanged, now, kind) => {
     const seen = await look(clientOf([{}]), "SENT", { unchanged }, { now });
     expect(seen).toMatchObject({ kind, evidence: { unchanged: unchanged + 1, moved: false } });

@@ -101,6 +101,10 @@ describe("judge() of a request that was taken", () => {
     });
   });
 
+  it("does not wait for the clock of the process that sent it, which was ahead", () => {
+    expect(follow(taken(), [-600, instance("RUNNING")], [-590, instance("RUNNING")])).toEqual(["running", "succeeded"]);
+  });
+
   it.each(["ERROR", "FROZEN", "CREATEFAILED"])("fails when the instance becomes %s", (status) => {
     const seen = look("SENT", taken(), instance(status), 5);
     expect(seen).toMatchObject({ kind: "failed", failure: { reason: "VENDOR_JOB_FAILED", outcome: "applied" } });

@@ -81,6 +81,7 @@ describe("observeRestart()", () => {
     [{}, SENT_AT + 600_000, "running"], // looked at too rarely, whatever the clock says
     [{ last: "RUNNING", looks: 5 }, SENT_AT + 5 * POLL, "running"], // looked at often, but too early
     [{ last: "RUNNING", looks: 5 }, SENT_AT + 6 * POLL, "succeeded"],
+    [{ last: "RUNNING", looks: 5 }, SENT_AT - 600_000, "succeeded"], // sent by a process whose clock is ahead
   ] as const)("RUNNING after %o, at %i, is %s", async (part, now, kind) => {
     expect(await look(clientOf("RUNNING"), "SENT", part, { now })).toMatchObject({ kind });
   });

@@ -188,6 +188,32 @@ const failed = (name: keyof typeof DDM_FAILURES) => {
   return refused(status, code, message);
 };
 
+describe("a 200 that is an error", () => {
+  it("is no success, in whichever shape", async () => {
+    for (const body of [
+      { errCode: "DBS.200019", externalMessage: "x" },
+      { error_code: "DBS.200019", error_msg: "x" },
+      { errCode: "DBS.200019", error_code: "" },
+    ]) {
+      const { id } = instance();
+      ddm.simulator.server.inject({ path: ACTION, answer: { status: 200, body } });
+      expect(await failureOf(ddm.client.restartInstance(ddm.request(id)))).toMatchObject({
+        reason: "OPERATION_IN_PROGRESS",
+        metadata: { vendor_code: "DBS.200019", vendor_http_status: "200", outcome: "not_applied" },
+      });
+    }
+  });
+
+  it("leaves the outcome open where nobody knows the error", async () => {
+    const { id } = instance();
+    ddm.simulator.server.inject({ path: ACTION, answer: { status: 200, body: { error: { code: "X.1" } } } });
+    expect(await failureOf(ddm.client.restartInstance(ddm.request(id)))).toMatchObject({
+      reason: "OUTCOME_UNKNOWN",
+      metadata: { vendor_code: "X.1", outcome: "unknown" },
+    });
+  });
+});
+
 describe("a restart that is refused", () => {
   it.each([
     ["busy", Code.Aborted, "OPERATION_IN_PROGRESS"],
