@@ -222,9 +222,18 @@ async function readBody({ body, statusCode }: Dispatcher.ResponseData, maxBytes:
   return Buffer.concat(chunks).toString("utf8");
 }
 
+/** An escape in JSON: a pair of surrogates, one alone, any other. */
+const ESCAPE =
+  /\\u[dD][89abAB][\da-fA-F]{2}\\u[dD][c-fC-F][\da-fA-F]{2}|\\u([dD][89a-fA-F][\da-fA-F]{2})|\\u[\da-fA-F]{4}|\\./g;
+
+/** What escapes of surrogates look like: most texts have none, and are not looked through further. */
+const HALVES = /\\u[dD][89a-fA-F]/;
+
+/** Half of a character, which JSON can carry and neither protobuf nor a database can, becomes the character that stands for it. */
 function parseJson(text: string): unknown {
   try {
-    return JSON.parse(text);
+    const whole = (found: string, alone?: string): string => (alone === undefined ? found : "\\ufffd");
+    return JSON.parse(HALVES.test(text) ? text.replace(ESCAPE, whole) : text);
   } catch {
     return undefined; // not JSON: whoever asked for the answer decides what that means
   }

@@ -61,7 +61,8 @@ export interface Action<
    */
   prepare(request: MessageShape<Input>, asking: Asking): Promise<Plan>;
   /**
-   * Sends the one request. `permit` comes first; a further request only after the one before was refused for sure, with a new permit.
+   * Sends the one request. Reads apart, `permit` comes first; a further request only after the one before was refused for sure, with a
+   * new permit.
    *
    * @throws Failure its outcome decides: not_applied and applied end the operation, unknown has it looked for.
    */

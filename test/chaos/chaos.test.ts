@@ -31,7 +31,7 @@ const STOPS = at(["before W1", "after W1", "after W2", "after send"], "SIGSTOP")
 /** As wrong as a clock may be: what was signed more than 15 minutes off is refused. */
 const SKEW_MS = 600_000;
 
-const TRUTH = { systems: SYSTEMS, skewsMs: [SKEW_MS, -SKEW_MS, 0], resend: false, chaosMs: [20_000, 70_000] } as const;
+const TRUTH = { systems: SYSTEMS, skewsMs: [SKEW_MS, -SKEW_MS, 0], resend: false, chaosMs: [15_000, 90_000] } as const;
 
 /** The negative control does not end everything: nobody can say what it sent. */
 const RESENDING = {

@@ -209,6 +209,20 @@ describe("openConnections()", () => {
   });
 });
 
+describe("readAnswer()", () => {
+  it.each([
+    [String.raw`"\ud800"`, "\ufffd"],
+    [String.raw`"a\uDFFFb\ud83d"`, "a\ufffdb\ufffd"],
+    [String.raw`"\ud83d\ude00 \ud83d\ud83d\ude00"`, "\u{1f600} \ufffd\u{1f600}"],
+    [String.raw`"\\ud800 \\\ud800"`, "\\ud800 \\\ufffd"],
+    [String.raw`{"\udc00":"\n\u00fc"}`, { "\ufffd": "\n\u00fc" }],
+    [String.raw`"\ud80"`, undefined],
+  ])("makes whole characters of what %s holds: nothing else can be passed on", async (body, json) => {
+    server.inject({ answer: { status: 200, body } });
+    expect((await send("GET")).json).toEqual(json);
+  });
+});
+
 describe("encodeReply()", () => {
   it("writes objects as JSON and leaves texts alone", () => {
     expect(encodeReply({ status: 200, body: { a: 1 }, headers: { "x-a": "b" } })).toEqual({

@@ -206,12 +206,12 @@ function readRetried(json: unknown, engineId: string): Retried | undefined {
     : undefined;
 }
 
+/** The latest time (epoch ms) that a Timestamp can hold: the end of the year 9999. */
+const LAST_TIME_MS = 253_402_300_799_999;
+
 /** The SDK's models and the documents have times as epoch milliseconds; seconds and ISO texts are understood all the same. */
 function timeOf(value: unknown): number | undefined {
-  const number = integerOf(value);
-  if (number !== undefined) {
-    return number <= 0 ? undefined : number < MILLISECONDS_FROM ? number * 1_000 : number;
-  }
-  const time = Date.parse(textOf(value) ?? "");
-  return Number.isNaN(time) ? undefined : time;
+  const number = integerOf(value) ?? Date.parse(textOf(value) ?? "");
+  const time = typeof value === "number" && number < MILLISECONDS_FROM ? number * 1_000 : number;
+  return time > 0 && time <= LAST_TIME_MS ? time : undefined;
 }

@@ -119,6 +119,12 @@ describe("getEngineJob()", () => {
     expect(told.engineId).toBe("e1");
   });
 
+  it.each([9e15, -1, 0, "soon", null])("has no time where the vendor's is none: %s", async (time) => {
+    say({ id: 5, status: "Finished", startTime: time, endTime: time });
+    const { startTime, endTime } = await cse.client.getEngineJob(cse.request("e1", { jobId: 5n }));
+    expect([startTime, endTime]).toEqual([undefined, undefined]);
+  });
+
   it("tells a job that is not there from an engine that is not", async () => {
     const { id } = cse.simulator.world.add({ id: newId() });
     expect(await failureOf(cse.client.getEngineJob(cse.request(id, { jobId: 1n })))).toMatchObject({

@@ -245,7 +245,7 @@ export type InstanceResult = Message<"restart.dcs.v1.InstanceResult"> & {
   result: string;
 
   /**
-   * Its own operation, operations/{id}. Empty when another operation was in its way.
+   * Its own operation, operations/{id}. Empty when the call has none: for validate_only.
    *
    * @generated from field: string operation = 3;
    */
