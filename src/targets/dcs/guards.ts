@@ -19,6 +19,9 @@ export interface Checked {
   readonly risk: string | undefined;
 }
 
+/** Modes that have a second node by what they are (contracts: huaweicloud §B.2). */
+const WITH_STANDBY: ReadonlySet<string> = new Set(["ha", "ha_rw_split"]);
+
 /**
  * Why a restart may lose the data of an instance whatever its append-only file: where there is no second node to keep it, it comes back
  * empty (contracts/vendors.md §0). What the vendor does not tell counts as the worst. Undefined: its append-only file decides.
@@ -26,7 +29,8 @@ export interface Checked {
 export function riskByNodes({ cacheMode, replicaCount }: DcsInstance): string | undefined {
   if (cacheMode === "single") return "it has a single node";
   if (replicaCount === 1) return "it has a single replica";
-  return cacheMode === "" || replicaCount === undefined ? "how many nodes it has is not known" : undefined;
+  const known = WITH_STANDBY.has(cacheMode) || (cacheMode !== "" && replicaCount !== undefined);
+  return known ? undefined : "how many nodes it has is not known";
 }
 
 /** Why a restart may lose the data of an instance with more than one node. */
