@@ -15,7 +15,6 @@ describe("riskByNodes()", () => {
     [{ cache_mode: "single" }, "it has a single node"],
     [{ cache_mode: "cluster", replica_count: 1 }, "it has a single replica"],
     [{ cache_mode: "proxy", replica_count: 1 }, "it has a single replica"],
-    [{ cache_mode: "ha" }, "how many nodes it has is not known"],
     [{ cache_mode: "cluster", replica_count: "2" }, "how many nodes it has is not known"],
     [{ cache_mode: "ha" }, undefined],
     [{ cache_mode: "ha", replica_count: 1 }, "it has a single replica"],
