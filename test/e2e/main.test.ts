@@ -280,7 +280,7 @@ describe("--config", () => {
     expect(stderr.replaceAll(folder.path, "").split("\n")).toEqual([
       "10 mistakes in the configuration:",
       '  /restartd.yaml:1:9: listen: must be a loopback address (127.0.0.0/8, [::1] or localhost) as long as calls are not authenticated, but is "10.0.0.1:8080"',
-      "  /restartd.yaml:2:1: cros: is not a known key; known here: listen, cors, deadline, kubernetes, store",
+      "  /restartd.yaml:2:1: cros: is not a known key; known here: listen, cors, deadline, kubernetes, store, arcgis, huaweicloud",
       '  /restartd.yaml:4:50: cors.allowed_origins[1]: must be an origin in lower case, scheme://host or scheme://host:port, without a path, but is "https://a/b"',
       "  /restartd.yaml:5:22: deadline.default: must be a duration in seconds, such as 60s, but is 60",
       '  /restartd.yaml:5:31: deadline.max: must be greater than or equal to 0.001s and less than or equal to 86400s, but is "100000s"',
@@ -288,7 +288,7 @@ describe("--config", () => {
       "  /restartd.yaml:9:33: kubernetes.clusters[0].kubeconfig: /prod.kubeconfig cannot be read: no such file or directory",
       '  /restartd.yaml:10:13: kubernetes.clusters[1].name: must be a configured cluster\'s name: printable ASCII characters without spaces, at most 253, but is "prod 2"',
       '  /restartd.yaml:11:19: kubernetes.clusters[1].in_cluster: must be true or false, but is "yes"',
-      "  /restartd.yaml:12:1: log_level: is not a known key; known here: listen, cors, deadline, kubernetes, store",
+      "  /restartd.yaml:12:1: log_level: is not a known key; known here: listen, cors, deadline, kubernetes, store, arcgis, huaweicloud",
       "",
     ]);
   });
