@@ -326,7 +326,7 @@ export async function observed(object: Made): Promise<Made> {
   await eventually(async () => {
     const { metadata, status } = await object.read();
     return String(status?.observedGeneration) === String(metadata.generation);
-  });
+  }, 45_000); // a real controller that has met an error comes back late
   return object;
 }
 
