@@ -21,8 +21,8 @@ export interface Truth {
   handles(target: string): readonly string[] | undefined;
   /** Whether each operation that was applied names its restart, even when the answer was lost. */
   readonly namesAll: boolean;
-  /** Whether reading the target always shows what became of a request; otherwise an operation may end UNRESOLVED. */
-  readonly canTell: boolean;
+  /** Whether reading a target always shows what became of a request; otherwise an operation may end UNRESOLVED. */
+  canTell(target: string): boolean;
 }
 
 /** A vendor's system that loses requests and answers, and knows what really happened. */

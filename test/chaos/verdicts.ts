@@ -106,7 +106,7 @@ function judgeSystem(system: Truth, byTarget: ReadonlyMap<string, readonly Liste
     wrong,
     doubled,
     undecided: undecided
-      .filter((operation) => system.canTell || !unresolved.includes(operation))
+      .filter((operation) => system.canTell(operation.target) || !unresolved.includes(operation))
       .map(({ name, state, target }) => `${name} ${state} ${target}`),
     figures: {
       operations: on.length,

@@ -72,7 +72,7 @@ function observeUnknown(
     return { kind: "unclear", againMs: AGAIN_MS, progress: doubt };
   }
   if (object === undefined || restartedAt(context.kind, object) !== evidence.restartedAt) {
-    return { kind: "absent", againMs: AGAIN_MS, progress: `${subjectOf(context.ref)} is as it was before` };
+    return { kind: "absent", againMs: AGAIN_MS, progress: `${subjectOf(context.ref)} shows no trace of it` };
   }
   return {
     ...judge(context, object),
@@ -82,8 +82,9 @@ function observeUnknown(
 }
 
 /**
- * Why an object can show neither that a restart was applied nor that it was not. The latter is shown by nothing but an object that has
- * not changed since before: a value that is what it was can have been put back (`kubectl rollout undo`, GitOps).
+ * Why an object can show neither that a restart was applied nor that it was not. The latter is shown by an object that has not changed
+ * since before, or by one whose generation moved once and not to our value: ours, and what took its place, would have moved it twice.
+ * After more changes a value that is what it was can have been put back (`kubectl rollout undo`, GitOps).
  */
 function doubtOf(
   { kind, ref }: ObserveContext,
@@ -95,7 +96,8 @@ function doubtOf(
   }
   const value = restartedAt(kind, object) ?? "";
   const replaced = uid !== undefined && object.metadata.uid !== uid;
-  const moved = replaced || (object.metadata.generation ?? 0) > (generationBefore ?? 0);
+  const moves = (object.metadata.generation ?? 0) - (generationBefore ?? 0);
+  const moved = replaced || moves > 0;
   if (value === sent) {
     return moved ? undefined : "its value is in place, and the generation did not move";
   }
@@ -104,6 +106,9 @@ function doubtOf(
   }
   if (baseline === undefined || generationBefore === undefined) {
     return "what was in place before could not be read";
+  }
+  if (moves === 1) {
+    return undefined;
   }
   if (value !== baseline) {
     return "another restart is in place";

@@ -40,7 +40,7 @@ export const startArcgis: StartSystem = async ({ random, calls }) => {
     once: once.map((id) => [`${PREFIX}${id}`]),
     shared: SHARED.map((id) => `${PREFIX}${id}`),
     env: { CHAOS_ARCGIS: simulator.password },
-    canTell: false,
+    canTell: () => false,
     namesAll: false,
     configure: (sections: object) => ({
       ...sections,

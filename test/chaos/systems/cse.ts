@@ -33,7 +33,7 @@ export const startCse: StartSystem = async ({ random, calls }) => {
     once: targets.slice(0, calls).map((target) => [target]),
     shared: targets.slice(calls),
     env: ENV,
-    canTell: true,
+    canTell: () => true,
     namesAll: true,
     configure: (sections: object) => withService({ ...sections }, "cse", server.url),
     ask: ([target = ""]: readonly string[]) => {

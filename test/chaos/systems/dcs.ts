@@ -39,7 +39,7 @@ export const startDcs: StartSystem = async ({ random, calls }) => {
     once: whole.map((parts) => parts.map(targetOf)),
     shared: everybodys.map(targetOf),
     env: ENV,
-    canTell: false,
+    canTell: () => false,
     namesAll: false,
     configure: (sections: object) => withService({ ...sections }, "dcs", simulator.url),
     ask,

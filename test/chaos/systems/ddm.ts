@@ -34,7 +34,7 @@ export const startDdm: StartSystem = async ({ random, calls }) => {
     once: targets.slice(0, calls).map((target) => [target]),
     shared: targets.slice(calls),
     env: ENV,
-    canTell: false,
+    canTell: () => false,
     namesAll: false,
     configure: (sections: object) => withService({ ...sections }, "ddm", server.url),
     ask: ([target = ""]: readonly string[]) => ({

@@ -322,7 +322,7 @@ describe("observe() of a restart of which nobody knows whether it was applied", 
   ])("%s, in an object that has not changed: no trace", async (_what, options) => {
     const { object, planned } = await newObject(options);
     await observed(object); // what its controller writes is no change of its spec
-    const progress = `${subjectOf(object.ref)} is as it was before`;
+    const progress = `${subjectOf(object.ref)} shows no trace of it`;
     expect(await observe("UNKNOWN", object.ref, planned)).toEqual({ kind: "absent", againMs: 1_000, progress });
   });
 
@@ -345,8 +345,18 @@ describe("observe() of a restart of which nobody knows whether it was applied", 
     });
   });
 
-  test("another restart in place hides it", async () => {
+  test("one change, and not to its value: no trace, for it and that change would have been two", async () => {
     const { object, planned } = await newObject();
+    await annotate(object, ANOTHER);
+    expect(await observe("UNKNOWN", object.ref, planned)).toMatchObject({ kind: "absent" });
+    const scaled = await newObject();
+    await scaled.object.merge({ spec: { replicas: 3 } });
+    expect(await observe("UNKNOWN", scaled.object.ref, scaled.planned)).toMatchObject({ kind: "absent" });
+  });
+
+  test("another restart in place hides it after more than one change", async () => {
+    const { object, planned } = await newObject();
+    await annotate(object, planned.restarted_at);
     await annotate(object, ANOTHER);
     expect(await observe("UNKNOWN", object.ref, planned)).toMatchObject({
       kind: "unclear",
