@@ -1,5 +1,5 @@
 import type { Context } from "./kysely-store.ts";
-import { findRequest } from "./kysely-store.ts";
+import { findBlocker, findRequest } from "./kysely-store.ts";
 import type { OperationRecord } from "./record.ts";
 import { clean } from "./rows.ts";
 import type { Trx } from "./schema.ts";
@@ -135,17 +135,15 @@ async function refuseDuplicates(
 }
 
 async function findBlockers(
-  { rows }: Context,
+  context: Context,
   trx: Trx,
   missing: readonly OperationRecord[],
 ): Promise<ReadonlyMap<string, OperationRecord>> {
   const blocked = new Map<string, OperationRecord>();
   for (const { name, target, blocks } of missing) {
-    const blocker = blocks
-      ? await trx.selectFrom("operations").selectAll().where("blocks_target", "=", clean(target)).executeTakeFirst()
-      : undefined;
+    const blocker = blocks ? await findBlocker(context, trx, target) : undefined;
     if (blocker === undefined) throw new RolledBack(undefined);
-    blocked.set(name, rows.record(blocker));
+    blocked.set(name, blocker);
   }
   return blocked;
 }

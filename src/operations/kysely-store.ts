@@ -62,6 +62,7 @@ export function createKyselyStore(options: KyselyStoreOptions): Store {
       const row = await db.selectFrom("operations").selectAll().where("name", "=", name).executeTakeFirst();
       return row && context.rows.record(row);
     },
+    blocking: (target) => findBlocker(context, db, target),
     find: (principal, requestId) => findRequest(context, db, principal, requestId),
     children: async (parent) =>
       records(
@@ -111,6 +112,13 @@ export async function findRequest(
     .where("request_id", "=", key.request_id)
     .executeTakeFirst();
   return left && { tombstone: rows.tombstone(left) };
+}
+
+/** The operation that blocks a target. */
+export async function findBlocker({ rows }: Context, db: Db, target: string): Promise<OperationRecord | undefined> {
+  const operation = db.selectFrom("operations").selectAll();
+  const row = await operation.where("blocks_target", "=", clean(target)).executeTakeFirst();
+  return row && rows.record(row);
 }
 
 async function auditTrail({ db, rows }: Context, name: string): Promise<AuditRow[]> {

@@ -21,9 +21,8 @@ export async function blockedBy(
   target: string,
   { store, now }: Pick<Running, "store" | "now">,
 ): Promise<Failure | undefined> {
-  // Nothing is accepted after what blocks a target: it is the newest.
-  const [newest] = await guarded(store.list({ where: [{ field: "target", operator: "=", value: target }], limit: 1 }));
-  return newest?.blocks ? inProgress(newest, now()) : undefined;
+  const blocking = await guarded(store.blocking(target));
+  return blocking && inProgress(blocking, now());
 }
 
 /**

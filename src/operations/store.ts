@@ -26,6 +26,8 @@ export interface Store extends AsyncDisposable {
   /** The same for several different operations, in one transaction: those that have another version, or are gone, stay as they are. */
   changeAll(steps: readonly Step[]): Promise<(OperationRecord | undefined)[]>;
   get(name: string): Promise<OperationRecord | undefined>;
+  /** The operation that keeps others from a target now. */
+  blocking(target: string): Promise<OperationRecord | undefined>;
   /** Who used a request_id. */
   find(principal: string, requestId: string): Promise<Found | undefined>;
   /** The parts of an operation, in the order in which they were inserted. */

@@ -116,6 +116,17 @@ export function storeSuite(name: string, open: () => Promise<Opened>): void {
         expect((await store.audit(before.name)).map(({ event }) => event)).toEqual(["accepted", "permit"]);
       });
 
+      it("tells what blocks a target, whenever others on it say that they were made", async () => {
+        const ahead = record({ createTime: 9_000 });
+        const { target } = ahead;
+        await accept(ahead);
+        await store.change(ahead, { state: "SENT", blocks: false }, { event: "sent" });
+        expect(await store.blocking(target)).toBeUndefined();
+        const behind = record({ target, createTime: 1_000 });
+        await accept(behind);
+        expect((await store.blocking(target))?.name).toBe(behind.name);
+      });
+
       it("lets one of many win", async () => {
         const before = await stored();
         const attempts = Array.from({ length: 20 }, (_, attempt) =>

@@ -167,6 +167,7 @@ export function createMemoryDatabase({ now, doubt, compareAndSet = true }: Memor
       change: (before, change, event) => through(() => changeAll(replica, [{ before, change, event }])[0]),
       changeAll: (steps) => through(() => changeAll(replica, steps)),
       get: (name) => through(() => operations.get(name)),
+      blocking: (target) => through(() => blocker(target, "")),
       find: (principal, requestId) => through(() => use(principal, requestId)),
       children: (parent) => through(() => [...operations.values()].filter((one) => one.parent === parent)),
       list: (query) => through(() => page([...operations.values()], query)),
