@@ -1,4 +1,4 @@
-import { Code, ConnectError } from "@connectrpc/connect";
+import { abandoned } from "../core/abandoned.ts";
 import { Failure } from "../core/errors.ts";
 import { NoAnswer } from "./http.ts";
 
@@ -9,13 +9,7 @@ import { NoAnswer } from "./http.ts";
  * @param error what sending it threw.
  * @param signal fires when the caller goes away or its deadline passes.
  */
-export function abandoned(error: unknown, signal: AbortSignal, changes: boolean): Failure | undefined {
+export function abandonedUnsent(error: unknown, signal: AbortSignal, changes: boolean): Failure | undefined {
   const left = changes && error instanceof NoAnswer && error.sent;
-  if (!signal.aborted || left || error instanceof Failure) {
-    return undefined;
-  }
-  const cause: unknown = signal.reason;
-  return cause instanceof ConnectError && cause.code === Code.DeadlineExceeded
-    ? new Failure("DEADLINE_EXCEEDED", "the deadline passed before anything was sent", { cause })
-    : new Failure("CANCELLED", "the call was cancelled before anything was sent", { cause });
+  return !signal.aborted || left || error instanceof Failure ? undefined : abandoned(signal);
 }

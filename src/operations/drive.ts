@@ -1,5 +1,5 @@
 import { create, type DescMessage, type MessageShape, toJsonString } from "@bufbuild/protobuf";
-import { Code, ConnectError } from "@connectrpc/connect";
+import { abandoned } from "../core/abandoned.ts";
 import type { Call } from "../core/call.ts";
 import { Failure, toFailure } from "../core/errors.ts";
 import type { Action, Asking, OperationState, Sending, Sent } from "../core/operation.ts";
@@ -153,12 +153,6 @@ class Permits {
         );
   }
 }
-
-/** The failure of a call that was left, or ran out of time, while nothing had been sent. */
-const abandoned = (signal: AbortSignal): Failure =>
-  signal.reason instanceof ConnectError && signal.reason.code === Code.DeadlineExceeded
-    ? new Failure("DEADLINE_EXCEEDED", "the deadline passed before anything was sent", { cause: signal.reason })
-    : new Failure("CANCELLED", "the call was cancelled before anything was sent", { cause: signal.reason });
 
 function failureOf(error: unknown, call: Call, left: boolean): Failure {
   if (error instanceof Failure) {

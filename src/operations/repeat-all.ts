@@ -1,12 +1,13 @@
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
+import { isDeadline } from "../core/abandoned.ts";
 import { callKey, type Warning, warn } from "../core/call.ts";
 import type { BatchAction } from "../core/operation.ts";
 import { refuseReuse } from "./accept.ts";
 import { answerOf, endOf, outcomeUnknown } from "./answer.ts";
 import { notFound } from "./name.ts";
 import { ENDED, type OperationRecord } from "./record.ts";
-import { isDeadline, name, outcomeOfJoined, type Running } from "./running.ts";
+import { name, outcomeOfJoined, type Running } from "./running.ts";
 import { outcomeOfAll } from "./send-all.ts";
 import type { Found } from "./store.ts";
 import { guarded } from "./unavailable.ts";

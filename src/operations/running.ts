@@ -1,6 +1,7 @@
 import { setTimeout } from "node:timers/promises";
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
-import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect";
+import type { HandlerContext } from "@connectrpc/connect";
+import { isDeadline } from "../core/abandoned.ts";
 import { type Call, callKey, OPERATION_HEADER, type Warning, warn } from "../core/call.ts";
 import { remainingMs } from "../core/deadline.ts";
 import type { Outcome } from "../core/errors.ts";
@@ -150,10 +151,6 @@ export async function whileWanted<Result>(
     signal.removeEventListener("abort", onAbort);
   }
 }
-
-/** Whether a deadline has ended a call, rather than its caller. */
-export const isDeadline = ({ reason }: AbortSignal): boolean =>
-  reason instanceof ConnectError && reason.code === Code.DeadlineExceeded;
 
 /** What work gives, or undefined when that takes longer. */
 export async function within<Result>(work: Promise<Result>, limitMs: number): Promise<Result | undefined> {

@@ -1,6 +1,6 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
-import { abandoned } from "../../src/clouds/abandoned.ts";
+import { abandonedUnsent } from "../../src/clouds/abandoned.ts";
 import { NoAnswer } from "../../src/clouds/http.ts";
 import { readBack } from "../../src/clouds/read-back.ts";
 import { Failure } from "../../src/core/errors.ts";
@@ -47,6 +47,6 @@ describe("abandoned()", () => {
     ["a failure of its own", new Failure("THROTTLED", "-"), left, true, undefined],
     ["a read whose caller waits", ending, new AbortController().signal, false, undefined],
   ] as const)("%s", (_what, error, signal, changes, reason) => {
-    expect(abandoned(error, signal, changes)?.reason).toBe(reason);
+    expect(abandonedUnsent(error, signal, changes)?.reason).toBe(reason);
   });
 });

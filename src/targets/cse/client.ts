@@ -1,8 +1,8 @@
-import { abandoned } from "../../clouds/abandoned.ts";
 import type { Answer } from "../../clouds/http.ts";
+import { ask } from "../../clouds/huawei/ask.ts";
 import type { HuaweiRequest, Project } from "../../clouds/huawei/project.ts";
 import { fieldsOf, integerOf, listOf, textOf } from "../../clouds/json.ts";
-import { type Asked, aboutEngine, aboutEngines, aboutJob, failureOf, refused } from "./errors.ts";
+import { type Asked, aboutEngine, aboutEngines, aboutJob, refused } from "./errors.ts";
 
 /** What names an engine within a project. */
 export interface EngineRef {
@@ -90,16 +90,8 @@ export function createCseClient(project: Project): CseClient {
     enterpriseProjectId: string,
     asked: Asked,
   ): Promise<Answer> => {
-    const { path, signal } = request;
-    const answer = await project
-      .request({
-        ...request,
-        path: `/v2/${project.projectId}/enginemgr/engines${path}`,
-        headers: headersFor(enterpriseProjectId),
-      })
-      .catch((error: unknown) => {
-        throw abandoned(error, signal, asked.changes) ?? failureOf(error, asked);
-      });
+    const path = `/v2/${project.projectId}/enginemgr/engines${request.path}`;
+    const answer = await ask(project, { ...request, path, headers: headersFor(enterpriseProjectId) }, asked);
     if (answer.status < 200 || answer.status > 299) {
       throw refused(answer, asked);
     }

@@ -1,5 +1,5 @@
 import type { Answer } from "../../clouds/http.ts";
-import { type Asked, type CodeTable, failureOf, refusal } from "../../clouds/huawei/errors.ts";
+import { type Asked, type CodeTable, refusal } from "../../clouds/huawei/errors.ts";
 import { Failure, preconditionFailure, type Reason, resourceInfo } from "../../core/errors.ts";
 import type { EngineJob, EngineRef } from "./client.ts";
 
@@ -79,7 +79,7 @@ export const aboutEngines = (projectId: string): Asked => ({
 /** The failure that an answer of CSE's without a result stands for. */
 export const refused = (answer: Answer, asked: Asked): Failure => refusal(answer, asked, CSE_CODES);
 
-export { type Asked, failureOf };
+export type { Asked };
 
 /** A retry that is refused before anything is sent. */
 export function refuse(

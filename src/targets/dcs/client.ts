@@ -1,6 +1,6 @@
-import { abandoned } from "../../clouds/abandoned.ts";
 import type { Answer } from "../../clouds/http.ts";
-import { type Asked, failureOf } from "../../clouds/huawei/errors.ts";
+import { ask } from "../../clouds/huawei/ask.ts";
+import type { Asked } from "../../clouds/huawei/errors.ts";
 import type { HuaweiRequest, Project } from "../../clouds/huawei/project.ts";
 import { readAppendOnly, readInstance, readPage, readResult } from "./answers.ts";
 import { askedAbout, askedAboutAll, refusal, reportedFailed } from "./errors.ts";
@@ -78,11 +78,7 @@ export function createClient(project: Project): DcsClient {
     request: Pick<HuaweiRequest, "path" | "query" | "signal">,
     read: (json: unknown) => Result | undefined,
   ): Promise<Result> => {
-    const answer = await project
-      .request({ ...request, method: "GET", timeoutMs: REQUEST_LIMIT_MS })
-      .catch((error: unknown) => {
-        throw abandoned(error, request.signal, false) ?? failureOf(error, asked);
-      });
+    const answer = await ask(project, { ...request, method: "GET", timeoutMs: REQUEST_LIMIT_MS }, asked);
     const result = answer.status === 200 ? read(answer.json) : undefined;
     if (result === undefined) {
       throw refusal(answer, asked);
@@ -113,11 +109,15 @@ export function createClient(project: Project): DcsClient {
     async change(id, { action, signal, onSend }) {
       const asked = askedAbout(projectId, id, true);
       const body = { instances: [id], action };
-      const answer = await project
-        .request({ method: "PUT", path: path("/status"), body, signal, timeoutMs: REQUEST_LIMIT_MS, onSend })
-        .catch((error: unknown) => {
-          throw abandoned(error, signal, true) ?? failureOf(error, asked);
-        });
+      const request = {
+        method: "PUT",
+        path: path("/status"),
+        body,
+        signal,
+        timeoutMs: REQUEST_LIMIT_MS,
+        onSend,
+      } as const;
+      const answer = await ask(project, request, asked);
       requireSuccess(answer, asked, id);
     },
   };

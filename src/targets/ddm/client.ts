@@ -1,9 +1,9 @@
-import { abandoned } from "../../clouds/abandoned.ts";
 import type { Answer } from "../../clouds/http.ts";
+import { ask } from "../../clouds/huawei/ask.ts";
 import { vendorWords } from "../../clouds/huawei/errors.ts";
 import type { HuaweiRequest, Project } from "../../clouds/huawei/project.ts";
 import { fieldsOf, integerOf, listOf, textOf } from "../../clouds/json.ts";
-import { type Asked, aboutInstance, aboutInstances, aboutJob, failureOf, type InstanceRef, refused } from "./errors.ts";
+import { type Asked, aboutInstance, aboutInstances, aboutJob, type InstanceRef, refused } from "./errors.ts";
 
 /** How an instance is restarted: the process alone, or its virtual machine. */
 export type RestartType = "soft" | "hard";
@@ -75,9 +75,7 @@ export function createDdmClient(project: Project): DdmClient {
     request: Pick<HuaweiRequest, "method" | "path" | "signal" | "query" | "body" | "onSend">,
     asked: Asked,
   ): Promise<Answer> => {
-    const answer = await project.request({ ...request, headers: HEADERS }).catch((error: unknown) => {
-      throw abandoned(error, request.signal, asked.changes) ?? failureOf(error, asked);
-    });
+    const answer = await ask(project, { ...request, headers: HEADERS }, asked);
     if (answer.status < 200 || answer.status > 299) {
       throw refused(answer, asked);
     }

@@ -1,5 +1,5 @@
 import type { Answer } from "../../clouds/http.ts";
-import { type Asked, type CodeTable, failureOf, refusal } from "../../clouds/huawei/errors.ts";
+import { type Asked, type CodeTable, refusal } from "../../clouds/huawei/errors.ts";
 import { Failure, preconditionFailure, resourceInfo } from "../../core/errors.ts";
 
 /** What names an instance. */
@@ -115,7 +115,7 @@ export const aboutInstances = (projectId: string): Asked => ({
 /** The failure that an answer of DDM's without a result stands for. */
 export const refused = (answer: Answer, asked: Asked): Failure => refusal(answer, asked, DDM_CODES);
 
-export { type Asked, failureOf };
+export type { Asked };
 
 /** Something else is done to the instance. */
 export const inProgress = (ref: InstanceRef, state: string): Failure =>

@@ -1,6 +1,6 @@
 import type { JsonObject } from "@bufbuild/protobuf";
-import { Code, ConnectError } from "@connectrpc/connect";
 import { type Answer, NoAnswer } from "../../clouds/http.ts";
+import { abandoned } from "../../core/abandoned.ts";
 import type { Call } from "../../core/call.ts";
 import { Failure, resourceInfo, retryInfo } from "../../core/errors.ts";
 import type { Asking, Sending } from "../../core/operation.ts";
@@ -157,7 +157,7 @@ async function write(context: RestartContext, { known, readNow }: Preflight): Pr
     if (error.sent) {
       return { value, evidence, answer: undefined, cause: error.cause };
     }
-    throw abandoned(signal) ?? unreachable(error, asked(context));
+    throw left(signal) ?? unreachable(error, asked(context));
   }
 }
 
@@ -234,7 +234,7 @@ async function read(context: RestartContext, signal: AbortSignal): Promise<Workl
     if (isForbidden(error)) {
       return undefined;
     }
-    throw (signal === context.signal ? abandoned(signal) : undefined) ?? error;
+    throw (signal === context.signal ? left(signal) : undefined) ?? error;
   }
 }
 
@@ -243,7 +243,7 @@ async function peek(context: RestartContext, signal: AbortSignal): Promise<Workl
   try {
     return await peekWorkload(context.cluster, context.ref, signal, READ_LIMIT_MS);
   } catch (error) {
-    throw (signal === context.signal ? abandoned(signal) : undefined) ?? error;
+    throw (signal === context.signal ? left(signal) : undefined) ?? error;
   }
 }
 
@@ -277,19 +277,9 @@ const asked = ({ ref }: RestartContext): Asked => ({
   ref,
 });
 
-const isDeadline = ({ reason }: AbortSignal): boolean =>
-  reason instanceof ConnectError && reason.code === Code.DeadlineExceeded;
-
 /** The failure of a call that was left, or ran out of time, while nothing of it had been sent. */
-function abandoned(signal: AbortSignal): Failure | undefined {
-  if (!signal.aborted) {
-    return undefined;
-  }
-  const cause = signal.reason;
-  return isDeadline(signal)
-    ? new Failure("DEADLINE_EXCEEDED", "the deadline passed before the restart was sent", { cause })
-    : new Failure("CANCELLED", "the call was cancelled before the restart was sent", { cause });
-}
+const left = (signal: AbortSignal): Failure | undefined =>
+  signal.aborted ? abandoned(signal, "the restart") : undefined;
 
 function outcomeUnknown({ ref }: RestartContext, value: string, cause: unknown): Failure {
   return new Failure(

@@ -1,0 +1,14 @@
+import { abandonedUnsent } from "../abandoned.ts";
+import type { Answer } from "../http.ts";
+import { type Asked, failureOf } from "./errors.ts";
+import type { HuaweiRequest, Project } from "./project.ts";
+
+/**
+ * Sends a request, at most once, and gives whatever it is answered with.
+ *
+ * @throws Failure when there is no answer: its outcome says whether anything can have been changed.
+ */
+export const ask = (project: Project, request: HuaweiRequest, asked: Asked): Promise<Answer> =>
+  project.request(request).catch((error: unknown) => {
+    throw abandonedUnsent(error, request.signal, asked.changes) ?? failureOf(error, asked);
+  });
