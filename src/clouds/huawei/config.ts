@@ -9,6 +9,7 @@ import { type FieldPath, formatPath } from "../../core/problem.ts";
 import { type GiveSecret, readSecret } from "../../core/secret.ts";
 import type { SectionReader } from "../../core/section-reader.ts";
 import { quote } from "../../core/show-value.ts";
+import { uniqueKeys } from "../../core/unique-keys.ts";
 import { readCaFile } from "../ca-file.ts";
 
 /** A service of Huawei Cloud that restartd speaks to: a target's name, and a word of its address. */
@@ -74,20 +75,12 @@ export function readHuaweicloud(
   reader: SectionReader,
   environment: Readonly<Record<string, string | undefined>> = process.env,
 ): HuaweicloudSettings {
-  const paths = new Map<string, FieldPath>();
+  const refuseRepeated = uniqueKeys("project_id", reader);
   return {
     pollIntervalMs: section?.pollInterval === undefined ? DEFAULT_POLL_INTERVAL_MS : durationMs(section.pollInterval),
     projects: (section?.projects ?? []).flatMap((project, index) => {
       const path = ["huaweicloud", "projects", index];
-      const before = paths.get(project.projectId);
-      if (before === undefined) {
-        if (project.projectId !== "") paths.set(project.projectId, path);
-      } else {
-        const where = reader.whereIs([...before, "project_id"]);
-        const other = where === "" ? formatPath(before) : `${formatPath(before)} (${where})`;
-        const shown = quote(project.projectId);
-        reader.problem([...path, "project_id"], `must be unique, but is ${shown}, the project_id of ${other}`);
-      }
+      refuseRepeated(project.projectId, path);
       return readProject(project, path, reader, environment);
     }),
   };

@@ -6,6 +6,7 @@ import { type FieldPath, formatPath } from "../../core/problem.ts";
 import { type GiveSecret, readSecret } from "../../core/secret.ts";
 import type { SectionReader } from "../../core/section-reader.ts";
 import { quote } from "../../core/show-value.ts";
+import { uniqueKeys } from "../../core/unique-keys.ts";
 
 /** One site that requests can choose. */
 export interface SiteSettings {
@@ -46,19 +47,12 @@ export function readArcgis(
   environment: Readonly<Record<string, string | undefined>> = process.env,
 ): ArcgisSettings {
   const { sites, pollInterval } = section ?? create(ArcgisSchema);
-  const paths = new Map<string, FieldPath>();
+  const refuseRepeated = uniqueKeys("name", reader);
   return {
     pollIntervalMs: pollInterval === undefined ? DEFAULT_POLL_INTERVAL_MS : durationMs(pollInterval),
     sites: sites.flatMap((site, index) => {
       const path = ["arcgis", "sites", index];
-      const before = paths.get(site.name);
-      if (before === undefined) {
-        if (site.name !== "") paths.set(site.name, path);
-      } else {
-        const where = reader.whereIs([...before, "name"]);
-        const other = where === "" ? formatPath(before) : `${formatPath(before)} (${where})`;
-        reader.problem([...path, "name"], `must be unique, but is ${quote(site.name)}, the name of ${other}`);
-      }
+      refuseRepeated(site.name, path);
       const settings = readSite(site, path, reader, environment);
       return settings === undefined ? [] : [settings];
     }),

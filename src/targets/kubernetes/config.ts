@@ -9,6 +9,7 @@ import {
 import { type FieldPath, formatPath, formatProblem } from "../../core/problem.ts";
 import type { SectionReader } from "../../core/section-reader.ts";
 import { quote } from "../../core/show-value.ts";
+import { uniqueKeys } from "../../core/unique-keys.ts";
 import type { ClusterSource } from "./credentials.ts";
 import { readKubeconfig } from "./kubeconfig-file.ts";
 
@@ -43,19 +44,12 @@ export function readKubernetes(
   environment: Readonly<Record<string, string | undefined>> = process.env,
 ): KubernetesSettings {
   const { fieldManager, clusters } = section ?? create(KubernetesSchema);
-  const paths = new Map<string, FieldPath>();
+  const refuseRepeated = uniqueKeys("name", reader);
   return {
     fieldManager,
     clusters: clusters.flatMap((cluster, index) => {
       const path = ["kubernetes", "clusters", index];
-      const before = paths.get(cluster.name);
-      if (before === undefined) {
-        if (cluster.name !== "") paths.set(cluster.name, path);
-      } else {
-        const where = reader.whereIs([...before, "name"]);
-        const other = where === "" ? formatPath(before) : `${formatPath(before)} (${where})`;
-        reader.problem([...path, "name"], `must be unique, but is ${quote(cluster.name)}, the name of ${other}`);
-      }
+      refuseRepeated(cluster.name, path);
       const source = readSource(cluster, path, reader, environment);
       return source === undefined ? [] : [{ name: cluster.name, source }];
     }),
