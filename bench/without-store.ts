@@ -8,7 +8,7 @@ import { file_restart_config_v1_config } from "../gen/restart/config/v1/config_p
 import { makeConfig } from "../src/config.ts";
 import { callKey, type Warning, warn } from "../src/core/call.ts";
 import { remainingMs } from "../src/core/deadline.ts";
-import type { Action, Asking, MutatingRequest, Operations } from "../src/core/operation.ts";
+import type { Action, MutatingRequest, Operations, PrepareContext } from "../src/core/operation.ts";
 import { withDependencies } from "../src/core/schema.ts";
 import { newValidator } from "../src/interceptors/validate.ts";
 import { createBackground, createLog } from "../src/server/log.ts";
@@ -26,7 +26,7 @@ async function runNow<Input extends DescMessage, Output extends DescMessage, Pla
   const call = context.values.get(callKey);
   call.target = action.targetOf(request);
   const warnings = new Set<Warning>();
-  const asking: Asking = {
+  const asking: PrepareContext = {
     call,
     signal: context.signal,
     remainingMs: () => remainingMs(context.values),

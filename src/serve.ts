@@ -4,7 +4,7 @@ import type { Config } from "./config.ts";
 import { isMutating, type Route } from "./core/route.ts";
 import type { OpenTarget, RunningTarget } from "./core/target.ts";
 import type { Health } from "./health/health.ts";
-import type { Reach } from "./operations/failpoint.ts";
+import type { FailpointHook } from "./operations/failpoint.ts";
 import { createRunner, type Timing } from "./operations/runner.ts";
 import { createOperationRoutes } from "./operations/service.ts";
 import type { Store } from "./operations/store.ts";
@@ -21,7 +21,7 @@ export interface ServeOptions {
   /** How long things of operations take, where not by default. */
   readonly timing?: Partial<Timing>;
   /** Told of every failpoint that an operation reaches. */
-  readonly reach?: Reach;
+  readonly failpoint?: FailpointHook;
 }
 
 /** A whole server at work: targets, operations with their store, and the port. */
@@ -61,8 +61,8 @@ export async function serve(options: ServeOptions): Promise<Served> {
       background,
       timing: { retentionMs: config.store.retentionMs, ...options.timing },
       health: storeHealth.tell,
-      trouble: (error, what) => log.warn({ cause: describeCause(error) }, `${what} failed; it is tried again`),
-      ...(options.reach && { reach: options.reach }),
+      onError: (error, what) => log.warn({ cause: describeCause(error) }, `${what} failed; it is tried again`),
+      ...(options.failpoint && { failpoint: options.failpoint }),
     }),
   );
   const runtime = { now, monotonic, random: Math.random, background, operations: runner.operations };

@@ -2,7 +2,7 @@ import { type Detail, Failure, type FailureOptions, type Reason, resourceInfo, r
 import { type Answer, AnswerTooLarge, NoAnswer } from "./http.ts";
 
 /** What a vendor's answer says of itself, in words that are safe to show. */
-export interface Said {
+export interface VendorResponseError {
   /** The target's name: `arcgis`, `cse`, `dcs`, `ddm`. */
   readonly vendor: string;
   /** The vendor's own code, where the answer has one. */
@@ -16,8 +16,8 @@ export interface Said {
 }
 
 /** What a request was about, for the sentences about one that got no answer. */
-export interface AskedVendor {
-  /** The target's name, as in {@link Said}. */
+export interface VendorRequestSubject {
+  /** The target's name, as in {@link VendorResponseError}. */
   readonly vendor: string;
   /** Who was asked, such as `site gis` or `project 7d2a6d4f`: begins the sentence. */
   readonly place: string;
@@ -39,7 +39,12 @@ const WORD_LIMIT = 128;
  * @param sentence what was wrong and what to do, in our own words: never the vendor's text.
  * @param options outcome, cause and further details; its metadata comes beside the vendor's.
  */
-export function vendorFailure(reason: Reason, sentence: string, said: Said, options: FailureOptions = {}): Failure {
+export function vendorFailure(
+  reason: Reason,
+  sentence: string,
+  said: VendorResponseError,
+  options: FailureOptions = {},
+): Failure {
   const details: Detail[] = [...(options.details ?? [])];
   if (said.retryAfterMs !== undefined) {
     details.push(retryInfo(said.retryAfterMs));
@@ -62,7 +67,7 @@ export function vendorFailure(reason: Reason, sentence: string, said: Said, opti
  * read than is read; where it may have changed something OUTCOME_UNKNOWN. A Failure is passed on as it is; anything else is a request
  * that did not leave.
  */
-export function noAnswer(error: unknown, { vendor, place, changes, metadata = {} }: AskedVendor): Failure {
+export function noAnswer(error: unknown, { vendor, place, changes, metadata = {} }: VendorRequestSubject): Failure {
   if (error instanceof Failure) {
     return error;
   }

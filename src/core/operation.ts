@@ -25,7 +25,7 @@ export interface OperationView {
   /** Resource name of what is restarted. */
   readonly target: string;
   readonly state: OperationState;
-  /** What {@link Sending.permit} and later {@link Sent.evidence} or observations recorded: all that is known beside the request. */
+  /** What {@link SendContext.permit} and later {@link SendResult.evidence} or observations recorded: all that is known beside the request. */
   readonly evidence: JsonObject;
   /** The vendor's handle; empty while there is none. */
   readonly vendorJob: string;
@@ -59,14 +59,14 @@ export interface Action<
    *
    * @throws Failure outcome not_applied: why it must not run. Nothing of the call is stored then.
    */
-  prepare(request: MessageShape<Input>, asking: Asking): Promise<Plan>;
+  prepare(request: MessageShape<Input>, asking: PrepareContext): Promise<Plan>;
   /**
    * Sends the one request. Reads apart, `permit` comes first; a further request only after the one before was refused for sure, with a
    * new permit.
    *
    * @throws Failure its outcome decides: not_applied and applied end the operation, unknown has it looked for.
    */
-  send(request: MessageShape<Input>, plan: NoInfer<Plan>, sending: Sending): Promise<Sent<Output>>;
+  send(request: MessageShape<Input>, plan: NoInfer<Plan>, sending: SendContext): Promise<SendResult<Output>>;
   /**
    * Looks what became of an operation that is SENT or UNKNOWN, by reads alone. It may be asked by any process, more than once at a time.
    *
@@ -76,7 +76,7 @@ export interface Action<
 }
 
 /** What an action gets for its checks. */
-export interface Asking {
+export interface PrepareContext {
   readonly call: Call;
   /** Fires when the caller goes away or its deadline passes. */
   readonly signal: AbortSignal;
@@ -88,7 +88,7 @@ export interface Asking {
 }
 
 /** What an action gets to send by. */
-export interface Sending extends Omit<Asking, "validateOnly"> {
+export interface SendContext extends Omit<PrepareContext, "validateOnly"> {
   /** operations/{id}. */
   readonly operation: string;
   /**
@@ -102,7 +102,7 @@ export interface Sending extends Omit<Asking, "validateOnly"> {
 }
 
 /** The vendor took the request. */
-export interface Sent<Output extends DescMessage> {
+export interface SendResult<Output extends DescMessage> {
   /** The rpc's answer, once it is known; without one the caller waits for an observation that has it. */
   readonly response?: MessageShape<Output>;
   /** Whether nothing is left to observe. */
@@ -173,7 +173,7 @@ export interface BatchAction<
   prepareAll(
     request: MessageShape<Input>,
     items: readonly MessageShape<Input>[],
-    asking: Asking,
+    asking: PrepareContext,
   ): Promise<readonly (Plan | Failure)[]>;
   /**
    * The answer of the call, made of what is known of its items, in order. It is asked again whenever more is known, by any process:

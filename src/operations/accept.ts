@@ -62,7 +62,7 @@ export function newRecord<Input extends DescMessage>(
 }
 
 /** The operation of one item of a call: it goes with the call's own, and has no request_id. */
-export const newPart = <Input extends DescMessage>(
+export const newChild = <Input extends DescMessage>(
   action: Pick<Action<Input>, "method" | "actionOf" | "targetOf">,
   item: MessageShape<Input>,
   whole: Pick<OperationRecord, "name" | "reason">,

@@ -2,21 +2,21 @@ import { create, type DescMessage, type MessageShape, toJsonString } from "@bufb
 import { abandoned } from "../core/abandoned.ts";
 import type { Call } from "../core/call.ts";
 import { Failure, toFailure } from "../core/errors.ts";
-import type { Action, Asking, OperationState, Sending, Sent } from "../core/operation.ts";
+import type { Action, OperationState, PrepareContext, SendContext, SendResult } from "../core/operation.ts";
 import { formatFailure, registry } from "../core/status.ts";
-import type { Reach } from "./failpoint.ts";
+import type { FailpointHook } from "./failpoint.ts";
 import type { AuditEvent, Change, OperationRecord } from "./record.ts";
 import type { Store } from "./store.ts";
 import { storeUnavailable } from "./unavailable.ts";
 
 /** What sending takes. */
-export interface DriveOptions {
+export interface ExecuteOptions {
   readonly store: Store;
   /** Epoch ms, for people. */
   readonly now: () => number;
   /** A clock in ms that never goes back: ages are judged by it. */
   readonly monotonic: () => number;
-  readonly reach: Reach;
+  readonly failpoint: FailpointHook;
   /** How long (ms) a permit is good for: a process that was held up longer does not send. */
   readonly sendWindowMs: number;
   /** How long (ms) after the vendor took a request it is first looked at. */
@@ -26,7 +26,7 @@ export interface DriveOptions {
 }
 
 /** How the one send of an operation ended. */
-export interface Driven<Output extends DescMessage> {
+export interface Execution<Output extends DescMessage> {
   /** The vendor's answer, or why there is none. */
   readonly failure: Failure | undefined;
   readonly response: MessageShape<Output> | undefined;
@@ -43,20 +43,20 @@ const OPEN: ReadonlySet<OperationState> = new Set<OperationState>(["ACCEPTED", "
  *
  * @param warnings tokens that the action warned of, filled until the send has ended.
  */
-export async function drive<Input extends DescMessage, Output extends DescMessage, Plan>(
+export async function execute<Input extends DescMessage, Output extends DescMessage, Plan>(
   accepted: OperationRecord,
   action: Action<Input, Output, Plan>,
   request: MessageShape<Input>,
   plan: Plan,
-  asking: Asking,
+  asking: PrepareContext,
   warnings: ReadonlySet<string>,
-  options: DriveOptions,
-): Promise<Driven<Output>> {
-  const { reach } = options;
+  options: ExecuteOptions,
+): Promise<Execution<Output>> {
+  const { failpoint } = options;
   const permits = new Permits(accepted, asking, options);
-  let ended: { sent: Sent<Output> } | { failure: Failure };
+  let ended: { sent: SendResult<Output> } | { failure: Failure };
   try {
-    const sending: Sending = {
+    const sending: SendContext = {
       call: asking.call,
       signal: asking.signal,
       remainingMs: asking.remainingMs,
@@ -68,15 +68,15 @@ export async function drive<Input extends DescMessage, Output extends DescMessag
   } catch (error) {
     ended = { failure: failureOf(error, asking.call, permits.left) };
   }
-  await reach("after send");
+  await failpoint("after send");
   const told = [...warnings];
   const end: Conclusion =
     "sent" in ended
       ? concludeSent(action, ended.sent, told, options)
       : concludeFailed(ended.failure, permits.left, told, options);
-  await reach("before W3");
+  await failpoint("before W3");
   const stored = conclude(permits.current, end, options).then(async (record) => {
-    await reach("after W3");
+    await failpoint("after W3");
     return record;
   });
   return {
@@ -92,10 +92,10 @@ class Permits {
   current: OperationRecord;
   /** Whether a byte may have left that nothing refused for sure. */
   left = false;
-  readonly #asking: Asking;
-  readonly #options: DriveOptions;
+  readonly #asking: PrepareContext;
+  readonly #options: ExecuteOptions;
 
-  constructor(accepted: OperationRecord, asking: Asking, options: DriveOptions) {
+  constructor(accepted: OperationRecord, asking: PrepareContext, options: ExecuteOptions) {
     this.current = accepted;
     this.#asking = asking;
     this.#options = options;
@@ -103,12 +103,12 @@ class Permits {
 
   /** W2: only the one whose compare-and-set hit may send, and only soon. */
   async ask(evidence: string): Promise<() => void> {
-    const { store, now, monotonic, reach, sendWindowMs } = this.#options;
+    const { store, now, monotonic, failpoint, sendWindowMs } = this.#options;
     this.#stopIfLeft();
     // A request before this one was refused for sure, or there would be no permit asked for.
     this.left = false;
     this.#asking.call.outcome = "not_applied";
-    await reach("before W2");
+    await failpoint("before W2");
     const asked = monotonic();
     const change: Change = { state: "SENDING", evidence, sendTime: now() };
     const sending = await store.change(this.current, change, { event: "permit" }).catch((error: unknown) => {
@@ -118,7 +118,7 @@ class Permits {
       throw await this.#refusal();
     }
     this.current = sending;
-    await reach("after W2");
+    await failpoint("after W2");
     return () => {
       this.#stopIfLeft();
       if (monotonic() - asked > sendWindowMs) {
@@ -170,9 +170,9 @@ interface Conclusion {
 
 function concludeSent<Output extends DescMessage>(
   action: Action<DescMessage, Output>,
-  { response, done = false, vendorJob, evidence }: Sent<Output>,
+  { response, done = false, vendorJob, evidence }: SendResult<Output>,
   warnings: readonly string[],
-  { now, firstLookMs }: DriveOptions,
+  { now, firstLookMs }: ExecuteOptions,
 ): Conclusion {
   const { output } = action.method;
   const answer = response ?? (done ? create(output) : undefined);
@@ -195,7 +195,7 @@ function concludeFailed(
   failure: Failure,
   left: boolean,
   warnings: readonly string[],
-  { now, firstLookMs }: DriveOptions,
+  { now, firstLookMs }: ExecuteOptions,
 ): Conclusion {
   const detail = `${failure.reason}: ${failure.message}`;
   if (left && failure.outcome === "unknown") {
@@ -216,7 +216,7 @@ function concludeFailed(
 async function conclude(
   before: OperationRecord,
   { change, event }: Conclusion,
-  { store, pause }: DriveOptions,
+  { store, pause }: ExecuteOptions,
 ): Promise<OperationRecord> {
   let current = before;
   for (let attempt = 0; ; attempt++) {

@@ -12,4 +12,4 @@ export type Failpoint =
   | "after W4";
 
 /** Told that a failpoint was reached. What it returns is waited for; what it throws is thrown there. */
-export type Reach = (point: Failpoint) => Promise<void> | void;
+export type FailpointHook = (point: Failpoint) => Promise<void> | void;

@@ -1,6 +1,6 @@
 import type { DescMessage } from "@bufbuild/protobuf";
 import type { Action, BatchAction } from "../core/operation.ts";
-import type { Reach } from "./failpoint.ts";
+import type { FailpointHook } from "./failpoint.ts";
 import { observe } from "./observe.ts";
 import type { OperationRecord } from "./record.ts";
 import type { Timing } from "./runner.ts";
@@ -12,25 +12,25 @@ import { rollUp } from "./whole.ts";
 type AnyAction = Action<DescMessage, DescMessage, unknown> | BatchAction<DescMessage, DescMessage, unknown>;
 
 /** What keeping operations going takes. */
-export interface KeeperOptions {
+export interface ReconcilerOptions {
   readonly store: Store;
   /** Epoch ms. */
   readonly now: () => number;
   /** A clock in ms that never goes back. */
   readonly monotonic: () => number;
   readonly timing: Timing;
-  readonly reach: Reach;
+  readonly failpoint: FailpointHook;
   /** By full name of the rpc. */
   readonly actions: ReadonlyMap<string, AnyAction>;
   /** Whether this process runs the call of an operation now. */
   readonly inFlight: (name: string) => boolean;
   /** Told whether the store can be used, when that changes. */
   readonly health: (available: boolean) => void;
-  readonly trouble: (error: unknown, what: string) => void;
+  readonly onError: (error: unknown, what: string) => void;
 }
 
 /** Looks after the operations that nobody waits for: beats, orphans, wake-ups, retention. */
-export interface Keeper extends AsyncDisposable {
+export interface Reconciler extends AsyncDisposable {
   actionOf(method: string): AnyAction | undefined;
   /** Brings an operation with parts to where they are now; does nothing to any other. Rejects when the store does. */
   rollUp(name: string): Promise<void>;
@@ -46,8 +46,8 @@ const PURGE_MS = 60_000;
 const PURGE_BATCH = 500;
 
 /** Begins. Rejects when the store does. */
-export async function startKeeper(options: KeeperOptions): Promise<Keeper> {
-  const { store, now, monotonic, timing, reach, actions, trouble } = options;
+export async function startReconciler(options: ReconcilerOptions): Promise<Reconciler> {
+  const { store, now, monotonic, timing, failpoint, actions, onError } = options;
   /** The action of an operation that has parts. */
   const batchOf = ({ method, parent }: OperationRecord): BatchAction | undefined => {
     const action = actions.get(method);
@@ -72,7 +72,7 @@ export async function startKeeper(options: KeeperOptions): Promise<Keeper> {
   const follow = async (name: string): Promise<void> => {
     const whole = await store.get(name);
     const batch = whole && batchOf(whole);
-    if (batch !== undefined) await rollUp(name, batch, { store, now, reach });
+    if (batch !== undefined) await rollUp(name, batch, { store, now, failpoint });
   };
   const advance = async (name: string): Promise<void> => {
     if (looking.has(name)) {
@@ -89,7 +89,7 @@ export async function startKeeper(options: KeeperOptions): Promise<Keeper> {
         if (record.parent !== undefined) await follow(record.parent);
       }
     } catch (error) {
-      trouble(error, `looking after ${name}`);
+      onError(error, `looking after ${name}`);
     }
     const again = looking.get(name);
     looking.delete(name);
@@ -98,19 +98,19 @@ export async function startKeeper(options: KeeperOptions): Promise<Keeper> {
   const look = async (record: OperationRecord): Promise<void> => {
     const action = actions.get(record.method);
     if (action === undefined) {
-      trouble(new Error(`nothing here serves ${record.method}`), `looking after ${record.name}`);
+      onError(new Error(`nothing here serves ${record.method}`), `looking after ${record.name}`);
       await store.change(record, { wakeTime: now() + timing.forgottenMs }, undefined);
       return;
     }
     await observe(record, "item" in action ? action.item : action, {
       store,
       now,
-      reach,
+      failpoint,
       age: sweeper.age,
       settleMs: timing.settleMs,
       limitMs: LOOK_LIMIT_MS,
       stopping: stopping.signal,
-      failed: (_record, error) => trouble(error, `looking at ${record.target} for ${record.name}`),
+      failed: (_record, error) => onError(error, `looking at ${record.target} for ${record.name}`),
     });
   };
 
@@ -132,7 +132,7 @@ export async function startKeeper(options: KeeperOptions): Promise<Keeper> {
     } catch (error) {
       if (available) options.health(false);
       available = false;
-      trouble(error, "looking after operations");
+      onError(error, "looking after operations");
     }
   };
 

@@ -3,7 +3,7 @@ import { create, type DescMessage, fromJsonString, toJsonString } from "@bufbuil
 import type { Action, Observation } from "../core/operation.ts";
 import { formatFailure, registry } from "../core/status.ts";
 import { notObserved, unresolved } from "./answer.ts";
-import type { Reach } from "./failpoint.ts";
+import type { FailpointHook } from "./failpoint.ts";
 import type { AuditEvent, Change, OperationRecord } from "./record.ts";
 import type { Store } from "./store.ts";
 
@@ -12,7 +12,7 @@ export interface ObserveOptions {
   readonly store: Store;
   /** Epoch ms. */
   readonly now: () => number;
-  readonly reach: Reach;
+  readonly failpoint: FailpointHook;
   /** How long (ms) an operation has been in its state, as far as this process has seen. */
   readonly age: (record: OperationRecord) => number;
   /** Overrides every action's own. */
@@ -70,7 +70,7 @@ async function step(
   age: number,
   options: ObserveOptions,
 ): Promise<void> {
-  const { store, now, reach } = options;
+  const { store, now, failpoint } = options;
   const learned = learn(seen);
   const again = { ...learned, wakeTime: now() + later(age, seen.againMs ?? AGAIN_MS) };
   if (seen.kind === "absent" || seen.kind === "unclear") {
@@ -85,13 +85,13 @@ async function step(
   const response = answer && { response: toJsonString(action.method.output, answer, { registry }) };
   let current: OperationRecord | undefined = record;
   if (record.state === "UNKNOWN") {
-    await reach("before W3");
+    await failpoint("before W3");
     current = await store.change(
       record,
       { ...again, ...response, state: "SENT", blocks: action.blocksUntil === "ended" },
       { event: "seen", ...(seen.progress !== undefined && { detail: seen.progress }) },
     );
-    await reach("after W3");
+    await failpoint("after W3");
   } else if (seen.kind === "running") {
     await store.change(record, { ...again, ...response }, undefined);
   }
@@ -124,12 +124,12 @@ interface Verdict {
 async function end(
   record: OperationRecord,
   { change, event }: Verdict,
-  { store, now, reach }: ObserveOptions,
+  { store, now, failpoint }: ObserveOptions,
   learned: Change,
 ): Promise<void> {
-  await reach("before W4");
+  await failpoint("before W4");
   await store.change(record, { ...learned, blocks: change.state === "UNRESOLVED", endTime: now(), ...change }, event);
-  await reach("after W4");
+  await failpoint("after W4");
 }
 
 const giveUp = (record: OperationRecord, kind: "absent" | "unclear"): Verdict =>

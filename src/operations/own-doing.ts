@@ -1,7 +1,7 @@
 import { Failure } from "../core/errors.ts";
 import { inProgress } from "./accept.ts";
 import type { OperationRecord } from "./record.ts";
-import type { Running } from "./running.ts";
+import type { CallEnvironment } from "./running.ts";
 import type { Found } from "./store.ts";
 import { guarded } from "./unavailable.ts";
 
@@ -10,7 +10,7 @@ import { guarded } from "./unavailable.ts";
  * met may be what the same call has begun, which came later and was faster.
  */
 export async function findUse(
-  { store }: Pick<Running, "store">,
+  { store }: Pick<CallEnvironment, "store">,
   { principal, requestId }: Pick<OperationRecord, "principal" | "requestId">,
 ): Promise<Found | undefined> {
   return requestId === undefined ? undefined : guarded(store.find(principal, requestId));
@@ -19,7 +19,7 @@ export async function findUse(
 /** Why nothing else is accepted about a target now: an operation of ours is not done with it. Undefined: none is in the way. */
 export async function blockedBy(
   target: string,
-  { store, now }: Pick<Running, "store" | "now">,
+  { store, now }: Pick<CallEnvironment, "store" | "now">,
 ): Promise<Failure | undefined> {
   const blocking = await guarded(store.blocking(target));
   return blocking && inProgress(blocking, now());
@@ -30,10 +30,10 @@ export async function blockedBy(
  *
  * @param target resource name of what the call is about.
  */
-export async function nameBlocking<Refusal>(
+export async function nameBlockingOperation<Refusal>(
   refusal: Refusal,
   target: string,
-  running: Pick<Running, "store" | "now">,
+  running: Pick<CallEnvironment, "store" | "now">,
 ): Promise<Refusal | Failure> {
   return refusal instanceof Failure && refusal.reason === "OPERATION_IN_PROGRESS"
     ? ((await blockedBy(target, running)) ?? refusal)

@@ -7,7 +7,7 @@ import { refuseReuse } from "./accept.ts";
 import { answerOf, endOf, outcomeUnknown } from "./answer.ts";
 import { notFound } from "./name.ts";
 import { ENDED, type OperationRecord } from "./record.ts";
-import { name, outcomeOfJoined, type Running } from "./running.ts";
+import { type CallEnvironment, name, outcomeOfJoined } from "./running.ts";
 import { outcomeOfAll } from "./send-all.ts";
 import type { Found } from "./store.ts";
 import { guarded } from "./unavailable.ts";
@@ -15,7 +15,7 @@ import { resultOf } from "./whole.ts";
 
 /** Answers a call about several targets whose request_id was used before: by what is known of each, once it is. Nothing is sent. */
 export async function repeatAll<Input extends DescMessage, Output extends DescMessage, Plan>(
-  running: Running,
+  running: CallEnvironment,
   found: Found,
   asked: OperationRecord,
   batch: BatchAction<Input, Output, Plan>,
@@ -55,7 +55,7 @@ export async function repeatAll<Input extends DescMessage, Output extends DescMe
 
 /** The parts of an operation once something is known of each; undefined when it is gone. */
 async function knownParts<Input extends DescMessage, Output extends DescMessage>(
-  { store, waiter }: Running,
+  { store, waiter }: CallEnvironment,
   whole: OperationRecord,
   batch: Pick<BatchAction<Input, Output>, "method">,
   { signal, values }: HandlerContext,

@@ -2,23 +2,23 @@ import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
 import { callKey } from "../core/call.ts";
 import { Failure } from "../core/errors.ts";
-import type { Asking, BatchAction, ItemResult, Operations } from "../core/operation.ts";
-import { inProgress, newPart, newRecord, refusedRecord } from "./accept.ts";
+import type { BatchAction, ItemResult, Operations, PrepareContext } from "../core/operation.ts";
+import { inProgress, newChild, newRecord, refusedRecord } from "./accept.ts";
 import { endOf } from "./answer.ts";
-import { blockedBy, findUse, nameBlocking } from "./own-doing.ts";
+import { blockedBy, findUse, nameBlockingOperation } from "./own-doing.ts";
 import type { AuditEvent, OperationRecord } from "./record.ts";
 import { repeatAll } from "./repeat-all.ts";
-import { acceptance, ask, name, type Running, whileWanted } from "./running.ts";
-import { type Part, sendAll } from "./send-all.ts";
+import { acceptance, type CallEnvironment, name, prepareContext, whileWanted } from "./running.ts";
+import { type Child, sendAll } from "./send-all.ts";
 import type { Inserted } from "./store.ts";
 import { guarded } from "./unavailable.ts";
 
 /** See {@link Operations.runAll}. */
 export const createRunAll =
-  (running: Running): Operations["runAll"] =>
+  (running: CallEnvironment): Operations["runAll"] =>
   async (batch, request, context) => {
     context.values.get(callKey).target = batch.targetOf(request);
-    const { asking } = ask(request, context);
+    const { asking } = prepareContext(request, context);
     const items = batch.itemsOf(request);
     const plan = () => planAll(running, batch, request, items, asking);
     if (request.validateOnly) {
@@ -47,18 +47,18 @@ export const createRunAll =
       return batch.combine(request, unsent(planned));
     }
     const parts = planned.map(({ request: item, plan }) => {
-      const record = newPart(batch.item, item, whole, accepted);
+      const record = newChild(batch.item, item, whole, accepted);
       return { request: item, plan, record: plan instanceof Failure ? refusedRecord(record, plan) : record };
     });
     return acceptAll(running, batch, request, whole, parts, asking, context);
   };
 
 async function planAll<Input extends DescMessage, Output extends DescMessage, Plan>(
-  running: Running,
+  running: CallEnvironment,
   batch: BatchAction<Input, Output, Plan>,
   request: MessageShape<Input>,
   items: readonly MessageShape<Input>[],
-  asking: Asking,
+  asking: PrepareContext,
 ): Promise<{ readonly request: MessageShape<Input>; readonly plan: Plan | Failure }[]> {
   const plans = await batch.prepareAll(request, items, asking);
   if (plans.length !== items.length) {
@@ -66,7 +66,7 @@ async function planAll<Input extends DescMessage, Output extends DescMessage, Pl
   }
   const judge = async (plan: Plan | Failure, target: string): Promise<Plan | Failure> =>
     plan instanceof Failure
-      ? nameBlocking(plan, target, running)
+      ? nameBlockingOperation(plan, target, running)
       : ((asking.validateOnly ? await blockedBy(target, running) : undefined) ?? plan);
   const judged = items.map((item, at) =>
     plans
@@ -89,15 +89,15 @@ const unsent = <Input extends DescMessage, Output extends DescMessage, Plan>(
 
 /** W1 of the whole and of its parts, then the sends; the caller is answered as soon as their outcomes are known, and may leave before. */
 async function acceptAll<Input extends DescMessage, Output extends DescMessage, Plan>(
-  running: Running,
+  running: CallEnvironment,
   batch: BatchAction<Input, Output, Plan>,
   request: MessageShape<Input>,
   whole: OperationRecord,
-  parts: readonly Part<Input, Plan>[],
-  asking: Asking,
+  parts: readonly Child<Input, Plan>[],
+  asking: PrepareContext,
   context: HandlerContext,
 ): Promise<MessageShape<Output>> {
-  const finish = running.flights.take([whole.name, ...parts.map(({ record }) => record.name)]);
+  const finish = running.inFlight.take([whole.name, ...parts.map(({ record }) => record.name)]);
   let inserted: Inserted;
   try {
     inserted = await insertAll(running, whole, parts);
@@ -128,9 +128,9 @@ async function acceptAll<Input extends DescMessage, Output extends DescMessage, 
 }
 
 async function insertAll<Input extends DescMessage, Plan>(
-  { store, driving: { reach } }: Running,
+  { store, driving: { failpoint } }: CallEnvironment,
   whole: OperationRecord,
-  parts: readonly Part<Input, Plan>[],
+  parts: readonly Child<Input, Plan>[],
 ): Promise<Inserted> {
   const eventOf = (record: OperationRecord): AuditEvent => {
     if (record.state === "ACCEPTED") {
@@ -139,11 +139,11 @@ async function insertAll<Input extends DescMessage, Plan>(
     const { reason, message } = endOf(record);
     return { event: "refused", detail: `${reason}: ${message}` };
   };
-  await reach("before W1");
+  await failpoint("before W1");
   const records = [whole, ...parts.map(({ record }) => record)];
   const inserted = await guarded(
     store.insert(records, eventOf, (record, blocking) => refusedRecord(record, inProgress(blocking, whole.createTime))),
   );
-  if (inserted.duplicate === undefined) await reach("after W1");
+  if (inserted.duplicate === undefined) await failpoint("after W1");
   return inserted;
 }

@@ -3,21 +3,29 @@ import type { HandlerContext } from "@connectrpc/connect";
 import { callKey, type Warning, warn } from "../core/call.ts";
 import type { Action, MutatingRequest, Operations } from "../core/operation.ts";
 import { inProgress, newRecord, refuseReuse } from "./accept.ts";
-import { type Driven, drive } from "./drive.ts";
-import { blockedBy, findUse, nameBlocking } from "./own-doing.ts";
+import { type Execution, execute } from "./drive.ts";
+import { blockedBy, findUse, nameBlockingOperation } from "./own-doing.ts";
 import type { OperationRecord } from "./record.ts";
-import { acceptance, ask, name, type Running, waitForAnswer, whileWanted, within } from "./running.ts";
+import {
+  acceptance,
+  type CallEnvironment,
+  name,
+  prepareContext,
+  waitForAnswer,
+  whileWanted,
+  within,
+} from "./running.ts";
 import type { Found } from "./store.ts";
 import { guarded } from "./unavailable.ts";
 
 /** See {@link Operations.run}. */
 export const createRun =
-  (running: Running): Operations["run"] =>
+  (running: CallEnvironment): Operations["run"] =>
   async (action, request, context) => {
     const target = action.targetOf(request);
     context.values.get(callKey).target = target;
-    const { asking, warnings } = ask(request, context);
-    const refused = (error: unknown) => nameBlocking(error, target, running);
+    const { asking, warnings } = prepareContext(request, context);
+    const refused = (error: unknown) => nameBlockingOperation(error, target, running);
     if (request.validateOnly) {
       await action.prepare(request, asking).catch(async (error: unknown) => {
         throw await refused(error);
@@ -44,13 +52,13 @@ export const createRun =
     }
     const { plan } = prepared;
     return accept(running, record, action, request, context, () =>
-      drive(record, action, request, plan, asking, warnings, running.driving),
+      execute(record, action, request, plan, asking, warnings, running.driving),
     );
   };
 
 /** Answers a call whose request_id was used before: by what is known, once it is. Nothing is sent. */
 async function repeat<Output extends DescMessage>(
-  { waiter }: Running,
+  { waiter }: CallEnvironment,
   found: Found,
   asked: OperationRecord,
   action: Action<DescMessage, Output>,
@@ -68,19 +76,19 @@ async function repeat<Output extends DescMessage>(
 
 /** W1, then the send; the caller is answered as soon as its outcome is known, and may leave before. */
 async function accept<Input extends DescMessage, Output extends DescMessage, Plan>(
-  running: Running,
+  running: CallEnvironment,
   record: OperationRecord,
   action: Action<Input, Output, Plan>,
   request: MutatingRequest,
   context: HandlerContext,
-  send: () => Promise<Driven<Output>>,
+  send: () => Promise<Execution<Output>>,
 ): Promise<MessageShape<Output>> {
-  const { store, now, waiter, flights, driving } = running;
-  const { reach, sendWindowMs } = driving;
-  const finish = flights.take([record.name]);
+  const { store, now, waiter, inFlight, driving } = running;
+  const { failpoint, sendWindowMs } = driving;
+  const finish = inFlight.take([record.name]);
   let duplicate: Found | undefined;
   try {
-    await reach("before W1");
+    await failpoint("before W1");
     const inserted = await guarded(
       store.insert([record], { event: "accepted", actor: record.principal, detail: request.reason }),
     );
@@ -89,7 +97,7 @@ async function accept<Input extends DescMessage, Output extends DescMessage, Pla
       throw inProgress(blocking, now());
     }
     duplicate = inserted.duplicate;
-    if (duplicate === undefined) await reach("after W1");
+    if (duplicate === undefined) await failpoint("after W1");
   } catch (error) {
     finish();
     throw error;
@@ -100,7 +108,7 @@ async function accept<Input extends DescMessage, Output extends DescMessage, Pla
   }
   name(context, record);
   const driven = send();
-  flights.land(driven.then((ended) => ended.stored).finally(finish));
+  inFlight.land(driven.then((ended) => ended.stored).finally(finish));
   const answered = driven.then(async ({ failure, response, stored }) => {
     // While the store is away the caller is not kept waiting: what was recorded before the send is enough to find out again.
     const durable = await within(stored, sendWindowMs);

@@ -2,12 +2,12 @@ import { setTimeout } from "node:timers/promises";
 import type { Call } from "../core/call.ts";
 import type { Action, BatchAction, Operations } from "../core/operation.ts";
 import { methodName } from "./accept.ts";
-import type { DriveOptions } from "./drive.ts";
-import type { Reach } from "./failpoint.ts";
-import { type Keeper, type KeeperOptions, startKeeper } from "./keeper.ts";
+import type { ExecuteOptions } from "./drive.ts";
+import type { FailpointHook } from "./failpoint.ts";
+import { type Reconciler, type ReconcilerOptions, startReconciler } from "./keeper.ts";
 import { createRun } from "./run.ts";
 import { createRunAll } from "./run-all.ts";
-import { createFlights, type Running } from "./running.ts";
+import { type CallEnvironment, createInFlightCalls } from "./running.ts";
 import type { Store } from "./store.ts";
 import { createWaiter } from "./wait.ts";
 
@@ -43,8 +43,8 @@ export interface RunnerOptions {
   /** Told whether the store can be used, when that changes. */
   readonly health?: (available: boolean) => void;
   /** Told of what nobody else is told of: a look that failed, a sweep that failed. */
-  readonly trouble?: (error: unknown, what: string) => void;
-  readonly reach?: Reach;
+  readonly onError?: (error: unknown, what: string) => void;
+  readonly failpoint?: FailpointHook;
 }
 
 /** Makes operations of calls, and takes them to their end. */
@@ -75,38 +75,38 @@ const MAX_PAUSE_MS = 2_000;
 
 /** A runner that has not begun yet. */
 export function createRunner(options: RunnerOptions): Runner {
-  const { store, monotonic, newId, background, reach = () => {}, trouble = () => {} } = options;
+  const { store, monotonic, newId, background, failpoint = () => {}, onError = () => {} } = options;
   const timing = { ...TIMING, ...options.timing };
   const now = (): number => options.now().getTime();
-  const flights = createFlights();
+  const inFlight = createInFlightCalls();
   const waiter = createWaiter(store);
   const stopping = new AbortController();
-  const driving: DriveOptions = { store, now, monotonic, reach, pause: pauses(stopping.signal), ...timing };
-  const running: Running = { store, now, newId, background, trouble, driving, waiter, flights };
-  let keeper: Keeper | undefined;
+  const driving: ExecuteOptions = { store, now, monotonic, failpoint, pause: pauses(stopping.signal), ...timing };
+  const running: CallEnvironment = { store, now, newId, background, onError, driving, waiter, inFlight };
+  let keeper: Reconciler | undefined;
 
   return {
     operations: { run: createRun(running), runAll: createRunAll(running) },
     rollUp: async (name) => keeper?.rollUp(name),
     actionOf: (method) => keeper?.actionOf(method),
     async begin(actions) {
-      const keeping: KeeperOptions = {
+      const keeping: ReconcilerOptions = {
         store,
         now,
         monotonic,
         timing,
-        reach,
+        failpoint,
         actions: new Map(actions.map((action) => [methodName(action), action])),
-        inFlight: flights.has,
+        inFlight: inFlight.has,
         health: options.health ?? (() => {}),
-        trouble,
+        onError,
       };
-      keeper = await startKeeper(keeping);
+      keeper = await startReconciler(keeping);
     },
     async [Symbol.asyncDispose]() {
       await keeper?.[Symbol.asyncDispose]();
       stopping.abort();
-      await flights.landed();
+      await inFlight.landed();
       waiter[Symbol.dispose]();
     },
   };

@@ -7,21 +7,21 @@ import { remainingMs } from "../core/deadline.ts";
 import type { Outcome } from "../core/errors.ts";
 import {
   type Action,
-  type Asking,
   type MutatingRequest,
   type OperationState,
   outcomeOfState,
+  type PrepareContext,
 } from "../core/operation.ts";
 import { ANONYMOUS } from "../core/principal.ts";
 import type { Acceptance } from "./accept.ts";
 import { answerOf, outcomeUnknown } from "./answer.ts";
-import type { DriveOptions } from "./drive.ts";
+import type { ExecuteOptions } from "./drive.ts";
 import type { OperationRecord } from "./record.ts";
 import type { Found, Store } from "./store.ts";
 import type { Waiter } from "./wait.ts";
 
 /** What the calls of one process share while they run. */
-export interface Running {
+export interface CallEnvironment {
   readonly store: Store;
   /** Epoch ms. */
   readonly now: () => number;
@@ -29,14 +29,14 @@ export interface Running {
   /** Takes work whose caller no longer waits for it. */
   readonly background: (call: Call, work: Promise<unknown>) => void;
   /** Told of what nobody else is told of. */
-  readonly trouble: (error: unknown, what: string) => void;
-  readonly driving: DriveOptions;
+  readonly onError: (error: unknown, what: string) => void;
+  readonly driving: ExecuteOptions;
   readonly waiter: Waiter;
-  readonly flights: Flights;
+  readonly inFlight: InFlightCalls;
 }
 
 /** The operations whose calls run in this process: they are nobody's orphans. */
-export interface Flights {
+export interface InFlightCalls {
   has(name: string): boolean;
   /** Some are about to run; the function ends that. Two callers may be about to make the same one. */
   take(names: readonly string[]): () => void;
@@ -47,13 +47,13 @@ export interface Flights {
 }
 
 /** No operation runs yet. */
-export function createFlights(): Flights {
+export function createInFlightCalls(): InFlightCalls {
   const counts = new Map<string, number>();
   const landing = new Set<Promise<unknown>>();
   return {
     has: (name) => counts.has(name),
     take(names) {
-      for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);
+      for (const nameOperation of names) counts.set(nameOperation, (counts.get(nameOperation) ?? 0) + 1);
       return () => {
         for (const name of names) {
           const others = (counts.get(name) ?? 1) - 1;
@@ -77,7 +77,7 @@ export function createFlights(): Flights {
 }
 
 /** Who asks for an operation, here and now. */
-export const acceptance = ({ store, newId, now }: Running): Acceptance => ({
+export const acceptance = ({ store, newId, now }: CallEnvironment): Acceptance => ({
   principal: ANONYMOUS,
   replica: store.replica,
   newId,
@@ -85,12 +85,12 @@ export const acceptance = ({ store, newId, now }: Running): Acceptance => ({
 });
 
 /** What an action is asked with, and the warnings that it gives. */
-export function ask(
+export function prepareContext(
   { validateOnly }: Pick<MutatingRequest, "validateOnly">,
   context: HandlerContext,
-): { asking: Asking; warnings: ReadonlySet<Warning> } {
+): { asking: PrepareContext; warnings: ReadonlySet<Warning> } {
   const warnings = new Set<Warning>();
-  const asking: Asking = {
+  const asking: PrepareContext = {
     call: context.values.get(callKey),
     signal: context.signal,
     remainingMs: () => remainingMs(context.values),
@@ -134,7 +134,7 @@ export async function whileWanted<Result>(
   record: OperationRecord,
   { signal, values }: HandlerContext,
   answered: Promise<Result>,
-  { background }: Running,
+  { background }: CallEnvironment,
 ): Promise<Result> {
   const call = values.get(callKey);
   const { promise: gone, reject } = Promise.withResolvers<never>();

@@ -1,10 +1,10 @@
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import { type Call, newCall, type Warning } from "../core/call.ts";
 import { Failure, type Outcome } from "../core/errors.ts";
-import type { Asking, BatchAction, ItemResult } from "../core/operation.ts";
-import { type Driven, drive } from "./drive.ts";
+import type { BatchAction, ItemResult, PrepareContext } from "../core/operation.ts";
+import { type Execution, execute } from "./drive.ts";
 import type { OperationRecord } from "./record.ts";
-import { type Running, waitForAnswer, within } from "./running.ts";
+import { type CallEnvironment, waitForAnswer, within } from "./running.ts";
 import { storeUnavailable } from "./unavailable.ts";
 import { rollUp } from "./whole.ts";
 
@@ -12,7 +12,7 @@ import { rollUp } from "./whole.ts";
 const CONCURRENCY = 8;
 
 /** One item of a call, with its stored operation. */
-export interface Part<Input extends DescMessage, Plan> {
+export interface Child<Input extends DescMessage, Plan> {
   readonly request: MessageShape<Input>;
   readonly record: OperationRecord;
   /** What to send by, or why it is not sent. */
@@ -26,30 +26,30 @@ export interface Part<Input extends DescMessage, Plan> {
  * @returns what is known of each part, once that is something.
  */
 export async function sendAll<Input extends DescMessage, Output extends DescMessage, Plan>(
-  running: Running,
+  running: CallEnvironment,
   batch: BatchAction<Input, Output, Plan>,
   whole: OperationRecord,
-  parts: readonly Part<Input, Plan>[],
-  asking: Asking,
+  parts: readonly Child<Input, Plan>[],
+  asking: PrepareContext,
   finish: () => void,
 ): Promise<ItemResult<Input, Output>[]> {
-  const { store, now, waiter, flights, trouble, driving } = running;
+  const { store, now, waiter, inFlight, onError, driving } = running;
   const calls = callsOf(asking.call, parts.length);
   const driven = begin(running, whole).then(() =>
     pooled(parts, ({ record, request, plan }, at) => {
       if (plan instanceof Failure) return undefined;
       const own = askingOf(asking, calls[at]);
-      return drive(record, batch.item, request, plan, own.asking, own.warnings, driving);
+      return execute(record, batch.item, request, plan, own.asking, own.warnings, driving);
     }),
   );
   const landed = driven
     .then((all) => Promise.all(all.map((one) => one?.stored)))
-    .then(() => rollUp(whole.name, batch, { store, now, reach: driving.reach }))
+    .then(() => rollUp(whole.name, batch, { store, now, failpoint: driving.failpoint }))
     .finally(finish);
-  flights.land(landed);
+  inFlight.land(landed);
   const all = await driven;
   // While the store is away the caller is not kept waiting; what remains of the whole is made up for by whoever sweeps.
-  const told = landed.catch((error: unknown) => trouble(error, `recording what became of ${whole.name}`));
+  const told = landed.catch((error: unknown) => onError(error, `recording what became of ${whole.name}`));
   await within(told, driving.sendWindowMs);
   asking.call.serverWarning ??= calls.find(({ serverWarning }) => serverWarning !== undefined)?.serverWarning;
   return Promise.all(
@@ -67,7 +67,7 @@ export async function sendAll<Input extends DescMessage, Output extends DescMess
  * Says durably that something may be sent from now on: nobody must take the whole for one of which nothing was. That it misses says
  * that somebody was faster to cancel it, or to take this process for dead; then the parts miss as well.
  */
-async function begin({ store, now }: Running, whole: OperationRecord): Promise<void> {
+async function begin({ store, now }: CallEnvironment, whole: OperationRecord): Promise<void> {
   await store
     .change(whole, { state: "SENDING", sendTime: now() }, { event: "sending parts" })
     .catch((error: unknown) => {
@@ -77,7 +77,7 @@ async function begin({ store, now }: Running, whole: OperationRecord): Promise<v
 
 async function answered<Input extends DescMessage, Output extends DescMessage>(
   result: ItemResult<Input, Output>,
-  driven: Driven<Output> | undefined,
+  driven: Execution<Output> | undefined,
   wait: () => Promise<{ response: MessageShape<Output> }>,
 ): Promise<ItemResult<Input, Output>> {
   if (driven?.failure !== undefined) return { ...result, failure: driven.failure };
@@ -112,9 +112,12 @@ function callsOf(call: Call, count: number): Call[] {
 }
 
 /** What the action of one part is asked with: its warnings are the whole call's too. */
-function askingOf(asking: Asking, call: Call = asking.call): { asking: Asking; warnings: ReadonlySet<Warning> } {
+function askingOf(
+  asking: PrepareContext,
+  call: Call = asking.call,
+): { asking: PrepareContext; warnings: ReadonlySet<Warning> } {
   const warnings = new Set<Warning>();
-  const warn: Asking["warn"] = (added) => {
+  const warn: PrepareContext["warn"] = (added) => {
     const tokens = [...added];
     for (const token of tokens) warnings.add(token);
     asking.warn(tokens);

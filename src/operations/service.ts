@@ -22,7 +22,7 @@ import { type MethodOf, presentOperation } from "./present.ts";
 import { ENDED, type OperationRecord } from "./record.ts";
 import type { Store } from "./store.ts";
 import { guarded } from "./unavailable.ts";
-import { cancelOperation, deleteOperation, type Judge, resolveOperation } from "./verdicts.ts";
+import { type Actor, cancelOperation, deleteOperation, resolveOperation } from "./verdicts.ts";
 import { createWaiter, type Waiter } from "./wait.ts";
 
 /** What the services of operations work with. */
@@ -51,7 +51,7 @@ export function createOperationRoutes(options: OperationRoutesOptions): Route[] 
   const { store, output, rollUp = async () => {}, backup = {} } = options;
   const waiter = createWaiter(store);
   const makeBackup = createBackup(store, backup);
-  const judge: Judge = { actor: ANONYMOUS, now: () => options.now().getTime() };
+  const judge: Actor = { actor: ANONYMOUS, now: () => options.now().getTime() };
   const present = (record: OperationRecord): Operation => presentOperation(record, output);
   const find = (name: string, { values }: HandlerContext): Promise<OperationRecord> => {
     values.get(callKey).target = excerpt(name, 100);

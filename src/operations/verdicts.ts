@@ -7,7 +7,7 @@ import type { Store } from "./store.ts";
 import { guarded } from "./unavailable.ts";
 
 /** Who gives a verdict, and when. */
-export interface Judge {
+export interface Actor {
   /** The caller. */
   readonly actor: string;
   /** Epoch ms. */
@@ -15,7 +15,7 @@ export interface Judge {
 }
 
 /** What an operator found out about an operation that is UNRESOLVED. */
-export interface Resolution extends Judge {
+export interface Resolution extends Actor {
   readonly applied: boolean;
   /** How, for the audit trail. */
   readonly note: string;
@@ -55,7 +55,7 @@ async function settle(store: Store, first: OperationRecord, step: Step): Promise
  *
  * @throws Failure OPERATION_NOT_FOUND when it was deleted meanwhile, STORE_UNAVAILABLE
  */
-export async function cancelOperation(store: Store, record: OperationRecord, judge: Judge): Promise<OperationRecord> {
+export async function cancelOperation(store: Store, record: OperationRecord, judge: Actor): Promise<OperationRecord> {
   const parts = await guarded(store.children(record.name));
   const ends = await Promise.all(
     parts.map((part) => settle(store, part, async (current) => cancelled(current, judge))),
@@ -65,7 +65,7 @@ export async function cancelOperation(store: Store, record: OperationRecord, jud
   return settle(store, record, async (current) => cancelled(current, judge, unsent));
 }
 
-function cancelled(current: OperationRecord, { actor, now }: Judge, unsent = true): Awaited<ReturnType<Step>> {
+function cancelled(current: OperationRecord, { actor, now }: Actor, unsent = true): Awaited<ReturnType<Step>> {
   if (ENDED.has(current.state)) {
     return undefined;
   }

@@ -3,7 +3,7 @@ import { Failure } from "../core/errors.ts";
 import type { BatchAction, ItemResult, OperationState } from "../core/operation.ts";
 import { formatFailure, registry } from "../core/status.ts";
 import { answerOf, endOf } from "./answer.ts";
-import type { Reach } from "./failpoint.ts";
+import type { FailpointHook } from "./failpoint.ts";
 import { type AuditEvent, type Change, ENDED, type OperationRecord } from "./record.ts";
 import type { Store } from "./store.ts";
 
@@ -12,11 +12,11 @@ export interface RollUpOptions {
   readonly store: Store;
   /** Epoch ms. */
   readonly now: () => number;
-  readonly reach: Reach;
+  readonly failpoint: FailpointHook;
 }
 
 /** What is known of one part of an operation. */
-interface PartResult<Input extends DescMessage, Output extends DescMessage> extends ItemResult<Input, Output> {
+interface ChildResult<Input extends DescMessage, Output extends DescMessage> extends ItemResult<Input, Output> {
   /** False while nobody can tell how its item is answered. */
   readonly known: boolean;
 }
@@ -33,7 +33,7 @@ type Answer<Output extends DescMessage> =
 export function resultOf<Input extends DescMessage, Output extends DescMessage>(
   { method }: Pick<BatchAction<Input, Output>, "method">,
   part: OperationRecord,
-): PartResult<Input, Output> {
+): ChildResult<Input, Output> {
   const request = fromJsonString(method.input, part.request, { ignoreUnknownFields: true });
   const result = { request, operation: part.name, failure: undefined, response: undefined };
   if (ENDED.has(part.state) && part.state !== "SUCCEEDED") {
@@ -76,7 +76,7 @@ export function combined<Input extends DescMessage, Output extends DescMessage>(
 export async function rollUp<Input extends DescMessage, Output extends DescMessage>(
   name: string,
   batch: Pick<BatchAction<Input, Output>, "method" | "combine">,
-  { store, now, reach }: RollUpOptions,
+  { store, now, failpoint }: RollUpOptions,
 ): Promise<void> {
   for (;;) {
     const whole = await store.get(name);
@@ -89,9 +89,9 @@ export async function rollUp<Input extends DescMessage, Output extends DescMessa
       return;
     }
     const write = next.change.endTime === undefined ? "W3" : "W4";
-    await reach(`before ${write}`);
+    await failpoint(`before ${write}`);
     const changed = await store.change(whole, next.change, next.event);
-    await reach(`after ${write}`);
+    await failpoint(`after ${write}`);
     if (changed !== undefined) {
       return;
     }

@@ -22,7 +22,7 @@ const plan: ReplicaPlan = JSON.parse(process.env[PLAN] ?? "");
 let times = 0;
 
 /** Synchronous: nothing happens between the point and the signal. */
-function reach(point: Failpoint): void {
+function failpoint(point: Failpoint): void {
   const { mishap } = plan;
   if (mishap?.point !== point) return;
   times += 1;
@@ -42,7 +42,7 @@ const served = await serve({
   log: createLog(),
   now: () => new Date(Date.now() + plan.skewMs),
   timing: plan.timing,
-  reach,
+  failpoint,
 });
 writeSync(STDOUT, `listening ${served.url}\n`);
 await served.warmUp();

@@ -20,7 +20,7 @@ import { makeConfig } from "../../src/config.ts";
 import { withDependencies } from "../../src/core/schema.ts";
 import type { OpenTarget } from "../../src/core/target.ts";
 import { newValidator } from "../../src/interceptors/validate.ts";
-import type { Reach } from "../../src/operations/failpoint.ts";
+import type { FailpointHook } from "../../src/operations/failpoint.ts";
 import type { Timing } from "../../src/operations/runner.ts";
 import { serve } from "../../src/serve.ts";
 import { createLog } from "../../src/server/log.ts";
@@ -61,7 +61,7 @@ export interface Seen {
 export interface SessionOptions {
   /** Replaces the target by one with a defect: for negative controls. */
   readonly spoil?: (open: OpenTarget) => OpenTarget;
-  readonly reach?: Reach;
+  readonly failpoint?: FailpointHook;
   /** A SQLite file to go on with. Default: nothing is kept. */
   readonly file?: string;
 }
@@ -81,7 +81,7 @@ export async function openSession(
   world: World,
   options: SessionOptions = {},
 ): Promise<Session> {
-  const { spoil = (open) => open, reach, file } = options;
+  const { spoil = (open) => open, failpoint, file } = options;
   await using stack = new AsyncDisposableStack();
   const folder = stack.use(await temporaryFolder());
   const seen: Record<"told" | "log", string[]> = { told: [], log: [] };
@@ -97,7 +97,7 @@ export async function openSession(
     storeInMemory: file === undefined,
   });
   const log = createLog(sink, "trace");
-  const served = stack.use(await serve({ config, log, timing: TIMING, ...(reach && { reach }) }));
+  const served = stack.use(await serve({ config, log, timing: TIMING, ...(failpoint && { failpoint }) }));
   const transport = createConnectTransport({ baseUrl: served.url, httpVersion: "1.1" });
   const operations = createClient(Operations, transport);
   const service = createClient(OperationService, transport);

@@ -62,10 +62,10 @@ interface Scene {
 async function startProcess(
   store: Store,
   { vendor, sendWindowMs }: Scene,
-  reach: (point: Point) => Promise<void>,
+  failpoint: (point: Point) => Promise<void>,
   decorate: NonNullable<Options["decorate"]>,
 ): Promise<{ runner: Runner; batch: FakeBatch }> {
-  const batch = decorate(createFakeBatch({ vendor, reach, blocksUntil: "ended" }), vendor);
+  const batch = decorate(createFakeBatch({ vendor, failpoint, blocksUntil: "ended" }), vendor);
   let ids = 0;
   const runner = createRunner({
     store,
@@ -74,7 +74,7 @@ async function startProcess(
     newId: () => `${store.replica}-${++ids}`,
     background: (_call, work) => void work.catch(() => {}), // judged by what is stored
     timing: { ...TIMING, sendWindowMs },
-    reach,
+    failpoint,
   });
   await runner.begin([batch]);
   return { runner, batch };

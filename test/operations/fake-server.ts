@@ -42,8 +42,8 @@ export async function startFake(options: Options = {}) {
   const background: Promise<unknown>[] = [];
   const health: boolean[] = [];
   const at = async (point: Failpoint | "permitted" | "answered"): Promise<void> => options.at?.(point);
-  const action = createFakeAction({ ...options, vendor, reach: at });
-  const batch = createFakeBatch({ ...options, vendor, reach: at });
+  const action = createFakeAction({ ...options, vendor, failpoint: at });
+  const batch = createFakeBatch({ ...options, vendor, failpoint: at });
   const later = (_call: Call, work: Promise<unknown>): void => {
     background.push(work.catch(() => {})); // judged by what is stored
   };
@@ -54,7 +54,7 @@ export async function startFake(options: Options = {}) {
     newId: randomUUID,
     background: later,
     health: (available) => health.push(available),
-    reach: at,
+    failpoint: at,
     timing: { beatMs: 10, firstLookMs: 5, sendWindowMs: 100, ...options.timing },
   });
   await runner.begin([action, batch]);

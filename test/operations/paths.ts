@@ -199,11 +199,11 @@ function createScene(path: Path, options: PlayOptions): Scene {
 async function startProcess(scene: Scene, replica: string): Promise<Process> {
   const { path, options, database, vendor } = scene;
   const gate = createGate();
-  const reach = (point: Failpoint | "permitted" | "answered"): Promise<void> => reached(scene, gate, point);
+  const failpoint = (point: Failpoint | "permitted" | "answered"): Promise<void> => reached(scene, gate, point);
   const store = database.connect(replica, gate.alive);
   const action = createFakeAction({
     vendor,
-    reach,
+    failpoint,
     againMs: 20,
     settleMs: SETTLE_MS,
     blocksUntil: path.kind === "cluster" ? "applied" : "ended",
@@ -214,7 +214,7 @@ async function startProcess(scene: Scene, replica: string): Promise<Process> {
     store,
     now,
     monotonic,
-    reach,
+    failpoint,
     newId: () => `${replica}-${++ids}`,
     background: (_call, work) => void work.catch(() => {}), // judged by what is stored
     timing: TIMING,

@@ -2,7 +2,7 @@ import { create, type DescMessage, type DescMethodUnary, type JsonObject, type M
 import { EmptySchema as Empty, type EmptySchema } from "@bufbuild/protobuf/wkt";
 import { type RestartRequestSchema, WorkloadService } from "../../gen/restart/kubernetes/v1/workload_service_pb.ts";
 import { Failure } from "../../src/core/errors.ts";
-import type { Action, Asking, Observation, OperationView } from "../../src/core/operation.ts";
+import type { Action, Observation, OperationView, PrepareContext } from "../../src/core/operation.ts";
 
 /** What the vendor does with one request. */
 export type Script =
@@ -169,9 +169,9 @@ export interface FakeActionOptions {
   /** Milliseconds between two looks. Default 5. */
   readonly againMs?: number;
   /** Called on the way to the send; a process that is stopped or dead gets no further. */
-  readonly reach?: (point: "permitted" | "answered") => Promise<void>;
+  readonly failpoint?: (point: "permitted" | "answered") => Promise<void>;
   /** Called by the checks before anything is stored. */
-  readonly prepare?: (asking: Asking) => Promise<void>;
+  readonly prepare?: (asking: PrepareContext) => Promise<void>;
 }
 
 /** An action of a fake vendor: the restart of a workload by its name alone. */
@@ -199,7 +199,7 @@ export function createActionOf<Input extends DescMessage, Output extends DescMes
   { method, targetOf, answer }: FakeRpc<Input, Output>,
 ): Action<Input, Output, string> {
   const { vendor, blocksUntil = "applied", settleMs = 60_000, authoritative = true, againMs = 5 } = options;
-  const { reach = async () => {}, prepare = async () => {} } = options;
+  const { failpoint = async () => {}, prepare = async () => {} } = options;
   return {
     method,
     blocksUntil,
@@ -215,12 +215,12 @@ export function createActionOf<Input extends DescMessage, Output extends DescMes
     async send(request, target, { permit, operation, call }) {
       const send = async (evidence: JsonObject) => {
         const leave = await permit(evidence);
-        await reach("permitted");
+        await failpoint("permitted");
         leave();
         try {
           return await vendor.restart(target, operation);
         } finally {
-          await reach("answered");
+          await failpoint("answered");
         }
       };
       const { job, script } = await send({ attempt: 1 }).catch((error: unknown) => {

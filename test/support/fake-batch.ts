@@ -7,7 +7,7 @@ import {
   RestartInstancesResponseSchema,
 } from "../../gen/restart/dcs/v1/instance_service_pb.ts";
 import { Failure } from "../../src/core/errors.ts";
-import type { Asking, BatchAction } from "../../src/core/operation.ts";
+import type { BatchAction, PrepareContext } from "../../src/core/operation.ts";
 import { statusOf } from "../../src/core/status.ts";
 import { outcomeOfAll } from "../../src/operations/send-all.ts";
 import { createActionOf, type FakeActionOptions } from "./fake-action.ts";
@@ -22,7 +22,7 @@ export type FakeBatch = BatchAction<
 /** What a {@link createFakeBatch} can be told beside what its items are. */
 export interface FakeBatchOptions extends FakeActionOptions {
   /** Why an item fails its guard; undefined: it does not. What it throws refuses the whole call. */
-  readonly guard?: (id: string, asking: Asking) => Failure | undefined;
+  readonly guard?: (id: string, asking: PrepareContext) => Failure | undefined;
 }
 
 const targetOf = ({ instanceIds: [id = "none"] }: RestartInstancesRequest): string => `fake/${id}`;

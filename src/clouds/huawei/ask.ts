@@ -1,6 +1,6 @@
 import { abandonedUnsent } from "../abandoned.ts";
 import type { Answer } from "../http.ts";
-import { type Asked, failureOf } from "./errors.ts";
+import { failureOf, type RequestSubject } from "./errors.ts";
 import type { HuaweiRequest, Project } from "./project.ts";
 
 /**
@@ -8,7 +8,7 @@ import type { HuaweiRequest, Project } from "./project.ts";
  *
  * @throws Failure when there is no answer: its outcome says whether anything can have been changed.
  */
-export const ask = (project: Project, request: HuaweiRequest, asked: Asked): Promise<Answer> =>
+export const ask = (project: Project, request: HuaweiRequest, asked: RequestSubject): Promise<Answer> =>
   project.request(request).catch((error: unknown) => {
     throw abandonedUnsent(error, request.signal, asked.changes) ?? failureOf(error, asked);
   });

@@ -1,5 +1,5 @@
 import type { Answer } from "../http.ts";
-import type { Asked, CodeRule, CodeTable, StatusRule } from "./errors.ts";
+import type { CodeRule, CodeTable, RequestSubject, StatusRule } from "./errors.ts";
 
 /** How long (ms) to wait after a refusal for too many requests: the gateway's table says 2 to 5 s (contracts: huaweicloud E.5). */
 const THROTTLED_MS = 5_000;
@@ -13,7 +13,7 @@ const GATEWAY_MS = 5_000;
 /** Our own credentials are refused: whoever runs restartd has to act, not the caller. */
 const rejected = (
   codes: readonly string[],
-  what: (asked: Asked, answer: Answer) => string,
+  what: (asked: RequestSubject, answer: Answer) => string,
   rest: Pick<CodeRule, "message"> = {},
 ): CodeRule => ({
   codes,
@@ -154,11 +154,11 @@ export const STATUSES: readonly StatusRule[] = [
   { from: 500, to: 999, reason: "VENDOR_INTERNAL_ERROR", says: failed },
 ];
 
-function unreadable({ service, what }: Asked): string {
+function unreadable({ service, what }: RequestSubject): string {
   return `the answer of ${service} about ${what} cannot be understood`;
 }
 
-function failed({ service, what }: Asked, { status }: Answer): string {
+function failed({ service, what }: RequestSubject, { status }: Answer): string {
   return `${service} failed with HTTP ${status} at ${what}`;
 }
 

@@ -5,10 +5,9 @@ import type {
   HuaweicloudProject,
 } from "../../../gen/restart/config/v1/huaweicloud_pb.ts";
 import type { Secret } from "../../../gen/restart/config/v1/secret_pb.ts";
-import { type FieldPath, formatPath } from "../../core/problem.ts";
+import type { FieldPath } from "../../core/problem.ts";
 import { type GiveSecret, readSecret } from "../../core/secret.ts";
 import type { SectionReader } from "../../core/section-reader.ts";
-import { quote } from "../../core/show-value.ts";
 import { uniqueKeys } from "../../core/unique-keys.ts";
 import { readCaFile } from "../ca-file.ts";
 

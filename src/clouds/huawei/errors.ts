@@ -8,12 +8,12 @@ import {
 } from "../../core/errors.ts";
 import { type Answer, NoAnswer } from "../http.ts";
 import { fieldsOf, textOf } from "../json.ts";
-import { answerAsCause, noAnswer, retryOf, type Said, vendorFailure } from "../vendor.ts";
+import { answerAsCause, noAnswer, retryOf, type VendorResponseError, vendorFailure } from "../vendor.ts";
 import { GATEWAY_CODES, STATUSES } from "./codes.ts";
 import type { HuaweiService } from "./config.ts";
 
 /** What a request was about: an answer without a result is told in these words. */
-export interface Asked {
+export interface RequestSubject {
   readonly service: HuaweiService;
   readonly projectId: string;
   /** As a sentence names it, such as `instance e3a7019c-8824-4c4b-9db8-4da7d7a3ffb1`. */
@@ -35,8 +35,8 @@ export interface CodeRule {
   /** Only when the vendor's message has this in it. Default any. It is recognised here, and shown nowhere. */
   readonly message?: RegExp;
   readonly reason: Reason;
-  /** What is said of it, in our words: what follows {@link Asked.what} in a sentence, or a whole sentence. */
-  readonly says: string | ((asked: Asked, answer: Answer) => string);
+  /** What is said of it, in our words: what follows {@link RequestSubject.what} in a sentence, or a whole sentence. */
+  readonly says: string | ((asked: RequestSubject, answer: Answer) => string);
   /** After how long (ms) the same call may succeed, where the answer has no Retry-After. Default: no RetryInfo. */
   readonly retryMs?: number;
   /**
@@ -54,7 +54,7 @@ export type StatusRule = Omit<CodeRule, "codes" | "statuses" | "message" | "reas
   /** From and to which status. */
   readonly from: number;
   readonly to: number;
-  /** `missing` stands for {@link Asked.missing}. */
+  /** `missing` stands for {@link RequestSubject.missing}. */
   readonly reason: Reason | "missing";
 };
 
@@ -65,7 +65,7 @@ export type StatusRule = Omit<CodeRule, "codes" | "statuses" | "message" | "reas
  *
  * @param codes the service's own table.
  */
-export function refusal(answer: Answer, asked: Asked, codes: CodeTable): Failure {
+export function refusal(answer: Answer, asked: RequestSubject, codes: CodeTable): Failure {
   const { code, message } = vendorWords(answer);
   const rule = ruleFor(code, message, answer, codes) ?? gatewayRule(code, message, answer);
   if (rule !== undefined) {
@@ -81,7 +81,7 @@ export function refusal(answer: Answer, asked: Asked, codes: CodeTable): Failure
  *
  * @param error what {@link Project.request} rejected with.
  */
-export function failureOf(error: unknown, { service, projectId, changes }: Asked): Failure {
+export function failureOf(error: unknown, { service, projectId, changes }: RequestSubject): Failure {
   const asked = { vendor: service, place: `project ${projectId}`, changes, metadata: { project: projectId } };
   const failure = noAnswer(error, asked);
   if (failure.reason !== "OUTCOME_UNKNOWN" || !(error instanceof NoAnswer) || !isTimeout(error.cause)) {
@@ -96,7 +96,7 @@ export function failureOf(error: unknown, { service, projectId, changes }: Asked
 }
 
 /** What an answer says of itself, for the metadata of a failure. */
-export function saidOf(answer: Answer, service: HuaweiService): Said {
+export function vendorErrorOf(answer: Answer, service: HuaweiService): VendorResponseError {
   return { vendor: service, code: vendorWords(answer).code, status: answer.status, requestId: requestIdOf(answer) };
 }
 
@@ -147,9 +147,9 @@ function failureBy(
   { says, retryMs, provesRefusal }: Pick<CodeRule, "says" | "retryMs" | "provesRefusal">,
   reason: Reason,
   answer: Answer,
-  asked: Asked,
+  asked: RequestSubject,
 ): Failure {
-  const said = saidOf(answer, asked.service);
+  const said = vendorErrorOf(answer, asked.service);
   const place = `project ${asked.projectId}`;
   const options: FailureOptions = { metadata: { project: asked.projectId }, cause: answerAsCause(answer) };
   if (asked.changes && !(provesRefusal ?? !UNPROVEN.has(reason))) {
@@ -166,7 +166,7 @@ function failureBy(
 }
 
 /** What api.md wants beside ErrorInfo. */
-function detailsOf(reason: Reason, { target }: Asked, sentence: string): Detail[] {
+function detailsOf(reason: Reason, { target }: RequestSubject, sentence: string): Detail[] {
   switch (reason) {
     case "TARGET_NOT_FOUND":
     case "JOB_NOT_FOUND":

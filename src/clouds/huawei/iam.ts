@@ -4,7 +4,7 @@ import { type Answer, type Connections, NoAnswer, readAnswer, sendOnce } from ".
 import { fieldsOf, textOf } from "../json.ts";
 import { answerAsCause, natureOf, retryOf, vendorFailure } from "../vendor.ts";
 import type { HuaweiService, IamSettings } from "./config.ts";
-import { saidOf } from "./errors.ts";
+import { vendorErrorOf } from "./errors.ts";
 
 /** A token for one project. */
 export interface Token {
@@ -139,5 +139,5 @@ function refused(answer: Answer, { projectId, service }: TokenRequest): Failure 
   const options: FailureOptions = { metadata: { project: projectId }, cause: answerAsCause(answer) };
   const retry = retryOf(rule.reason, answer, rule.retryMs);
   const sentence = `project ${projectId}: ${rule.says}; nothing was sent to ${service}`;
-  return vendorFailure(rule.reason, sentence, { ...saidOf(answer, service), retryAfterMs: retry }, options);
+  return vendorFailure(rule.reason, sentence, { ...vendorErrorOf(answer, service), retryAfterMs: retry }, options);
 }

@@ -8,7 +8,7 @@ import {
 } from "../../../gen/restart/arcgis/v1/deployment_service_pb.ts";
 import { notConfigured } from "../../clouds/vendor.ts";
 import { Failure, preconditionFailure, resourceInfo } from "../../core/errors.ts";
-import type { Action, Observation, OperationView, Sent } from "../../core/operation.ts";
+import type { Action, Observation, OperationView, SendResult } from "../../core/operation.ts";
 import type { VendorDeployment, VendorJob } from "./answers.ts";
 import { deploymentName, type Site } from "./client.ts";
 import { outageOf } from "./outage.ts";
@@ -100,7 +100,7 @@ export function createRefreshAction({ sites, pollIntervalMs }: RefreshActionOpti
         return { response: answer({ status: refreshed.status }), done: true };
       }
       const { jobId, jobsUrl, jobStatus } = refreshed;
-      const sent: Sent<typeof RefreshDeploymentResponseSchema> = { vendorJob: jobId };
+      const sent: SendResult<typeof RefreshDeploymentResponseSchema> = { vendorJob: jobId };
       // Who asked to wait for the end waits for the job's, if the site has made one all the same.
       return request.async ? { ...sent, response: answer({ jobId, jobsUrl, jobStatus }) } : sent;
     },

@@ -12,7 +12,7 @@ import {
   type VendorStatus,
 } from "./answers.ts";
 import type { SiteSettings } from "./config.ts";
-import { type Asked, failureOf, unreadable } from "./errors.ts";
+import { failureOf, type RequestSubject, unreadable } from "./errors.ts";
 import { askedOf, openSession, type SendHooks } from "./session.ts";
 import { isObject } from "./values.ts";
 
@@ -47,13 +47,13 @@ export function openSite(settings: SiteSettings, runtime: Pick<Runtime, "now">):
   const { name: site, adminUrl } = settings;
   const session = openSession(settings, runtime);
   const pathOf = (id: string): string => `system/deployments/${encodeURIComponent(id)}`;
-  const deployment = (id: string): Asked => ({
+  const deployment = (id: string): RequestSubject => ({
     site,
     what: `deployment ${id}`,
     changes: false,
     resource: { type: "arcgis.deployment", name: deploymentName(site, id), missing: "TARGET_NOT_FOUND" },
   });
-  const job = (id: string): Asked => ({
+  const job = (id: string): RequestSubject => ({
     site,
     what: `job ${id}`,
     changes: false,
@@ -95,7 +95,7 @@ export function openSite(settings: SiteSettings, runtime: Pick<Runtime, "now">):
 /** What a success says. One without its expected keys is none (contracts: arcgis §A.5). */
 function understood<Value>(
   answer: Answer,
-  asked: Asked,
+  asked: RequestSubject,
   read: (body: Readonly<Record<string, unknown>>) => Value | undefined,
 ): Value {
   const failure = failureOf(answer, asked);

@@ -2,10 +2,9 @@ import { create } from "@bufbuild/protobuf";
 import { durationMs } from "@bufbuild/protobuf/wkt";
 import { type Arcgis, ArcgisSchema, type ArcgisSite } from "../../../gen/restart/config/v1/arcgis_pb.ts";
 import { readCaFile } from "../../clouds/ca-file.ts";
-import { type FieldPath, formatPath } from "../../core/problem.ts";
+import type { FieldPath } from "../../core/problem.ts";
 import { type GiveSecret, readSecret } from "../../core/secret.ts";
 import type { SectionReader } from "../../core/section-reader.ts";
-import { quote } from "../../core/show-value.ts";
 import { uniqueKeys } from "../../core/unique-keys.ts";
 
 /** One site that requests can choose. */

@@ -1,10 +1,10 @@
 import type { Answer } from "../../clouds/http.ts";
-import { answerAsCause, retryOf, type Said, vendorFailure } from "../../clouds/vendor.ts";
+import { answerAsCause, retryOf, type VendorResponseError, vendorFailure } from "../../clouds/vendor.ts";
 import { type Detail, type Failure, preconditionFailure, type Reason, resourceInfo } from "../../core/errors.ts";
 import { isObject } from "./values.ts";
 
 /** What a request was about, for the sentences. */
-export interface Asked {
+export interface RequestSubject {
   readonly site: string;
   /** `deployment kvyxph9w5h3o9vgk8dixn`, `job j1`, `the deployments`, `a token`. */
   readonly what: string;
@@ -26,15 +26,15 @@ interface VendorError {
 /** A refusal that is recognised: it surely changed nothing. */
 interface Rule {
   readonly codes: readonly number[];
-  readonly reason: Reason | ((asked: Asked) => Reason);
+  readonly reason: Reason | ((asked: RequestSubject) => Reason);
   /** Continues "site NAME: ". */
-  readonly sentence: (asked: Asked) => string;
-  readonly details?: (asked: Asked, sentence: string) => Detail[];
+  readonly sentence: (asked: RequestSubject) => string;
+  readonly details?: (asked: RequestSubject, sentence: string) => Detail[];
   /** Milliseconds after which the same call may succeed, where the site does not say. */
   readonly retryMs?: number;
 }
 
-const about = ({ resource }: Asked): Detail[] => [resourceInfo(resource.type, resource.name)];
+const about = ({ resource }: RequestSubject): Detail[] => [resourceInfo(resource.type, resource.name)];
 
 /** By the vendor's code, or by HTTP status where there is none that is known. */
 const RULES: readonly Rule[] = [
@@ -126,7 +126,7 @@ function vendorError(code: unknown, messages: readonly unknown[]): VendorError {
 export const refusesToken = (answer: Answer): boolean =>
   TOKEN_CODES.has(errorOf(answer)?.code ?? (answer.status >= 400 ? answer.status : undefined));
 
-const said = ({ status, headers }: Answer, code: number | undefined): Said => ({
+const said = ({ status, headers }: Answer, code: number | undefined): VendorResponseError => ({
   vendor: "arcgis",
   code: code?.toString(),
   status,
@@ -134,14 +134,14 @@ const said = ({ status, headers }: Answer, code: number | undefined): Said => ({
 });
 
 /** An answer that was to be a success, and cannot be understood: on a change, nobody knows what it did. */
-export const unreadable = (answer: Answer, asked: Asked): Failure =>
+export const unreadable = (answer: Answer, asked: RequestSubject): Failure =>
   doubt(answer, undefined, asked, "VENDOR_BAD_RESPONSE", "its answer cannot be understood");
 
 /** A failure which, on a change, leaves open whether the change was made. */
 function doubt(
   answer: Answer,
   code: number | undefined,
-  { changes, site, what }: Asked,
+  { changes, site, what }: RequestSubject,
   reason: Reason,
   sentence: string,
 ): Failure {
@@ -166,7 +166,11 @@ function doubt(
  *
  * @returns undefined when it may be one: whoever asked looks for what a success has to have.
  */
-export function failureOf(answer: Answer, asked: Asked, about: "token" | "resource" = "resource"): Failure | undefined {
+export function failureOf(
+  answer: Answer,
+  asked: RequestSubject,
+  about: "token" | "resource" = "resource",
+): Failure | undefined {
   const { status } = answer;
   const { site } = asked;
   if (status >= 300 && status < 400) {
@@ -217,7 +221,7 @@ function otherRule({ code, denied }: VendorError, about: "token" | "resource"): 
   return code !== undefined && code >= 400 && code < 500 ? WRONG : FAILED;
 }
 
-function refusal(rule: Rule, answer: Answer, code: number | undefined, asked: Asked): Failure {
+function refusal(rule: Rule, answer: Answer, code: number | undefined, asked: RequestSubject): Failure {
   const { sentence, details, retryMs } = rule;
   const words = sentence(asked);
   const reason = typeof rule.reason === "function" ? rule.reason(asked) : rule.reason;

@@ -3,7 +3,7 @@ import { noAnswer } from "../../clouds/vendor.ts";
 import type { Runtime } from "../../core/target.ts";
 import { USER_AGENT } from "../../core/version.ts";
 import type { SiteSettings } from "./config.ts";
-import { type Asked, failureOf, refusesToken, unreadable } from "./errors.ts";
+import { failureOf, type RequestSubject, refusesToken, unreadable } from "./errors.ts";
 import { createTokens, type Token, type Tokens } from "./token.ts";
 import { isObject } from "./values.ts";
 
@@ -23,9 +23,9 @@ export interface SendHooks {
  */
 export interface Session extends AsyncDisposable {
   /** A GET of a path below the Administrator API's root. Rejects with a Failure or its signal's reason. */
-  get(path: string, asked: Asked, signal: AbortSignal): Promise<Answer>;
+  get(path: string, asked: RequestSubject, signal: AbortSignal): Promise<Answer>;
   /** A POST of a form. Rejects with a Failure, what a hook threw, or the signal's reason while nothing has left. */
-  post(path: string, form: Readonly<Record<string, string>>, asked: Asked, hooks: SendHooks): Promise<Answer>;
+  post(path: string, form: Readonly<Record<string, string>>, asked: RequestSubject, hooks: SendHooks): Promise<Answer>;
 }
 
 /** Bounds (ms) the wait for a connection, and every request but a POST. */
@@ -75,7 +75,13 @@ export function openSession(settings: SiteSettings, { now }: Pick<Runtime, "now"
 }
 
 /** A GET. Its token is in the address, which therefore is never shown. */
-async function get(send: Send, tokens: Tokens, base: string, asked: Asked, signal: AbortSignal): Promise<Answer> {
+async function get(
+  send: Send,
+  tokens: Tokens,
+  base: string,
+  asked: RequestSubject,
+  signal: AbortSignal,
+): Promise<Answer> {
   const attempt = (token: string): Promise<Answer> => {
     const url = new URL(base);
     url.search = new URLSearchParams({ f: "json", token }).toString();
@@ -98,7 +104,7 @@ async function post(
   tokens: Tokens,
   url: string,
   form: Readonly<Record<string, string>>,
-  asked: Asked,
+  asked: RequestSubject,
   { signal, permit, refused }: SendHooks,
 ): Promise<Answer> {
   const attempt = async (token: string): Promise<Answer> => {
@@ -135,7 +141,7 @@ async function generateToken(send: Send, { name, tokenUrl, username, referer }: 
   return readToken(await send(options, request).catch((error: unknown) => cannotReach(error, asked)), asked);
 }
 
-function readToken(answer: Answer, asked: Asked): Token {
+function readToken(answer: Answer, asked: RequestSubject): Token {
   const failure = failureOf(answer, asked, "token");
   if (failure !== undefined) throw failure;
   const { token, expires } = isObject(answer.json) ? answer.json : {};
@@ -146,13 +152,13 @@ function readToken(answer: Answer, asked: Asked): Token {
 }
 
 /** What a request is about that is about nothing but the site: where nothing is found, its addresses are wrong. */
-export const askedOf = (site: string, what: string): Asked => ({
+export const askedOf = (site: string, what: string): RequestSubject => ({
   site,
   what,
   changes: false,
   resource: { type: "arcgis.site", name: `sites/${encodeURIComponent(site)}`, missing: "VENDOR_BAD_RESPONSE" },
 });
 
-const cannotReach = (error: unknown, { site, changes }: Asked): never => {
+const cannotReach = (error: unknown, { site, changes }: RequestSubject): never => {
   throw noAnswer(error, { vendor: "arcgis", place: `site ${site}`, changes, metadata: { site } });
 };

@@ -7,7 +7,7 @@ import {
 } from "../../../gen/restart/cse/v1/engine_service_pb.ts";
 import { readBack } from "../../clouds/read-back.ts";
 import { Failure } from "../../core/errors.ts";
-import type { Action, Sending, Sent } from "../../core/operation.ts";
+import type { Action, SendContext, SendResult } from "../../core/operation.ts";
 import type { CseClient, Engine, EngineJob, EngineRef } from "./client.ts";
 import { inProgress, refuse, targetName } from "./errors.ts";
 import { plannedEvidence, type RetryEvidence, writeEvidence } from "./evidence.ts";
@@ -139,8 +139,8 @@ async function settle(
   error: unknown,
   evidence: RetryEvidence,
   options: LookOptions,
-  { call }: Sending,
-): Promise<Sent<typeof RetryEngineResponseSchema>> {
+  { call }: SendContext,
+): Promise<SendResult<typeof RetryEngineResponseSchema>> {
   if (error instanceof Failure) {
     call.outcome = error.outcome;
   }

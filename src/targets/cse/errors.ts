@@ -1,5 +1,5 @@
 import type { Answer } from "../../clouds/http.ts";
-import { type Asked, type CodeTable, refusal } from "../../clouds/huawei/errors.ts";
+import { type CodeTable, type RequestSubject, refusal } from "../../clouds/huawei/errors.ts";
 import { Failure, preconditionFailure, type Reason, resourceInfo } from "../../core/errors.ts";
 import type { EngineJob, EngineRef } from "./client.ts";
 
@@ -52,7 +52,7 @@ export const targetName = ({ projectId, engineId }: Pick<EngineRef, "projectId" 
   `projects/${projectId}/cse/engines/${engineId}`;
 
 /** What a request about an engine was about. */
-export const aboutEngine = (ref: EngineRef, changes: boolean): Asked => ({
+export const aboutEngine = (ref: EngineRef, changes: boolean): RequestSubject => ({
   service: "cse",
   projectId: ref.projectId,
   what: `engine ${ref.engineId}`,
@@ -61,14 +61,14 @@ export const aboutEngine = (ref: EngineRef, changes: boolean): Asked => ({
 });
 
 /** What a request about a job was about. */
-export const aboutJob = (ref: EngineRef, jobId: bigint | number): Asked => ({
+export const aboutJob = (ref: EngineRef, jobId: bigint | number): RequestSubject => ({
   ...aboutEngine(ref, false),
   what: `job ${jobId} of engine ${ref.engineId}`,
   missing: "JOB_NOT_FOUND",
 });
 
 /** What a request for a project's engines was about. */
-export const aboutEngines = (projectId: string): Asked => ({
+export const aboutEngines = (projectId: string): RequestSubject => ({
   service: "cse",
   projectId,
   what: "the list of engines",
@@ -77,9 +77,9 @@ export const aboutEngines = (projectId: string): Asked => ({
 });
 
 /** The failure that an answer of CSE's without a result stands for. */
-export const refused = (answer: Answer, asked: Asked): Failure => refusal(answer, asked, CSE_CODES);
+export const refused = (answer: Answer, asked: RequestSubject): Failure => refusal(answer, asked, CSE_CODES);
 
-export type { Asked };
+export type { RequestSubject as Asked };
 
 /** A retry that is refused before anything is sent. */
 export function refuse(

@@ -10,7 +10,7 @@ import {
 } from "../../../gen/restart/dcs/v1/instance_service_pb.ts";
 import type { Projects } from "../../clouds/huawei/project.ts";
 import { Failure } from "../../core/errors.ts";
-import type { Action, Asking, BatchAction, Sent } from "../../core/operation.ts";
+import type { Action, BatchAction, PrepareContext, SendResult } from "../../core/operation.ts";
 import { checkAll } from "./check.ts";
 import { createClient, type DcsClient, type DcsInstance, REQUEST_LIMIT_MS } from "./client.ts";
 import { targetName } from "./errors.ts";
@@ -93,7 +93,7 @@ function createBatch<Input extends DescMessage, Output extends DescMessage>(
 ): BatchAction<Input, Output, DcsInstance> {
   const { method } = rpc;
   const actionOf = (request: MessageShape<Input>): string => rpc.ask(request).action;
-  const prepareAll = (request: MessageShape<Input>, asking: Asking) => {
+  const prepareAll = (request: MessageShape<Input>, asking: PrepareContext) => {
     const ask = rpc.ask(request);
     return checkAll(createClient(options.projects.find(ask.projectId)), ask, asking.signal);
   };
@@ -116,7 +116,7 @@ function createBatch<Input extends DescMessage, Output extends DescMessage>(
 function createItem<Input extends DescMessage, Output extends DescMessage>(
   { projects, pollIntervalMs, now }: ActionOptions,
   rpc: Rpc<Input, Output>,
-  prepareAll: (request: MessageShape<Input>, asking: Asking) => Promise<readonly (DcsInstance | Failure)[]>,
+  prepareAll: (request: MessageShape<Input>, asking: PrepareContext) => Promise<readonly (DcsInstance | Failure)[]>,
 ): Action<Input, Output, DcsInstance> {
   const success = (ask: Ask, operation: string): MessageShape<Output> =>
     rpc.answer([resultOf({ ...oneOf(ask), operation, failure: undefined })]);
@@ -139,7 +139,7 @@ function createItem<Input extends DescMessage, Output extends DescMessage>(
       return plan;
     },
 
-    async send(request, before, sending): Promise<Sent<Output>> {
+    async send(request, before, sending): Promise<SendResult<Output>> {
       const ask = rpc.ask(request);
       const evidence = await sendChange(clientOf(ask), { action: ask.action, before }, sending);
       return { response: success(ask, sending.operation), evidence: takenEvidence(evidence, now()) };

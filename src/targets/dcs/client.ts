@@ -1,6 +1,6 @@
 import type { Answer } from "../../clouds/http.ts";
 import { ask } from "../../clouds/huawei/ask.ts";
-import type { Asked } from "../../clouds/huawei/errors.ts";
+import type { RequestSubject } from "../../clouds/huawei/errors.ts";
 import type { HuaweiRequest, Project } from "../../clouds/huawei/project.ts";
 import { readAppendOnly, readInstance, readPage, readResult } from "./answers.ts";
 import { askedAbout, askedAboutAll, refusal, reportedFailed } from "./errors.ts";
@@ -74,7 +74,7 @@ export function createClient(project: Project): DcsClient {
 
   /** The answer of a read, as far as it says what is looked for. */
   const get = async <Result>(
-    asked: Asked,
+    asked: RequestSubject,
     request: Pick<HuaweiRequest, "path" | "query" | "signal">,
     read: (json: unknown) => Result | undefined,
   ): Promise<Result> => {
@@ -124,7 +124,7 @@ export function createClient(project: Project): DcsClient {
 }
 
 /** Only a clear word about this very instance counts: its position in the answer says nothing. */
-function requireSuccess(answer: Answer, asked: Asked, id: string): void {
+function requireSuccess(answer: Answer, asked: RequestSubject, id: string): void {
   const result = answer.status >= 200 && answer.status < 300 ? readResult(answer.json, id) : undefined;
   if (result === "failed") {
     throw reportedFailed(answer, asked);

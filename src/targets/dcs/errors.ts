@@ -1,5 +1,11 @@
 import type { Answer } from "../../clouds/http.ts";
-import { type Asked, type CodeRule, type CodeTable, refusal as refusalBy, saidOf } from "../../clouds/huawei/errors.ts";
+import {
+  type CodeRule,
+  type CodeTable,
+  type RequestSubject,
+  refusal as refusalBy,
+  vendorErrorOf,
+} from "../../clouds/huawei/errors.ts";
 import { vendorFailure } from "../../clouds/vendor.ts";
 import { Failure, help, resourceInfo } from "../../core/errors.ts";
 
@@ -11,7 +17,7 @@ export const targetName = (projectId: string, instanceId: string): string =>
   `projects/${encodeURIComponent(projectId)}/dcs/instances/${encodeURIComponent(instanceId)}`;
 
 /** What a request about one instance is about. */
-export const askedAbout = (projectId: string, instanceId: string, changes: boolean): Asked => ({
+export const askedAbout = (projectId: string, instanceId: string, changes: boolean): RequestSubject => ({
   service: "dcs",
   projectId,
   what: `instance ${instanceId}`,
@@ -20,7 +26,7 @@ export const askedAbout = (projectId: string, instanceId: string, changes: boole
 });
 
 /** What a request about all instances of a project is about. */
-export const askedAboutAll = (projectId: string): Asked => ({
+export const askedAboutAll = (projectId: string): RequestSubject => ({
   service: "dcs",
   projectId,
   what: "the list of instances",
@@ -138,7 +144,7 @@ const CODES: readonly DcsRule[] = [
 export const DCS_CODES: CodeTable = CODES;
 
 /** The failure that an answer without a result stands for. */
-export function refusal(answer: Answer, asked: Asked): Failure {
+export function refusal(answer: Answer, asked: RequestSubject): Failure {
   const failure = refusalBy(answer, asked, DCS_CODES);
   const rule = CODES.find(({ codes }) => codes.includes(failure.metadata.vendor_code ?? ""));
   const state = failure.reason === rule?.reason ? rule.state : undefined;
@@ -154,9 +160,9 @@ export function refusal(answer: Answer, asked: Asked): Failure {
 }
 
 /** The vendor says `failed` of an instance, and not why (contracts/huaweicloud.md B.1). */
-export function reportedFailed(answer: Answer, asked: Asked): Failure {
+export function reportedFailed(answer: Answer, asked: RequestSubject): Failure {
   const sentence = `project ${asked.projectId}: DCS says that ${asked.what} failed, and does not say why; its state in the console may`;
-  return vendorFailure("VENDOR_REPORTED_FAILED", sentence, saidOf(answer, "dcs"), {
+  return vendorFailure("VENDOR_REPORTED_FAILED", sentence, vendorErrorOf(answer, "dcs"), {
     metadata: { project: asked.projectId },
     details: [resourceInfo(INSTANCE_TYPE, asked.target)],
   });

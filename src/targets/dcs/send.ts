@@ -1,7 +1,7 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { readBack } from "../../clouds/read-back.ts";
 import { Failure } from "../../core/errors.ts";
-import type { Sending } from "../../core/operation.ts";
+import type { SendContext } from "../../core/operation.ts";
 import type { DcsAction, DcsClient, DcsInstance } from "./client.ts";
 import { baselineOf, begunEvidence, hasBegun } from "./observe.ts";
 
@@ -21,7 +21,7 @@ export interface Change {
 export async function sendChange(
   client: DcsClient,
   { action, before }: Change,
-  { permit, signal, call }: Pick<Sending, "permit" | "signal" | "call">,
+  { permit, signal, call }: Pick<SendContext, "permit" | "signal" | "call">,
 ): Promise<JsonObject> {
   const baseline = baselineOf(before);
   const { instanceId } = before;

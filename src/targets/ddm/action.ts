@@ -7,7 +7,7 @@ import {
 } from "../../../gen/restart/ddm/v1/instance_service_pb.ts";
 import { readBack } from "../../clouds/read-back.ts";
 import { Failure } from "../../core/errors.ts";
-import type { Action, Sending, Sent } from "../../core/operation.ts";
+import type { Action, SendContext, SendResult } from "../../core/operation.ts";
 import type { DdmClient, Instance, RestartType } from "./client.ts";
 import { type InstanceRef, inProgress, stateForbids, targetName } from "./errors.ts";
 import { plannedEvidence, type RestartEvidence, writeEvidence } from "./evidence.ts";
@@ -102,8 +102,8 @@ async function settle(
   error: unknown,
   evidence: RestartEvidence,
   options: LookOptions,
-  { call }: Sending,
-): Promise<Sent<typeof RestartInstanceResponseSchema>> {
+  { call }: SendContext,
+): Promise<SendResult<typeof RestartInstanceResponseSchema>> {
   if (error instanceof Failure) {
     call.outcome = error.outcome;
   }

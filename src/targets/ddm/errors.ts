@@ -1,5 +1,5 @@
 import type { Answer } from "../../clouds/http.ts";
-import { type Asked, type CodeTable, refusal } from "../../clouds/huawei/errors.ts";
+import { type CodeTable, type RequestSubject, refusal } from "../../clouds/huawei/errors.ts";
 import { Failure, preconditionFailure, resourceInfo } from "../../core/errors.ts";
 
 /** What names an instance. */
@@ -88,7 +88,7 @@ export const targetName = ({ projectId, instanceId }: InstanceRef): string =>
   `projects/${projectId}/ddm/instances/${instanceId}`;
 
 /** What a request about an instance was about. */
-export const aboutInstance = (ref: InstanceRef, changes: boolean): Asked => ({
+export const aboutInstance = (ref: InstanceRef, changes: boolean): RequestSubject => ({
   service: "ddm",
   projectId: ref.projectId,
   what: `instance ${ref.instanceId}`,
@@ -97,14 +97,14 @@ export const aboutInstance = (ref: InstanceRef, changes: boolean): Asked => ({
 });
 
 /** What a request about the job of a restart was about. */
-export const aboutJob = (ref: InstanceRef): Asked => ({
+export const aboutJob = (ref: InstanceRef): RequestSubject => ({
   ...aboutInstance(ref, false),
   what: `the job of instance ${ref.instanceId}`,
   missing: "JOB_NOT_FOUND",
 });
 
 /** What a request for a project's instances was about. */
-export const aboutInstances = (projectId: string): Asked => ({
+export const aboutInstances = (projectId: string): RequestSubject => ({
   service: "ddm",
   projectId,
   what: "the list of instances",
@@ -113,9 +113,9 @@ export const aboutInstances = (projectId: string): Asked => ({
 });
 
 /** The failure that an answer of DDM's without a result stands for. */
-export const refused = (answer: Answer, asked: Asked): Failure => refusal(answer, asked, DDM_CODES);
+export const refused = (answer: Answer, asked: RequestSubject): Failure => refusal(answer, asked, DDM_CODES);
 
-export type { Asked };
+export type { RequestSubject as Asked };
 
 /** Something else is done to the instance. */
 export const inProgress = (ref: InstanceRef, state: string): Failure =>

@@ -2,7 +2,7 @@ import { randomInt } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
 import { EmptySchema } from "@bufbuild/protobuf/wkt";
 import { type RestartRequestSchema, WorkloadService } from "../../../gen/restart/kubernetes/v1/workload_service_pb.ts";
-import type { Action, Asking, Sending } from "../../core/operation.ts";
+import type { Action, PrepareContext, SendContext } from "../../core/operation.ts";
 import { type Clusters, type Found, find, findCluster, findRestartable } from "./find.ts";
 import { targetName, toRef, type WorkloadRef } from "./object.ts";
 import { observeRestart } from "./observe.ts";
@@ -39,7 +39,12 @@ const SETTLE_MS = SEND_WINDOW_MS + WRITE_LIMIT_MS + ANSWER_GRACE_MS + PAUSE_MS;
 
 /** The restart of a workload, as operations know it. */
 export function createRestartAction({ clusters, fieldManager, now }: RestartActionOptions): RestartAction {
-  const contextOf = (found: Found, ref: WorkloadRef, asking: Asking, permit: Sending["permit"]): RestartContext => ({
+  const contextOf = (
+    found: Found,
+    ref: WorkloadRef,
+    asking: PrepareContext,
+    permit: SendContext["permit"],
+  ): RestartContext => ({
     ...found,
     ...asking,
     ref,

@@ -6,7 +6,7 @@ import {
   type KubernetesClusterSchema,
   KubernetesSchema,
 } from "../../../gen/restart/config/v1/kubernetes_pb.ts";
-import { type FieldPath, formatPath, formatProblem } from "../../core/problem.ts";
+import { type FieldPath, formatProblem } from "../../core/problem.ts";
 import type { SectionReader } from "../../core/section-reader.ts";
 import { quote } from "../../core/show-value.ts";
 import { uniqueKeys } from "../../core/unique-keys.ts";

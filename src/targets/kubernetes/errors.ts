@@ -17,7 +17,7 @@ interface Status {
 }
 
 /** What a request was about, for the sentences. */
-export interface Asked {
+export interface RequestSubject {
   readonly cluster: string;
   /** The API verb, or what discovery does. */
   readonly verb: "get" | "list" | "watch" | "patch" | "discover";
@@ -31,12 +31,12 @@ export interface Asked {
 interface Rule {
   readonly reason: Reason;
   readonly matches: (answer: Answer, status: Partial<Status>) => boolean;
-  readonly sentence: (asked: Asked, message: string) => string;
+  readonly sentence: (asked: RequestSubject, message: string) => string;
   /** Dynamic parts that are names and safe to show. */
-  readonly metadata?: (message: string, answer: Answer, asked: Asked) => Record<string, string>;
+  readonly metadata?: (message: string, answer: Answer, asked: RequestSubject) => Record<string, string>;
   /** Milliseconds after which the same call may succeed, where the server does not say. */
   readonly retryMs?: number;
-  readonly details?: (asked: Asked, status: Partial<Status>, sentence: string) => Detail[];
+  readonly details?: (asked: RequestSubject, status: Partial<Status>, sentence: string) => Detail[];
 }
 
 const WEBHOOK_DENIED = /^admission webhook "([^"]+)" denied the request/;
@@ -47,11 +47,11 @@ const first = (pattern: RegExp, text: string): string => pattern.exec(text)?.[1]
 
 const precondition =
   (reason: Reason) =>
-  (asked: Asked, _status: Partial<Status>, description: string): Detail[] => [
+  (asked: RequestSubject, _status: Partial<Status>, description: string): Detail[] => [
     preconditionFailure([{ type: reason, subject: asked.what, description }]),
   ];
 
-const target = (asked: Asked): Detail[] => [
+const target = (asked: RequestSubject): Detail[] => [
   resourceInfo("kubernetes.workload", asked.ref === undefined ? asked.what : targetName(asked.ref)),
 ];
 
@@ -219,7 +219,7 @@ const ruleOf = (answer: Answer): Rule | undefined =>
     : RULES.find(({ matches }) => matches(answer, { ...statusOf(answer), message: messageOf(answer) }));
 
 /** What is safe to show of an answer that a failure comes from. */
-const evidence = (answer: Answer, asked: Asked): Record<string, string> => ({
+const evidence = (answer: Answer, asked: RequestSubject): Record<string, string> => ({
   cluster: asked.cluster,
   vendor: "kubernetes",
   vendor_http_status: String(answer.status),
@@ -256,7 +256,7 @@ export function asCause(answer: Answer): Error {
  * A refusal that surely changed nothing, or undefined when the answer proves neither: an HTTP 5xx that no rule knows, a 422 of which
  * nothing is said, a 2xx.
  */
-export function refusalOf(answer: Answer, asked: Asked): Failure | undefined {
+export function refusalOf(answer: Answer, asked: RequestSubject): Failure | undefined {
   const status = statusOf(answer);
   const message = messageOf(answer);
   const rule = ruleOf(answer);
@@ -277,7 +277,7 @@ export function refusalOf(answer: Answer, asked: Asked): Failure | undefined {
 export const isGuardRefusal = (answer: Answer): boolean => answer.status === 422 && ruleOf(answer) === undefined;
 
 /** Why a read, or a dry run, has no result. It changed nothing, whatever happened. */
-export function failureOfRead(evidenceOrError: unknown, asked: Asked): Failure {
+export function failureOfRead(evidenceOrError: unknown, asked: RequestSubject): Failure {
   if (evidenceOrError instanceof Failure) {
     return evidenceOrError;
   }
@@ -310,7 +310,7 @@ export function failureOfRead(evidenceOrError: unknown, asked: Asked): Failure {
 }
 
 /** The cluster was not reached, or its answer did not come: surely nothing changed where nothing was sent, or only a read was. */
-export function unreachable(error: unknown, asked: Asked): Failure {
+export function unreachable(error: unknown, asked: RequestSubject): Failure {
   const cause = error instanceof NoAnswer ? error.cause : error;
   if (cause instanceof CredentialsError) {
     return new Failure(

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Failure, Reason } from "../../core/errors.ts";
 import type { Client } from "./client.ts";
-import { type Asked, failureOfRead } from "./errors.ts";
+import { failureOfRead, type RequestSubject } from "./errors.ts";
 import { asWorkload, type WorkloadObject } from "./object.ts";
 
 /** The newest of what happened to one object. */
@@ -72,7 +72,7 @@ interface Page {
 export async function feed(
   client: Client,
   path: string,
-  asked: Asked,
+  asked: RequestSubject,
   sink: Sink,
   signal: AbortSignal,
   options: FeedOptions,
@@ -125,7 +125,13 @@ class ListAgain extends Error {
   override readonly name = "ListAgain";
 }
 
-async function list(client: Client, path: string, asked: Asked, sink: Sink, signal: AbortSignal): Promise<string> {
+async function list(
+  client: Client,
+  path: string,
+  asked: RequestSubject,
+  sink: Sink,
+  signal: AbortSignal,
+): Promise<string> {
   // Who joins while the list is read looks for itself: a page that had its object may be past.
   const missing = new Set(sink.keys());
   let token: string | undefined;
@@ -164,7 +170,7 @@ async function list(client: Client, path: string, asked: Asked, sink: Sink, sign
 async function open(
   client: Client,
   path: string,
-  asked: Asked,
+  asked: RequestSubject,
   resourceVersion: string,
   signal: AbortSignal,
   { random, silenceMs = SILENCE_MS }: FeedOptions,

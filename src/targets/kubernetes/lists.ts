@@ -17,7 +17,7 @@ import {
 } from "../../../gen/restart/kubernetes/v1/workload_service_pb.ts";
 import { badField, readPageToken, writePageToken } from "../../core/page-token.ts";
 import type { OpenCluster } from "./cluster.ts";
-import { type Asked, failureOfRead } from "./errors.ts";
+import { failureOfRead, type RequestSubject } from "./errors.ts";
 import { KINDS, type Kind } from "./kinds.ts";
 import { apiPath, asWorkload, type WorkloadObject } from "./object.ts";
 import { restartedAt } from "./patch.ts";
@@ -141,7 +141,7 @@ async function listPage(
   signal: AbortSignal,
 ): Promise<{ objects: WorkloadObject[]; continue: string }> {
   const where = namespace === "" ? "" : `namespaces/${namespace}/`;
-  const asked: Asked = { cluster, verb: "list", what: `${kind.resource}.${kind.group}` };
+  const asked: RequestSubject = { cluster, verb: "list", what: `${kind.resource}.${kind.group}` };
   const query = { limit: String(limit), continue: token || undefined, labelSelector: labelSelector || undefined };
   const path = `${apiPath(kind.group, version)}/${where}${kind.resource}`;
   const answer = await client

@@ -1,6 +1,6 @@
 import { Failure } from "../../core/errors.ts";
 import type { OpenCluster } from "./cluster.ts";
-import { type Asked, failureOfRead } from "./errors.ts";
+import { failureOfRead, type RequestSubject } from "./errors.ts";
 import { asWorkload, objectPath, subjectOf, type WorkloadObject, type WorkloadRef } from "./object.ts";
 
 type Reader = (
@@ -32,7 +32,7 @@ async function fetchWorkload(
   timeoutMs: number,
   verb: "get" | "patch",
 ): Promise<WorkloadObject> {
-  const asked: Asked = { cluster: ref.cluster, verb, what: subjectOf(ref), ref };
+  const asked: RequestSubject = { cluster: ref.cluster, verb, what: subjectOf(ref), ref };
   const request = {
     path: objectPath(ref),
     signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),

@@ -3,9 +3,9 @@ import { type Answer, NoAnswer } from "../../clouds/http.ts";
 import { abandoned } from "../../core/abandoned.ts";
 import type { Call } from "../../core/call.ts";
 import { Failure, resourceInfo, retryInfo } from "../../core/errors.ts";
-import type { Asking, Sending } from "../../core/operation.ts";
+import type { PrepareContext, SendContext } from "../../core/operation.ts";
 import type { OpenCluster } from "./cluster.ts";
-import { type Asked, asCause, failureOfRead, isGuardRefusal, refusalOf, unreachable } from "./errors.ts";
+import { asCause, failureOfRead, isGuardRefusal, type RequestSubject, refusalOf, unreachable } from "./errors.ts";
 import { appliedEvidence, plannedEvidence } from "./evidence.ts";
 import type { Kind } from "./kinds.ts";
 import { asWorkload, objectPath, subjectOf, targetName, type WorkloadObject, type WorkloadRef } from "./object.ts";
@@ -14,7 +14,7 @@ import { isForbidden, peekWorkload, readWorkload } from "./read.ts";
 import { refusalByGuards, refusalByState, stripped, warningsOf } from "./state.ts";
 
 /** What a restart needs beside its target. */
-export interface RestartContext extends Asking {
+export interface RestartContext extends PrepareContext {
   readonly cluster: OpenCluster;
   readonly kind: Kind;
   readonly ref: WorkloadRef;
@@ -23,7 +23,7 @@ export interface RestartContext extends Asking {
   /** Six digits that make a value unique within its millisecond. */
   readonly digits: () => string;
   /** Asks for the right to send one request; for a dry run nobody has to be asked. */
-  readonly permit: Sending["permit"];
+  readonly permit: SendContext["permit"];
 }
 
 /** A write of which less than this (ms) is left is not begun: it could only end as unknown. */
@@ -270,7 +270,7 @@ function forget({ cluster, ref }: RestartContext, refusal: Failure): void {
   }
 }
 
-const asked = ({ ref }: RestartContext): Asked => ({
+const asked = ({ ref }: RestartContext): RequestSubject => ({
   cluster: ref.cluster,
   verb: "patch",
   what: subjectOf(ref),

@@ -1,6 +1,6 @@
 import { Failure } from "../../core/errors.ts";
 import type { Client } from "./client.ts";
-import type { Asked } from "./errors.ts";
+import type { RequestSubject } from "./errors.ts";
 import { type Change, type FeedOptions, feed, type Sink } from "./feed.ts";
 import { apiPath, type WorkloadRef } from "./object.ts";
 
@@ -53,7 +53,7 @@ export function createWatchHub(cluster: string, client: Client, options: FeedOpt
   };
   const open = (path: string, wide: string, { group, resource }: WorkloadRef): Channel => {
     const channel: Channel = { wide, stop: new AbortController(), readers: new Map() };
-    const asked: Asked = { cluster, verb: "watch", what: `${resource}${group && `.${group}`}` };
+    const asked: RequestSubject = { cluster, verb: "watch", what: `${resource}${group && `.${group}`}` };
     channels.set(path, channel);
     // Not before all who join together have: the first list tells those who are there which objects are gone.
     Promise.resolve()

@@ -5,23 +5,23 @@ import { describe, expect, it } from "vitest";
 import { RetryInfoSchema } from "../../../gen/google/rpc/error_details_pb.ts";
 import { type Answer, NoAnswer } from "../../../src/clouds/http.ts";
 import {
-  type Asked,
   type CodeTable,
   failureOf,
+  type RequestSubject,
   refusal,
   vendorWords,
   wantsNewToken,
 } from "../../../src/clouds/huawei/errors.ts";
 import { Failure, type Reason } from "../../../src/core/errors.ts";
 
-const READ: Asked = {
+const READ: RequestSubject = {
   service: "dcs",
   projectId: "p",
   what: "instance i",
   target: "projects/p/dcs/instances/i",
   changes: false,
 };
-const RESTART: Asked = { ...READ, changes: true };
+const RESTART: RequestSubject = { ...READ, changes: true };
 
 /** As a service's table is: one line for each thing that a code can decide. */
 const CODES: CodeTable = [
@@ -307,7 +307,7 @@ describe("failureOf()", () => {
   const reset = Object.assign(new Error("socket"), { code: "ECONNRESET" });
   const timeout = Object.assign(new Error("headers"), { code: "UND_ERR_HEADERS_TIMEOUT" });
 
-  it.each<[string, Asked, NoAnswer, Reason, Code]>([
+  it.each<[string, RequestSubject, NoAnswer, Reason, Code]>([
     ["nothing left", RESTART, new NoAnswer(false, refused), "VENDOR_UNREACHABLE", Code.Unavailable],
     ["a read had no answer", READ, new NoAnswer(true, reset), "VENDOR_UNREACHABLE", Code.Unavailable],
     ["a read had no answer in time", READ, new NoAnswer(true, timeout), "VENDOR_UNREACHABLE", Code.Unavailable],

@@ -1,6 +1,6 @@
 import type { Answer } from "../../../src/clouds/http.ts";
 import type { IamSettings, KeySettings, ProjectSettings } from "../../../src/clouds/huawei/config.ts";
-import { type Asked, failureOf, refusal } from "../../../src/clouds/huawei/errors.ts";
+import { failureOf, type RequestSubject, refusal } from "../../../src/clouds/huawei/errors.ts";
 import { type HuaweiRequest, openProjects, type Project } from "../../../src/clouds/huawei/project.ts";
 import { type Account, type AccountOptions, createAccount } from "../../../src/clouds/huawei/simulator/account.ts";
 import {
@@ -93,7 +93,7 @@ export async function startScene(options: SceneOptions = {}): Promise<Scene> {
     },
     send,
     async failure(request = {}) {
-      const asked: Asked = {
+      const asked: RequestSubject = {
         service: "dcs",
         projectId: account.projectId,
         what: "instance i",

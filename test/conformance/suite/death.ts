@@ -1,11 +1,11 @@
-import type { Failpoint, Reach } from "../../../src/operations/failpoint.ts";
+import type { Failpoint, FailpointHook } from "../../../src/operations/failpoint.ts";
 
 /**
  * A process that dies at a failpoint, as far as its store and its vendor can see: it gets no further, and whatever was durable then is
  * all that is left. Whoever goes on does so with a copy of the store.
  */
 export interface Death {
-  readonly reach: Reach;
+  readonly failpoint: FailpointHook;
   /** Resolves when it has happened. */
   readonly happened: Promise<void>;
   /** Ends what stands at the failpoint, by an error, so that it can be cleared away. */
@@ -20,7 +20,7 @@ export function dieAt(point: Failpoint): Death {
   let dead = false;
   return {
     happened: happened.promise,
-    reach: async (reached) => {
+    failpoint: async (reached) => {
       if (!dead && reached !== point) return;
       dead = true;
       happened.resolve();

@@ -70,7 +70,7 @@ export function time<Play extends World>(subject: Subject<Play>): void {
     test("CancelOperation before the send: nothing is sent, for good", () => {
       const accepted = Promise.withResolvers<void>();
       const cancelled = Promise.withResolvers<void>();
-      const reach = async (point: Failpoint): Promise<void> => {
+      const failpoint = async (point: Failpoint): Promise<void> => {
         if (point !== "before W2") return;
         accepted.resolve();
         await cancelled.promise;
@@ -92,7 +92,7 @@ export function time<Play extends World>(subject: Subject<Play>): void {
           expect(await session.restart(request)).toMatchObject(failure);
           expect({ mutations: world.mutations(), applied: world.applied(thing) }).toEqual({ mutations: 0, applied: 0 });
         },
-        { reach },
+        { failpoint },
       );
     });
 

@@ -88,7 +88,7 @@ export async function outlive<Play extends World>(
   const request = requestFor(thing);
   await using folder = await temporaryFolder();
   const file = join(folder.path, "restartd.db");
-  await using first = await openSession(subject, world, { reach: death.reach, file });
+  await using first = await openSession(subject, world, { failpoint: death.failpoint, file });
   const leaving = new AbortController();
   try {
     if (!point.endsWith("W4")) world.hold();

@@ -2,18 +2,18 @@ import { describe, expect, it } from "vitest";
 import type { Answer } from "../../../src/clouds/http.ts";
 import { encodeReply, type VendorReply } from "../../../src/clouds/simulator/exchange.ts";
 import type { Reason } from "../../../src/core/errors.ts";
-import { type Asked, errorOf, failureOf, refusesToken } from "../../../src/targets/arcgis/errors.ts";
+import { errorOf, failureOf, type RequestSubject, refusesToken } from "../../../src/targets/arcgis/errors.ts";
 import { replies } from "../../../src/targets/arcgis/simulator.ts";
 
-const read: Asked = {
+const read: RequestSubject = {
   site: "gis",
   what: "deployment k1",
   changes: false,
   resource: { type: "arcgis.deployment", name: "sites/gis/deployments/k1", missing: "TARGET_NOT_FOUND" },
 };
-const submit: Asked = { ...read, changes: true };
-const run: Asked = { ...submit, runs: true };
-const token: Asked = {
+const submit: RequestSubject = { ...read, changes: true };
+const run: RequestSubject = { ...submit, runs: true };
+const token: RequestSubject = {
   ...read,
   what: "a token",
   resource: { type: "arcgis.site", name: "sites/gis", missing: "VENDOR_BAD_RESPONSE" },

@@ -4,7 +4,7 @@ import { ErrorInfoSchema } from "../../../gen/google/rpc/error_details_pb.ts";
 import { DeploymentService } from "../../../gen/restart/arcgis/v1/deployment_service_pb.ts";
 import { callKey, newCall, OPERATION_HEADER } from "../../../src/core/call.ts";
 import { Failure } from "../../../src/core/errors.ts";
-import type { Asking, Sending } from "../../../src/core/operation.ts";
+import type { PrepareContext, SendContext } from "../../../src/core/operation.ts";
 import { schemaOf } from "../../../src/core/schema.ts";
 import { interceptors } from "../../../src/interceptors/index.ts";
 import { newValidator } from "../../../src/interceptors/validate.ts";
@@ -37,7 +37,7 @@ export const settingsOf = (simulator: ArcgisSimulator, changes: Partial<SiteSett
 });
 
 /** What operations give an action for its checks, of a caller who has a minute. */
-export const newAsking = (changes: Partial<Asking> = {}): Asking => ({
+export const newAsking = (changes: Partial<PrepareContext> = {}): PrepareContext => ({
   call: newCall(randomUUID()),
   signal: new AbortController().signal,
   remainingMs: () => 60_000,
@@ -47,7 +47,7 @@ export const newAsking = (changes: Partial<Asking> = {}): Asking => ({
 });
 
 /** What operations give an action to send by; permits are counted, with the evidence of each. */
-export function newSending(changes: Partial<Sending> = {}): Sending & { readonly permits: unknown[] } {
+export function newSending(changes: Partial<SendContext> = {}): SendContext & { readonly permits: unknown[] } {
   const permits: unknown[] = [];
   return {
     ...newAsking(),

@@ -3,7 +3,7 @@ import { EmptySchema } from "@bufbuild/protobuf/wkt";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { RestartRequestSchema } from "../../../gen/restart/kubernetes/v1/workload_service_pb.ts";
 import { Failure } from "../../../src/core/errors.ts";
-import type { Asking, Sending } from "../../../src/core/operation.ts";
+import type { PrepareContext, SendContext } from "../../../src/core/operation.ts";
 import type { RunningTarget } from "../../../src/core/target.ts";
 import type { RestartAction } from "../../../src/targets/kubernetes/action.ts";
 import { type SimulatorBackend, startSimulatorBackend } from "../../support/simulator-backend.ts";
@@ -39,12 +39,12 @@ const requestFor = (ref: Ref, cluster = "patcher") => create(RestartRequestSchem
 async function send(
   ref: Ref,
   permit: (evidence: JsonObject, writes: number) => () => void,
-  { asking = newAsking(), cluster = "patcher" }: { asking?: Asking; cluster?: string } = {},
+  { asking = newAsking(), cluster = "patcher" }: { asking?: PrepareContext; cluster?: string } = {},
 ) {
   const request = requestFor(ref, cluster);
   const plan = await action.prepare(request, asking);
   expect(world.tap.writes, "nothing is sent before a permit").toEqual([]);
-  const sending: Sending = {
+  const sending: SendContext = {
     ...asking,
     operation: "operations/1",
     permit: async (evidence) => permit(evidence, world.tap.writes.length),

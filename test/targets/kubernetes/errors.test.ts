@@ -3,15 +3,15 @@ import { RetryInfoSchema } from "../../../gen/google/rpc/error_details_pb.ts";
 import { type Answer, NoAnswer } from "../../../src/clouds/http.ts";
 import { Failure } from "../../../src/core/errors.ts";
 import {
-  type Asked,
   asCause,
   failureOfRead,
   isGuardRefusal,
+  type RequestSubject,
   refusalOf,
   unreachable,
 } from "../../../src/targets/kubernetes/errors.ts";
 
-const asked: Asked = {
+const asked: RequestSubject = {
   cluster: "c",
   verb: "patch",
   what: "deployments.apps/shop/web",

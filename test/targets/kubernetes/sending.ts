@@ -1,11 +1,11 @@
 import { newCall } from "../../../src/core/call.ts";
-import type { Asking } from "../../../src/core/operation.ts";
+import type { PrepareContext } from "../../../src/core/operation.ts";
 import type { RunningTarget } from "../../../src/core/target.ts";
 import { openKubernetes } from "../../../src/targets/kubernetes/index.ts";
 import { contextsOf } from "../../support/restartd.ts";
 
 /** What operations give an action for its checks, of a caller who has a minute. */
-export const newAsking = (changes: Partial<Asking> = {}): Asking => ({
+export const newAsking = (changes: Partial<PrepareContext> = {}): PrepareContext => ({
   call: newCall("00000000-0000-4000-8000-000000000000"),
   signal: new AbortController().signal,
   remainingMs: () => 60_000,
