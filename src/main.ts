@@ -7,7 +7,7 @@ import { withDependencies } from "./core/schema.ts";
 import type { OpenTarget } from "./core/target.ts";
 import { VERSION } from "./core/version.ts";
 import { newValidator } from "./interceptors/validate.ts";
-import { StoreRefused } from "./operations/store.ts";
+import { StoreRefused } from "./operations/store/store.ts";
 import { serve } from "./serve.ts";
 import { createLog, describeCause, type Logger } from "./server/log.ts";
 import { sectionsOfKubeconfig, TARGETS } from "./targets/index.ts";

@@ -4,10 +4,11 @@ import type { Config } from "./config.ts";
 import { isMutating, type Route } from "./core/route.ts";
 import type { OpenTarget, RunningTarget } from "./core/target.ts";
 import type { Health } from "./health/health.ts";
-import type { FailpointHook } from "./operations/failpoint.ts";
-import { createRunner, type Timing } from "./operations/runner.ts";
-import { createOperationRoutes } from "./operations/service.ts";
-import type { Store } from "./operations/store.ts";
+import type { FailpointHook } from "./operations/records/failpoint.ts";
+import type { Timing } from "./operations/records/timing.ts";
+import { createOperationRoutes } from "./operations/rpc/service.ts";
+import { createRunner } from "./operations/runner.ts";
+import type { Store } from "./operations/store/store.ts";
 import { createBackground, describeCause, type Logger } from "./server/log.ts";
 import { startServer } from "./server/server.ts";
 import { Shutdown } from "./server/shutdown.ts";
@@ -103,11 +104,11 @@ async function openStore(settings: StoreSettings, { log, ...context }: StoreCont
   switch (settings.kind) {
     case "memory":
     case "sqlite": {
-      const { openSqliteStore } = await import("./operations/sqlite/open.ts");
+      const { openSqliteStore } = await import("./operations/store/sqlite/open.ts");
       return openSqliteStore({ ...context, warn, path: settings.kind === "memory" ? ":memory:" : settings.path });
     }
     case "postgres": {
-      const { openPostgresStore } = await import("./operations/postgres/open.ts");
+      const { openPostgresStore } = await import("./operations/store/postgres/open.ts");
       return openPostgresStore({ ...context, warn, url: settings.url });
     }
   }

@@ -26,7 +26,7 @@ const LAYERS: readonly (readonly [layer: string, files: RegExp])[] = [
   ["sandbox", /^src\/sandbox\//],
   ["serve", /^src\/serve\.ts$/],
   ["server", /^src\/server\//],
-  ["stores", /^src\/operations\/(sqlite|postgres)\//],
+  ["stores", /^src\/operations\/store\/(sqlite|postgres)\//],
   ["operations", /^src\/operations\//],
   ["services", /^src\/(interceptors|health|reflection)\//],
   ["list", /^src\/targets\/index\.ts$/],
@@ -35,6 +35,12 @@ const LAYERS: readonly (readonly [layer: string, files: RegExp])[] = [
   ["config", /^src\/config(\.ts$|\/)/],
   ["core", /^src\/core\//],
   ["gen", /^gen\//],
+];
+
+/** The rooms of the larger folders, from the top: a room imports from those after it. */
+const ROOMS: readonly (readonly [folder: string, rooms: readonly string[]])[] = [
+  ["src/operations/", ["rpc", "calls", "reconcile", "records", "store"]],
+  ["src/targets/kubernetes/", ["simulator", "restart", "rollout", "cluster", "workload"]],
 ];
 
 const layerOf = (file: string): number => LAYERS.findIndex(([, pattern]) => pattern.test(file));
@@ -57,12 +63,30 @@ describe("architecture", () => {
 
   it("keeps targets, stores, interceptors, health and reflection from each other", () => {
     const room = (file: string) =>
-      /^src\/(targets\/[^/]+|operations\/(?:sqlite|postgres)|interceptors|health|reflection)\//.exec(file)?.[1];
+      /^src\/(targets\/[^/]+|operations\/store\/(?:sqlite|postgres)|interceptors|health|reflection)\//.exec(file)?.[1];
     const sideways = edges.filter(({ file, module }) => {
       const [from, to] = [room(file), room(module)];
       return from !== undefined && to !== undefined && from !== to;
     });
     expect(sideways.map(({ file, module }) => `${file} -> ${module}`)).toEqual([]);
+  });
+
+  it("has no two files that import each other", () => {
+    const pairs = edges.filter(({ file, module }) =>
+      edges.some((other) => file < module && other.file === module && other.module === file),
+    );
+    expect(pairs.map(({ file, module }) => `${file} <-> ${module}`)).toEqual([]);
+  });
+
+  it.each(ROOMS)("imports one way between the rooms of %s", (folder, rooms) => {
+    const roomOf = (file: string) => (file.startsWith(folder) ? (file.slice(folder.length).split("/")[0] ?? "") : "");
+    const upward = edges.filter(({ file, module, dynamic }) => {
+      const [from, to] = [rooms.indexOf(roomOf(file)), rooms.indexOf(roomOf(module))];
+      return from !== -1 && to !== -1 && to < from && !dynamic;
+    });
+    expect(upward.map(({ file, module }) => `${file} -> ${module}`)).toEqual([]);
+    const unknown = files.filter((file) => file.startsWith(folder) && file.slice(folder.length).includes("/"));
+    expect(unknown.filter((file) => !rooms.includes(roomOf(file)))).toEqual([]);
   });
 
   it("keeps operations and targets from each other: what they share is core/operation.ts", () => {
@@ -77,8 +101,8 @@ describe("architecture", () => {
   it("loads a store when it is used, never before", () => {
     const fixed = edges.filter(
       ({ file, module, dynamic, type }) =>
-        /^src\/operations\/(sqlite|postgres)\//.test(module) &&
-        !/^src\/operations\/(sqlite|postgres)\//.test(file) &&
+        /^src\/operations\/store\/(sqlite|postgres)\//.test(module) &&
+        !/^src\/operations\/store\/(sqlite|postgres)\//.test(file) &&
         !dynamic &&
         !type,
     );
@@ -113,19 +137,23 @@ describe("architecture", () => {
     const PLACES: readonly (readonly [library: RegExp, places: RegExp, why: string])[] = [
       [
         /^@kubernetes\/client-node/,
-        /^src\/targets\/kubernetes\/(kube-config|credentials)\.ts$/,
+        /^src\/targets\/kubernetes\/cluster\/(kube-config|credentials)\.ts$/,
         "it takes most of a second to load",
       ],
       [
         /^undici/,
-        /^src\/(clouds\/http|targets\/kubernetes\/(kube-config|credentials|fresh-pool))\.ts$/,
+        /^src\/(clouds\/http|targets\/kubernetes\/cluster\/(kube-config|credentials|fresh-pool))\.ts$/,
         "requests to vendors are made in one place each",
       ],
       [/^pino/, /^src\/server\/log\.ts$/, "one log"],
       [/^kysely/, /^src\/operations\//, "operations alone are stored"],
-      [/^node:sqlite/, /^src\/operations\/sqlite\//, "what is SQLite's way stands in one place"],
-      [/^(pg|pg-boss)(\/|$)/, /^src\/operations\/postgres\//, "what is PostgreSQL's way stands in one place"],
-      [/^yaml/, /^src\/(config\/|targets\/kubernetes\/(credentials|kubeconfig-file|simulator))/, "configuration"],
+      [/^node:sqlite/, /^src\/operations\/store\/sqlite\//, "what is SQLite's way stands in one place"],
+      [/^(pg|pg-boss)(\/|$)/, /^src\/operations\/store\/postgres\//, "what is PostgreSQL's way stands in one place"],
+      [
+        /^yaml/,
+        /^src\/(config\/|targets\/kubernetes\/(cluster\/(credentials|kubeconfig-file)|simulator))/,
+        "configuration",
+      ],
       [
         /^node:(http2?|net)$/,
         /^src\/(server\/|targets\/[^/]+\/simulator|clouds\/simulator\/)/,

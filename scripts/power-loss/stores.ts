@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { DatabaseSync } from "node:sqlite";
-import type { OperationRecord } from "../../src/operations/record.ts";
-import { openSqliteStore } from "../../src/operations/sqlite/open.ts";
+import type { OperationRecord } from "../../src/operations/store/record.ts";
+import { openSqliteStore } from "../../src/operations/store/sqlite/open.ts";
 
 /** Which of the two is written to: restartd's store, or the negative control. */
 export type Kind = "store" | "control";

@@ -11,7 +11,6 @@ import {
   ResourceInfoSchema,
   RetryInfoSchema,
 } from "../../gen/google/rpc/error_details_pb.ts";
-import type { Call } from "./call.ts";
 
 /** Owner of every {@link Reason}: `google.rpc.ErrorInfo.domain` of every failure. */
 export const ERROR_DOMAIN = "restartd";
@@ -138,6 +137,16 @@ export class Failure extends Error {
   }
 }
 
+/** What an error is told by, of the call that it ends (call.ts). */
+export interface CallState {
+  /** UUID of the call. */
+  readonly id: string;
+  /** What is known of it so far. */
+  readonly outcome: Outcome;
+  /** Whether its request has been understood. */
+  readonly received: boolean;
+}
+
 /** One wrong field of a request, with the rule that it breaks in `reason`. */
 export type FieldViolation = MessageInitShape<typeof BadRequest_FieldViolationSchema>;
 
@@ -180,7 +189,7 @@ export const help = (description: string, url: string): Detail<typeof HelpSchema
 const NAMES_THE_CALL: ReadonlySet<Reason> = new Set<Reason>(["INTERNAL", "OUTCOME_UNKNOWN"]);
 
 /** The one place where a failure becomes what a caller gets. */
-export function toConnectError(failure: Failure, call: Call): ConnectError {
+export function toConnectError(failure: Failure, call: Pick<CallState, "id">): ConnectError {
   const details: Detail[] = [
     {
       desc: ErrorInfoSchema,
@@ -218,7 +227,7 @@ const REASON_OF_CALL: ReadonlyMap<Code, Reason> = new Map<Code, Reason>([
  * Turns anything thrown into a {@link Failure}. What is not one already is connect's own (malformed body, size limit, deadline,
  * cancellation) or a defect of ours, INTERNAL.
  */
-export function toFailure(error: unknown, call: Call): Failure {
+export function toFailure(error: unknown, call: Omit<CallState, "id">): Failure {
   if (error instanceof Failure) {
     return error;
   }

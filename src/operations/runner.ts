@@ -1,33 +1,16 @@
 import { setTimeout } from "node:timers/promises";
 import type { Call } from "../core/call.ts";
 import type { Action, BatchAction, Operations } from "../core/operation.ts";
-import { methodName } from "./accept.ts";
-import type { ExecuteOptions } from "./drive.ts";
-import type { FailpointHook } from "./failpoint.ts";
-import { type Reconciler, type ReconcilerOptions, startReconciler } from "./keeper.ts";
-import { createRun } from "./run.ts";
-import { createRunAll } from "./run-all.ts";
-import { type CallEnvironment, createInFlightCalls } from "./running.ts";
-import type { Store } from "./store.ts";
-import { createWaiter } from "./wait.ts";
-
-/** How long things may take, in milliseconds; each has a default. */
-export interface Timing {
-  /** A permit to send is good for so long. Default 5,000. */
-  readonly sendWindowMs: number;
-  /** A replica that was silent for so long counts as dead. Default 15,000. */
-  readonly leaseMs: number;
-  /** Every replica says so often that it lives, and looks for what nobody works on. Default 2,000. */
-  readonly beatMs: number;
-  /** After a send it is first looked at after so long. Default 500. */
-  readonly firstLookMs: number;
-  /** What waits to be looked at is looked at after so long even if its wake-up was lost. Default 30,000. */
-  readonly forgottenMs: number;
-  /** Replaces every action's own settle time. Default: none. */
-  readonly settleMs: number | undefined;
-  /** Ended operations are kept so long; then their tombstones alone. Default 30 days. */
-  readonly retentionMs: number;
-}
+import { methodName } from "./calls/accept.ts";
+import { type CallEnvironment, createInFlightCalls } from "./calls/environment.ts";
+import type { ExecuteOptions } from "./calls/execute.ts";
+import { createRun } from "./calls/run.ts";
+import { createRunAll } from "./calls/run-all.ts";
+import { type Reconciler, type ReconcilerOptions, startReconciler } from "./reconcile/reconciler.ts";
+import type { FailpointHook } from "./records/failpoint.ts";
+import type { Timing } from "./records/timing.ts";
+import { createWaiter } from "./records/wait.ts";
+import type { Store } from "./store/store.ts";
 
 /** What the runner works with. */
 export interface RunnerOptions {

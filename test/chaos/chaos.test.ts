@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { Failpoint } from "../../src/operations/failpoint.ts";
+import type { Failpoint } from "../../src/operations/records/failpoint.ts";
 import { postgresMissing, startPostgres } from "../support/postgres.ts";
 import { openCommitProxy } from "./commit-proxy.ts";
 import type { Mishap } from "./plan.ts";

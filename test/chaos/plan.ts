@@ -1,5 +1,5 @@
-import type { Failpoint } from "../../src/operations/failpoint.ts";
-import type { Timing } from "../../src/operations/runner.ts";
+import type { Failpoint } from "../../src/operations/records/failpoint.ts";
+import type { Timing } from "../../src/operations/records/timing.ts";
 
 /** What one process of a chaos run is told: JSON in the variable {@link PLAN}. */
 export interface ReplicaPlan {

@@ -8,7 +8,7 @@ import { file_restart_config_v1_config } from "../../gen/restart/config/v1/confi
 import { loadConfig } from "../../src/config.ts";
 import { withDependencies } from "../../src/core/schema.ts";
 import { newValidator } from "../../src/interceptors/validate.ts";
-import type { Failpoint } from "../../src/operations/failpoint.ts";
+import type { Failpoint } from "../../src/operations/records/failpoint.ts";
 import { serve } from "../../src/serve.ts";
 import { createLog } from "../../src/server/log.ts";
 import { TARGETS } from "../../src/targets/index.ts";

@@ -2,7 +2,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { createClient } from "../../src/targets/kubernetes/client.ts";
-import { type ClusterSource, openCredentials } from "../../src/targets/kubernetes/credentials.ts";
+import { type ClusterSource, openCredentials } from "../../src/targets/kubernetes/cluster/credentials.ts";
 import { asRequest } from "../support/cluster-client.ts";
 import { type Folder, temporaryFolder } from "../support/folder.ts";
 import { startConnectProxy, startSocksProxy } from "../support/proxy.ts";

@@ -10,7 +10,7 @@ import { WorkloadService } from "../../gen/restart/kubernetes/v1/workload_servic
 import { RestartMetadataSchema, RestartMetadata_State as State } from "../../gen/restart/operation/v1/operation_pb.ts";
 import { OperationService } from "../../gen/restart/operation/v1/operation_service_pb.ts";
 import { uuidOfName } from "../../src/core/uuid.ts";
-import { NAMESPACE } from "../../src/operations/accept.ts";
+import { NAMESPACE } from "../../src/operations/calls/accept.ts";
 import { summary } from "../server/fixture.ts";
 import { run } from "../support/command.ts";
 import { startConfigured } from "../support/configured.ts";

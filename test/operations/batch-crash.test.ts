@@ -7,11 +7,11 @@ import { InstanceService, RestartInstancesRequestSchema } from "../../gen/restar
 import { callKey, newCall, OPERATION_HEADER } from "../../src/core/call.ts";
 import { type Failure, type Outcome, toConnectError } from "../../src/core/errors.ts";
 import { parseFailure, registry } from "../../src/core/status.ts";
-import type { Failpoint } from "../../src/operations/failpoint.ts";
-import { ENDED, type OperationRecord } from "../../src/operations/record.ts";
+import type { Failpoint } from "../../src/operations/records/failpoint.ts";
 import { createRunner, type Runner } from "../../src/operations/runner.ts";
-import { openSqliteStore } from "../../src/operations/sqlite/open.ts";
-import type { Store } from "../../src/operations/store.ts";
+import { ENDED, type OperationRecord } from "../../src/operations/store/record.ts";
+import { openSqliteStore } from "../../src/operations/store/sqlite/open.ts";
+import type { Store } from "../../src/operations/store/store.ts";
 import { createFakeVendor, type FakeVendor, type Script } from "../support/fake-action.ts";
 import { createFakeBatch, type FakeBatch } from "../support/fake-batch.ts";
 import { temporaryFolder } from "../support/folder.ts";

@@ -7,9 +7,9 @@ import { type Status, StatusSchema } from "../../gen/google/rpc/status_pb.ts";
 import { InstanceService } from "../../gen/restart/dcs/v1/instance_service_pb.ts";
 import { OPERATION_HEADER } from "../../src/core/call.ts";
 import { Failure } from "../../src/core/errors.ts";
-import { presentOperation } from "../../src/operations/present.ts";
-import { ENDED } from "../../src/operations/record.ts";
-import { cancelOperation, deleteOperation, resolveOperation } from "../../src/operations/verdicts.ts";
+import { cancelOperation, deleteOperation, resolveOperation } from "../../src/operations/rpc/mutations.ts";
+import { presentOperation } from "../../src/operations/rpc/present.ts";
+import { ENDED } from "../../src/operations/store/record.ts";
 import { createMemoryDatabase } from "../support/memory-store.ts";
 import { failure, type Options, type Started, startFake } from "./fake-server.ts";
 

@@ -8,11 +8,12 @@ import type { OperationState } from "../../src/core/operation.ts";
 import { schemaOf } from "../../src/core/schema.ts";
 import { interceptors } from "../../src/interceptors/index.ts";
 import { newValidator } from "../../src/interceptors/validate.ts";
-import type { Failpoint } from "../../src/operations/failpoint.ts";
-import type { Change, OperationRecord } from "../../src/operations/record.ts";
-import { createRunner, type Timing } from "../../src/operations/runner.ts";
-import { IN_MEMORY, openSqliteStore } from "../../src/operations/sqlite/open.ts";
-import { type Store, UncertainCommit } from "../../src/operations/store.ts";
+import type { Failpoint } from "../../src/operations/records/failpoint.ts";
+import type { Timing } from "../../src/operations/records/timing.ts";
+import { createRunner } from "../../src/operations/runner.ts";
+import type { Change, OperationRecord } from "../../src/operations/store/record.ts";
+import { IN_MEMORY, openSqliteStore } from "../../src/operations/store/sqlite/open.ts";
+import { type Store, UncertainCommit } from "../../src/operations/store/store.ts";
 import { createFakeAction, createFakeVendor, type VendorOptions } from "../support/fake-action.ts";
 import { createFakeBatch, type FakeBatchOptions } from "../support/fake-batch.ts";
 

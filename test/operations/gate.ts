@@ -1,4 +1,4 @@
-import type { Store } from "../../src/operations/store.ts";
+import type { Store } from "../../src/operations/store/store.ts";
 
 /** What holds a process up: whatever it is about to do next never happens, or happens later. */
 export interface Gate {

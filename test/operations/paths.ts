@@ -6,11 +6,11 @@ import { callKey, newCall, OPERATION_HEADER } from "../../src/core/call.ts";
 import { type Failure, toFailure } from "../../src/core/errors.ts";
 import type { OperationState } from "../../src/core/operation.ts";
 import { parseFailure } from "../../src/core/status.ts";
-import type { Failpoint } from "../../src/operations/failpoint.ts";
-import { ENDED, type OperationRecord } from "../../src/operations/record.ts";
+import type { Failpoint } from "../../src/operations/records/failpoint.ts";
+import { cancelOperation } from "../../src/operations/rpc/mutations.ts";
 import { createRunner, type Runner } from "../../src/operations/runner.ts";
-import type { Store } from "../../src/operations/store.ts";
-import { cancelOperation } from "../../src/operations/verdicts.ts";
+import { ENDED, type OperationRecord } from "../../src/operations/store/record.ts";
+import type { Store } from "../../src/operations/store/store.ts";
 import {
   createFakeAction,
   createFakeVendor,

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import type { OperationRecord } from "../../src/operations/record.ts";
+import type { OperationRecord } from "../../src/operations/store/record.ts";
 
 /** A fresh request_id. */
 export const uuid = (): string => randomUUID();

@@ -1,9 +1,9 @@
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import type { OperationRecord } from "../../src/operations/record.ts";
-import { openSqliteStore } from "../../src/operations/sqlite/open.ts";
-import type { Comparison, ListQuery, Store } from "../../src/operations/store.ts";
+import type { OperationRecord } from "../../src/operations/store/record.ts";
+import { openSqliteStore } from "../../src/operations/store/sqlite/open.ts";
+import type { Comparison, ListQuery, Store } from "../../src/operations/store/store.ts";
 import { type Folder, temporaryFolder } from "../support/folder.ts";
 import { record } from "./records.ts";
 import { seedSqlite } from "./seed.ts";

@@ -3,9 +3,9 @@ import { DatabaseSync } from "node:sqlite";
 import { Failure } from "../../src/core/errors.ts";
 import type { OperationState } from "../../src/core/operation.ts";
 import { formatFailure } from "../../src/core/status.ts";
-import type { AuditEvent, OperationRecord } from "../../src/operations/record.ts";
-import { createRows } from "../../src/operations/rows.ts";
-import { openSqliteStore } from "../../src/operations/sqlite/open.ts";
+import type { AuditEvent, OperationRecord } from "../../src/operations/store/record.ts";
+import { createRows } from "../../src/operations/store/rows.ts";
+import { openSqliteStore } from "../../src/operations/store/sqlite/open.ts";
 import { record } from "./records.ts";
 
 /** What a store is filled with. */

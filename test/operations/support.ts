@@ -1,9 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { Failure } from "../../src/core/errors.ts";
 import { formatFailure } from "../../src/core/status.ts";
-import type { OperationRecord } from "../../src/operations/record.ts";
-import { IN_MEMORY, openSqliteStore } from "../../src/operations/sqlite/open.ts";
-import type { Store } from "../../src/operations/store.ts";
+import type { OperationRecord } from "../../src/operations/store/record.ts";
+import { IN_MEMORY, openSqliteStore } from "../../src/operations/store/sqlite/open.ts";
+import type { Store } from "../../src/operations/store/store.ts";
 
 /** When everything here happens, unless a test says otherwise: 2026-01-31T12:00:00Z. */
 export const NOON = Date.UTC(2026, 0, 31, 12);

@@ -1,6 +1,6 @@
 import type { Answer } from "../../src/clouds/http.ts";
 import { type Client, createClient, type Request } from "../../src/targets/kubernetes/client.ts";
-import { type Credentials, openCredentials } from "../../src/targets/kubernetes/credentials.ts";
+import { type Credentials, openCredentials } from "../../src/targets/kubernetes/cluster/credentials.ts";
 import { type Authority, type Certified, createAuthority } from "../cluster/certificates.ts";
 import { type Folder, temporaryFolder } from "./folder.ts";
 

@@ -9,7 +9,7 @@ import {
 import { Failure } from "../../src/core/errors.ts";
 import type { BatchAction, PrepareContext } from "../../src/core/operation.ts";
 import { statusOf } from "../../src/core/status.ts";
-import { outcomeOfAll } from "../../src/operations/send-all.ts";
+import { outcomeOfAll } from "../../src/operations/calls/send-all.ts";
 import { createActionOf, type FakeActionOptions } from "./fake-action.ts";
 
 /** Restarts of several targets by one call. */

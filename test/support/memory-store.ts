@@ -6,7 +6,7 @@ import {
   ENDED,
   type OperationRecord,
   type Tombstone,
-} from "../../src/operations/record.ts";
+} from "../../src/operations/store/record.ts";
 import {
   type Comparison,
   type Found,
@@ -14,7 +14,7 @@ import {
   type Step,
   type Store,
   UncertainCommit,
-} from "../../src/operations/store.ts";
+} from "../../src/operations/store/store.ts";
 
 /** A write as a test sees it before it is committed. */
 export type Write =

@@ -8,10 +8,11 @@ import { schemaOf } from "../../src/core/schema.ts";
 import type { OpenTarget } from "../../src/core/target.ts";
 import { interceptors } from "../../src/interceptors/index.ts";
 import { newValidator } from "../../src/interceptors/validate.ts";
-import { createRunner, type Timing } from "../../src/operations/runner.ts";
-import { IN_MEMORY, openSqliteStore } from "../../src/operations/sqlite/open.ts";
-import type { Store } from "../../src/operations/store.ts";
-import type { ClusterSource } from "../../src/targets/kubernetes/credentials.ts";
+import type { Timing } from "../../src/operations/records/timing.ts";
+import { createRunner } from "../../src/operations/runner.ts";
+import { IN_MEMORY, openSqliteStore } from "../../src/operations/store/sqlite/open.ts";
+import type { Store } from "../../src/operations/store/store.ts";
+import type { ClusterSource } from "../../src/targets/kubernetes/cluster/credentials.ts";
 import { openKubernetes } from "../../src/targets/kubernetes/index.ts";
 
 /** Some targets served in memory: everything but HTTP and the services of operations. */

@@ -17,8 +17,9 @@ import { parseFailure } from "../../src/core/status.ts";
 import type { OpenTarget } from "../../src/core/target.ts";
 import { interceptors } from "../../src/interceptors/index.ts";
 import { newValidator } from "../../src/interceptors/validate.ts";
-import type { OperationRecord } from "../../src/operations/record.ts";
-import { createRunner, type Timing } from "../../src/operations/runner.ts";
+import type { Timing } from "../../src/operations/records/timing.ts";
+import { createRunner } from "../../src/operations/runner.ts";
+import type { OperationRecord } from "../../src/operations/store/record.ts";
 import { createMemoryDatabase, type MemoryDatabase } from "./memory-store.ts";
 
 /** A target behind every interceptor and the real runner, with a store in memory. */

@@ -1,7 +1,8 @@
 import { abandonedUnsent } from "../abandoned.ts";
 import type { Answer } from "../http.ts";
-import { failureOf, type RequestSubject } from "./errors.ts";
+import { failureOf } from "./errors.ts";
 import type { HuaweiRequest, Project } from "./project.ts";
+import type { RequestSubject } from "./rules.ts";
 
 /**
  * Sends a request, at most once, and gives whatever it is answered with.

@@ -1,5 +1,5 @@
 import type { Answer } from "../http.ts";
-import type { CodeRule, CodeTable, RequestSubject, StatusRule } from "./errors.ts";
+import type { CodeRule, CodeTable, RequestSubject, StatusRule } from "./rules.ts";
 
 /** How long (ms) to wait after a refusal for too many requests: the gateway's table says 2 to 5 s (contracts: huaweicloud E.5). */
 const THROTTLED_MS = 5_000;

@@ -8,7 +8,8 @@ import {
 import { readBack } from "../../clouds/read-back.ts";
 import { Failure } from "../../core/errors.ts";
 import type { Action, SendContext, SendResult } from "../../core/operation.ts";
-import type { CseClient, Engine, EngineJob, EngineRef } from "./client.ts";
+import type { CseClient } from "./client.ts";
+import type { Engine, EngineJob, EngineRef } from "./engine.ts";
 import { inProgress, refuse, targetName } from "./errors.ts";
 import { plannedEvidence, type RetryEvidence, writeEvidence } from "./evidence.ts";
 import { hasFailed, isRunning, type LookOptions, observeRetry, responseOf } from "./observe.ts";

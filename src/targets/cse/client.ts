@@ -2,41 +2,8 @@ import type { Answer } from "../../clouds/http.ts";
 import { ask } from "../../clouds/huawei/ask.ts";
 import type { HuaweiRequest, Project } from "../../clouds/huawei/project.ts";
 import { fieldsOf, integerOf, listOf, textOf } from "../../clouds/json.ts";
+import type { Engine, EngineJob, EngineRef } from "./engine.ts";
 import { type Asked, aboutEngine, aboutEngines, aboutJob, refused } from "./errors.ts";
-
-/** What names an engine within a project. */
-export interface EngineRef {
-  readonly projectId: string;
-  readonly engineId: string;
-  /** Empty stands for the default one. */
-  readonly enterpriseProjectId: string;
-}
-
-/** An engine, in the vendor's words. What it does not say is empty. */
-export interface Engine {
-  readonly id: string;
-  readonly name: string;
-  readonly status: string;
-  readonly type: string;
-  readonly version: string;
-  /** Undefined when it has had no job, or does not say. */
-  readonly latestJobId: number | undefined;
-  readonly enterpriseProjectId: string;
-}
-
-/** A job of an engine, in the vendor's words. */
-export interface EngineJob {
-  readonly id: number;
-  readonly engineId: string;
-  /** Create, Delete, Upgrade, Modify, Configure. */
-  readonly type: string;
-  /** Init, Executing, Error, Timeout, Finished. */
-  readonly status: string;
-  /** Epoch ms. */
-  readonly startTime: number | undefined;
-  /** Epoch ms; undefined while it runs. */
-  readonly endTime: number | undefined;
-}
 
 /** What the vendor answers to a retry that it took. */
 export interface Retried {

@@ -1,7 +1,8 @@
 import type { Answer } from "../../clouds/http.ts";
-import { type CodeTable, type RequestSubject, refusal } from "../../clouds/huawei/errors.ts";
+import { refusal } from "../../clouds/huawei/errors.ts";
+import type { CodeTable, RequestSubject } from "../../clouds/huawei/rules.ts";
 import { Failure, preconditionFailure, type Reason, resourceInfo } from "../../core/errors.ts";
-import type { EngineJob, EngineRef } from "./client.ts";
+import type { EngineJob, EngineRef } from "./engine.ts";
 
 /**
  * What CSE's own codes mean. Source, unless a line says otherwise: contracts/huaweicloud.md D.3. Its codes for "nothing to retry" and

@@ -1,5 +1,5 @@
 import type { JsonObject } from "@bufbuild/protobuf";
-import type { Engine, EngineJob } from "./client.ts";
+import type { Engine, EngineJob } from "./engine.ts";
 
 /**
  * What an operation keeps of a retry, so that whoever looks later, in whichever process, can tell its job's new run from the failure

@@ -2,7 +2,8 @@ import { create } from "@bufbuild/protobuf";
 import { type RetryEngineResponse, RetryEngineResponseSchema } from "../../../gen/restart/cse/v1/engine_service_pb.ts";
 import { Failure } from "../../core/errors.ts";
 import type { Observation, OperationView } from "../../core/operation.ts";
-import type { CseClient, Engine, EngineJob, EngineRef } from "./client.ts";
+import type { CseClient } from "./client.ts";
+import type { Engine, EngineJob, EngineRef } from "./engine.ts";
 import { deletedMeanwhile, jobFailed } from "./errors.ts";
 import { type RetryEvidence, readEvidence, writeEvidence } from "./evidence.ts";
 

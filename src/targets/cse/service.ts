@@ -7,7 +7,8 @@ import { callKey } from "../../core/call.ts";
 import { readOffset, readPageToken, writePageToken } from "../../core/page-token.ts";
 import type { Runtime } from "../../core/target.ts";
 import { type RetryAction, toRef } from "./action.ts";
-import type { CseClient, Engine } from "./client.ts";
+import type { CseClient } from "./client.ts";
+import type { Engine } from "./engine.ts";
 import { targetName } from "./errors.ts";
 
 /** What the service works with. */

@@ -1,5 +1,5 @@
 import { fieldsOf } from "../../clouds/json.ts";
-import type { DcsInstance, DcsPage } from "./client.ts";
+import type { DcsInstance, DcsPage } from "./instance.ts";
 
 /** One instance out of JSON, whole or as lists tell it. Undefined without what every answer has: its id and its status. */
 export function readInstance(json: unknown): DcsInstance | undefined {

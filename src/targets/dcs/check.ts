@@ -1,5 +1,5 @@
 import { Failure } from "../../core/errors.ts";
-import type { DcsClient, DcsInstance } from "./client.ts";
+import type { DcsClient } from "./client.ts";
 import {
   type Ask,
   type Checked,
@@ -9,6 +9,7 @@ import {
   riskByAppendOnly,
   riskByNodes,
 } from "./guards.ts";
+import type { DcsInstance } from "./instance.ts";
 
 /** How many instances are read at a time. */
 const CONCURRENCY = 8;

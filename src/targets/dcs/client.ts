@@ -1,37 +1,13 @@
 import type { Answer } from "../../clouds/http.ts";
 import { ask } from "../../clouds/huawei/ask.ts";
-import type { RequestSubject } from "../../clouds/huawei/errors.ts";
 import type { HuaweiRequest, Project } from "../../clouds/huawei/project.ts";
+import type { RequestSubject } from "../../clouds/huawei/rules.ts";
 import { readAppendOnly, readInstance, readPage, readResult } from "./answers.ts";
 import { askedAbout, askedAboutAll, refusal, reportedFailed } from "./errors.ts";
+import type { DcsInstance, DcsPage } from "./instance.ts";
 
 /** What PUT instances/status does to instances, in the vendor's words. */
 export type DcsAction = "restart" | "soft_restart" | "flush";
-
-/** An instance, as far as this service looks at it. */
-export interface DcsInstance {
-  readonly instanceId: string;
-  readonly name: string;
-  /** Of a set that may grow. */
-  readonly status: string;
-  /** What it is busy with; empty when idle, and in lists. */
-  readonly task: string;
-  readonly engine: string;
-  readonly engineVersion: string;
-  /** Empty where it is not told: in lists. */
-  readonly cacheMode: string;
-  /** Undefined where it is not told: in lists. */
-  readonly replicaCount: number | undefined;
-  /** When it last changed, in the vendor's words. */
-  readonly updateAt: string | undefined;
-}
-
-/** A page of a project's instances. */
-export interface DcsPage {
-  readonly instances: readonly DcsInstance[];
-  /** How many the project has; undefined where that is not told. */
-  readonly total: number | undefined;
-}
 
 /** Which page. */
 export interface PageOptions {

@@ -1,11 +1,6 @@
 import type { Answer } from "../../clouds/http.ts";
-import {
-  type CodeRule,
-  type CodeTable,
-  type RequestSubject,
-  refusal as refusalBy,
-  vendorErrorOf,
-} from "../../clouds/huawei/errors.ts";
+import { refusal as refusalBy, vendorErrorOf } from "../../clouds/huawei/errors.ts";
+import type { CodeRule, CodeTable, RequestSubject } from "../../clouds/huawei/rules.ts";
 import { vendorFailure } from "../../clouds/vendor.ts";
 import { Failure, help, resourceInfo } from "../../core/errors.ts";
 

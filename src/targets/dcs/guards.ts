@@ -1,6 +1,7 @@
 import { type Detail, Failure, preconditionFailure, type Reason, resourceInfo } from "../../core/errors.ts";
-import type { DcsAction, DcsInstance } from "./client.ts";
+import type { DcsAction } from "./client.ts";
 import { ACTIONS_HELP, INSTANCE_TYPE, targetName } from "./errors.ts";
+import type { DcsInstance } from "./instance.ts";
 import { isBusy, TAKEN_IN } from "./states.ts";
 
 /** What a request of either rpc asks for. */

@@ -1,8 +1,9 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { Failure, type FailureOptions, resourceInfo } from "../../core/errors.ts";
 import type { ObservationDetails, OperationView } from "../../core/operation.ts";
-import type { DcsAction, DcsInstance } from "./client.ts";
+import type { DcsAction } from "./client.ts";
 import { INSTANCE_TYPE } from "./errors.ts";
+import type { DcsInstance } from "./instance.ts";
 import { phaseOf, WHILE } from "./states.ts";
 
 /** What is looked at, and when. */

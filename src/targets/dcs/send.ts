@@ -2,7 +2,8 @@ import type { JsonObject } from "@bufbuild/protobuf";
 import { readBack } from "../../clouds/read-back.ts";
 import { Failure } from "../../core/errors.ts";
 import type { SendContext } from "../../core/operation.ts";
-import type { DcsAction, DcsClient, DcsInstance } from "./client.ts";
+import type { DcsAction, DcsClient } from "./client.ts";
+import type { DcsInstance } from "./instance.ts";
 import { baselineOf, begunEvidence, hasBegun } from "./observe.ts";
 
 /** What is sent. */

@@ -8,8 +8,9 @@ import { Failure } from "../../core/errors.ts";
 import { readOffset, readPageToken, writePageToken } from "../../core/page-token.ts";
 import type { Runtime } from "../../core/target.ts";
 import type { FlushAction, RestartAction } from "./action.ts";
-import { createClient, type DcsInstance } from "./client.ts";
+import { createClient } from "./client.ts";
 import { askedAboutAll, targetName } from "./errors.ts";
+import type { DcsInstance } from "./instance.ts";
 
 /** What the service works with. */
 export interface ServiceOptions {

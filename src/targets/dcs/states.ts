@@ -1,4 +1,5 @@
-import type { DcsAction, DcsInstance } from "./client.ts";
+import type { DcsAction } from "./client.ts";
+import type { DcsInstance } from "./instance.ts";
 
 /** What an instance's status and task mean for it: whether it may be acted on, and whether what was done to it has ended. */
 export type Phase = "idle" | "busy" | "ended badly";

@@ -1,5 +1,6 @@
 import type { Answer } from "../../clouds/http.ts";
-import { type CodeTable, type RequestSubject, refusal } from "../../clouds/huawei/errors.ts";
+import { refusal } from "../../clouds/huawei/errors.ts";
+import type { CodeTable, RequestSubject } from "../../clouds/huawei/rules.ts";
 import { Failure, preconditionFailure, resourceInfo } from "../../core/errors.ts";
 
 /** What names an instance. */

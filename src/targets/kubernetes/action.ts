@@ -3,10 +3,17 @@ import { create } from "@bufbuild/protobuf";
 import { EmptySchema } from "@bufbuild/protobuf/wkt";
 import { type RestartRequestSchema, WorkloadService } from "../../../gen/restart/kubernetes/v1/workload_service_pb.ts";
 import type { Action, PrepareContext, SendContext } from "../../core/operation.ts";
-import { type Clusters, type Found, find, findCluster, findRestartable } from "./find.ts";
-import { targetName, toRef, type WorkloadRef } from "./object.ts";
-import { observeRestart } from "./observe.ts";
-import { ANSWER_GRACE_MS, check, type Preflight, type RestartContext, restart, WRITE_LIMIT_MS } from "./restart.ts";
+import { type Clusters, type Found, find, findCluster, findRestartable } from "./cluster/find.ts";
+import { observeRestart } from "./restart/observe.ts";
+import {
+  ANSWER_GRACE_MS,
+  check,
+  type Preflight,
+  type RestartContext,
+  restart,
+  WRITE_LIMIT_MS,
+} from "./restart/restart.ts";
+import { targetName, toRef, type WorkloadRef } from "./workload/object.ts";
 
 /** What the action works with. */
 export interface RestartActionOptions {

@@ -1,5 +1,5 @@
 import { type Answer, readAnswer, type SendOptions, sendOnce } from "../../clouds/http.ts";
-import type { Connection, Credentials } from "./credentials.ts";
+import type { Connection, Credentials } from "./cluster/credentials.ts";
 
 /** One request to an API server. */
 export interface Request extends Omit<SendOptions, "changes"> {

@@ -10,8 +10,8 @@ import { type FieldPath, formatProblem } from "../../core/problem.ts";
 import type { SectionReader } from "../../core/section-reader.ts";
 import { quote } from "../../core/show-value.ts";
 import { uniqueKeys } from "../../core/unique-keys.ts";
-import type { ClusterSource } from "./credentials.ts";
-import { readKubeconfig } from "./kubeconfig-file.ts";
+import type { ClusterSource } from "./cluster/credentials.ts";
+import { readKubeconfig } from "./cluster/kubeconfig-file.ts";
 
 /** One cluster that requests can choose. */
 export interface ClusterSettings {

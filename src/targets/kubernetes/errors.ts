@@ -1,7 +1,7 @@
 import { type Answer, NoAnswer } from "../../clouds/http.ts";
 import { type Detail, Failure, preconditionFailure, type Reason, resourceInfo, retryInfo } from "../../core/errors.ts";
-import { CredentialsError } from "./credentials-error.ts";
-import { targetName, type WorkloadRef } from "./object.ts";
+import { CredentialsError } from "./cluster/credentials-error.ts";
+import { targetName, type WorkloadRef } from "./workload/object.ts";
 
 /** The fields of a Kubernetes Status that decide. Its message can hold whole objects: it is looked at, never shown. */
 interface Status {

@@ -4,14 +4,14 @@ import type { RunningTarget, Runtime, Target } from "../../core/target.ts";
 import { USER_AGENT } from "../../core/version.ts";
 import { createRestartAction } from "./action.ts";
 import { createClient } from "./client.ts";
-import type { OpenCluster } from "./cluster.ts";
+import type { OpenCluster } from "./cluster/cluster.ts";
+import { openCredentials } from "./cluster/credentials.ts";
+import { createDiscovery } from "./cluster/discovery.ts";
+import { createMemory } from "./cluster/memory.ts";
+import { createShared } from "./cluster/shared.ts";
+import { createWatchHub } from "./cluster/watch.ts";
 import { type ClusterSettings, type KubernetesSettings, readKubernetes } from "./config.ts";
-import { openCredentials } from "./credentials.ts";
-import { createDiscovery } from "./discovery.ts";
-import { createMemory } from "./memory.ts";
 import { createWorkloadService } from "./service.ts";
-import { createShared } from "./shared.ts";
-import { createWatchHub } from "./watch.ts";
 
 /** Objects that are remembered per cluster, so that restarting one again needs no read: a few hundred bytes each. */
 const KNOWN_OBJECTS = 10_000;
@@ -38,7 +38,7 @@ export function openKubernetes({ fieldManager, clusters }: KubernetesSettings, r
     routes: [route(WorkloadService, createWorkloadService({ clusters: open, restart, runtime }))],
     actions: [restart],
     async warmUp() {
-      await import("./kube-config.ts");
+      await import("./cluster/kube-config.ts");
     },
     async [Symbol.asyncDispose]() {
       for (const { watches, client } of open.values()) {

@@ -3,11 +3,11 @@ import type { ListWorkloadsRequest, WorkloadService } from "../../../gen/restart
 import { callKey } from "../../core/call.ts";
 import type { Runtime } from "../../core/target.ts";
 import type { RestartAction } from "./action.ts";
-import type { OpenCluster } from "./cluster.ts";
-import { type Clusters, find, findCluster, findServedKind } from "./find.ts";
-import { listClusters, listWorkloads, servedKinds } from "./lists.ts";
-import { targetName, toRef, type WorkloadRef } from "./object.ts";
-import { getRollout, watchRollout } from "./watch-rollout.ts";
+import type { OpenCluster } from "./cluster/cluster.ts";
+import { type Clusters, find, findCluster, findServedKind } from "./cluster/find.ts";
+import { listClusters, listWorkloads, servedKinds } from "./cluster/lists.ts";
+import { getRollout, watchRollout } from "./rollout/watch-rollout.ts";
+import { targetName, toRef, type WorkloadRef } from "./workload/object.ts";
 
 /** What the service works with. */
 export interface ServiceOptions {

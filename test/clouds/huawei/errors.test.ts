@@ -4,14 +4,8 @@ import { Code } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import { RetryInfoSchema } from "../../../gen/google/rpc/error_details_pb.ts";
 import { type Answer, NoAnswer } from "../../../src/clouds/http.ts";
-import {
-  type CodeTable,
-  failureOf,
-  type RequestSubject,
-  refusal,
-  vendorWords,
-  wantsNewToken,
-} from "../../../src/clouds/huawei/errors.ts";
+import { failureOf, refusal, vendorWords, wantsNewToken } from "../../../src/clouds/huawei/errors.ts";
+import type { CodeTable, RequestSubject } from "../../../src/clouds/huawei/rules.ts";
 import { Failure, type Reason } from "../../../src/core/errors.ts";
 
 const READ: RequestSubject = {

@@ -1,7 +1,8 @@
 import type { Answer } from "../../../src/clouds/http.ts";
 import type { IamSettings, KeySettings, ProjectSettings } from "../../../src/clouds/huawei/config.ts";
-import { failureOf, type RequestSubject, refusal } from "../../../src/clouds/huawei/errors.ts";
+import { failureOf, refusal } from "../../../src/clouds/huawei/errors.ts";
 import { type HuaweiRequest, openProjects, type Project } from "../../../src/clouds/huawei/project.ts";
+import type { RequestSubject } from "../../../src/clouds/huawei/rules.ts";
 import { type Account, type AccountOptions, createAccount } from "../../../src/clouds/huawei/simulator/account.ts";
 import {
   type HuaweiHandler,

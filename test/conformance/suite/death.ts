@@ -1,4 +1,4 @@
-import type { Failpoint, FailpointHook } from "../../../src/operations/failpoint.ts";
+import type { Failpoint, FailpointHook } from "../../../src/operations/records/failpoint.ts";
 
 /**
  * A process that dies at a failpoint, as far as its store and its vendor can see: it gets no further, and whatever was durable then is

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { Failpoint } from "../../../src/operations/failpoint.ts";
+import type { Failpoint } from "../../../src/operations/records/failpoint.ts";
 import type { Subject, World } from "../subject.ts";
 import { ok, requestFor, scene } from "./scene.ts";
 

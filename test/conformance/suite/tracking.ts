@@ -3,7 +3,7 @@ import { type DescMethodUnary, toJson } from "@bufbuild/protobuf";
 import { anyUnpack } from "@bufbuild/protobuf/wkt";
 import { describe, expect, test } from "vitest";
 import type { Operation } from "../../../gen/google/longrunning/operations_pb.ts";
-import type { Failpoint } from "../../../src/operations/failpoint.ts";
+import type { Failpoint } from "../../../src/operations/records/failpoint.ts";
 import { temporaryFolder } from "../../support/folder.ts";
 import { openSession, type SessionOptions } from "../session.ts";
 import type { Subject, Thing, World } from "../subject.ts";

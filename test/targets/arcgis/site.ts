@@ -8,9 +8,9 @@ import type { PrepareContext, SendContext } from "../../../src/core/operation.ts
 import { schemaOf } from "../../../src/core/schema.ts";
 import { interceptors } from "../../../src/interceptors/index.ts";
 import { newValidator } from "../../../src/interceptors/validate.ts";
-import type { OperationRecord } from "../../../src/operations/record.ts";
 import { createRunner } from "../../../src/operations/runner.ts";
-import { IN_MEMORY, openSqliteStore } from "../../../src/operations/sqlite/open.ts";
+import type { OperationRecord } from "../../../src/operations/store/record.ts";
+import { IN_MEMORY, openSqliteStore } from "../../../src/operations/store/sqlite/open.ts";
 import type { SiteSettings } from "../../../src/targets/arcgis/config.ts";
 import { openArcgis } from "../../../src/targets/arcgis/index.ts";
 import {

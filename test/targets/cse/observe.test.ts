@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { Failure } from "../../../src/core/errors.ts";
-import type { CseClient, Engine, EngineJob } from "../../../src/targets/cse/client.ts";
+import type { CseClient } from "../../../src/targets/cse/client.ts";
+import type { Engine, EngineJob } from "../../../src/targets/cse/engine.ts";
 import { type RetryEvidence, writeEvidence } from "../../../src/targets/cse/evidence.ts";
 import { hasMoved, observeRetry } from "../../../src/targets/cse/observe.ts";
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import type { DcsAction, DcsInstance } from "../../../src/targets/dcs/client.ts";
+import type { DcsAction } from "../../../src/targets/dcs/client.ts";
+import type { DcsInstance } from "../../../src/targets/dcs/instance.ts";
 import { baselineOf, judge, type LookContext, takenEvidence } from "../../../src/targets/dcs/observe.ts";
 import { CLUSTER, nameOf } from "./support.ts";
 

@@ -1,0 +1,169 @@
+import { setTimeout } from "node:timers/promises";
+import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
+import type { HandlerContext } from "@connectrpc/connect";
+import { isDeadline } from "../../core/abandoned.ts";
+import { type Call, callKey, OPERATION_HEADER, type Warning, warn } from "../../core/call.ts";
+import { remainingMs } from "../../core/deadline.ts";
+import type { Outcome } from "../../core/errors.ts";
+import {
+  type Action,
+  type MutatingRequest,
+  type OperationState,
+  outcomeOfState,
+  type PrepareContext,
+} from "../../core/operation.ts";
+import { ANONYMOUS } from "../../core/principal.ts";
+import { answerOf, outcomeUnknown } from "../records/answer.ts";
+import type { Waiter } from "../records/wait.ts";
+import type { OperationRecord } from "../store/record.ts";
+import type { Found, Store } from "../store/store.ts";
+import type { Acceptance } from "./accept.ts";
+import type { ExecuteOptions } from "./execute.ts";
+
+/** What the calls of one process share while they run. */
+export interface CallEnvironment {
+  readonly store: Store;
+  /** Epoch ms. */
+  readonly now: () => number;
+  readonly newId: () => string;
+  /** Takes work whose caller no longer waits for it. */
+  readonly background: (call: Call, work: Promise<unknown>) => void;
+  /** Told of what nobody else is told of. */
+  readonly onError: (error: unknown, what: string) => void;
+  readonly driving: ExecuteOptions;
+  readonly waiter: Waiter;
+  readonly inFlight: InFlightCalls;
+}
+
+/** The operations whose calls run in this process: they are nobody's orphans. */
+export interface InFlightCalls {
+  has(name: string): boolean;
+  /** Some are about to run; the function ends that. Two callers may be about to make the same one. */
+  take(names: readonly string[]): () => void;
+  /** What is left to do for them, whoever waits for it. */
+  land(work: Promise<unknown>): void;
+  /** Waits for what is left to do. */
+  landed(): Promise<void>;
+}
+
+/** No operation runs yet. */
+export function createInFlightCalls(): InFlightCalls {
+  const counts = new Map<string, number>();
+  const landing = new Set<Promise<unknown>>();
+  return {
+    has: (name) => counts.has(name),
+    take(names) {
+      for (const nameOperation of names) counts.set(nameOperation, (counts.get(nameOperation) ?? 0) + 1);
+      return () => {
+        for (const name of names) {
+          const others = (counts.get(name) ?? 1) - 1;
+          if (others === 0) counts.delete(name);
+          else counts.set(name, others);
+        }
+      };
+    },
+    land(work) {
+      const landed = work.then(
+        () => {},
+        () => {}, // whoever waits for the work itself is told
+      );
+      landing.add(landed);
+      void landed.then(() => landing.delete(landed));
+    },
+    async landed() {
+      await Promise.all(landing);
+    },
+  };
+}
+
+/** Who asks for an operation, here and now. */
+export const acceptance = ({ store, newId, now }: CallEnvironment): Acceptance => ({
+  principal: ANONYMOUS,
+  replica: store.replica,
+  newId,
+  now: now(),
+});
+
+/** What an action is asked with, and the warnings that it gives. */
+export function prepareContext(
+  { validateOnly }: Pick<MutatingRequest, "validateOnly">,
+  context: HandlerContext,
+): { asking: PrepareContext; warnings: ReadonlySet<Warning> } {
+  const warnings = new Set<Warning>();
+  const asking: PrepareContext = {
+    call: context.values.get(callKey),
+    signal: context.signal,
+    remainingMs: () => remainingMs(context.values),
+    validateOnly,
+    warn: (added) => {
+      for (const warning of added) warnings.add(warning);
+      warn(context, warnings);
+    },
+  };
+  return { asking, warnings };
+}
+
+/** What a call may say of an operation that another call runs: what that one has not sent yet, it may still send. */
+export const outcomeOfJoined = (state: OperationState): Outcome | undefined =>
+  state === "ACCEPTED" ? "unknown" : outcomeOfState[state];
+
+/** Waits until it is known what the call of an operation is answered with, as `answerOf` says it. */
+export async function waitForAnswer<Output extends DescMessage>(
+  first: NonNullable<Found["record"] | Found["tombstone"]>,
+  action: Pick<Action<DescMessage, Output>, "method">,
+  { waiter, call, signal }: { readonly waiter: Waiter; readonly call: Call; readonly signal: AbortSignal },
+): Promise<{ response: MessageShape<Output>; warnings: readonly string[] }> {
+  let response = answerOf(action, first);
+  let record = "version" in first ? first : undefined;
+  while (response === undefined) {
+    if (record !== undefined) {
+      call.outcome = outcomeOfJoined(record.state) ?? call.outcome;
+    }
+    record = await waiter.nextChange(record ?? first, signal).catch((error: unknown) => {
+      throw signal.aborted && call.outcome !== "not_applied"
+        ? outcomeUnknown(first, { deadlineExceeded: isDeadline(signal), cause: error })
+        : error;
+    });
+    response = answerOf(action, record);
+  }
+  return { response, warnings: record?.warnings ?? [] };
+}
+
+/** Waits as long as the caller does: one who leaves after something left is told that the outcome is unknown. */
+export async function whileWanted<Result>(
+  record: OperationRecord,
+  { signal, values }: HandlerContext,
+  answered: Promise<Result>,
+  { background }: CallEnvironment,
+): Promise<Result> {
+  const call = values.get(callKey);
+  const { promise: gone, reject } = Promise.withResolvers<never>();
+  const onAbort = (): void => {
+    if (call.outcome !== "not_applied") {
+      background(call, answered);
+      reject(outcomeUnknown(record, { deadlineExceeded: isDeadline(signal), cause: signal.reason }));
+    }
+  };
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    return await Promise.race([answered, gone]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
+/** What work gives, or undefined when that takes longer. */
+export async function within<Result>(work: Promise<Result>, limitMs: number): Promise<Result | undefined> {
+  const over = new AbortController();
+  try {
+    return await Promise.race([work, setTimeout(limitMs, undefined, { signal: over.signal })]);
+  } finally {
+    over.abort();
+  }
+}
+
+/** Tells the caller, and the log, which operation a call is. */
+export function name({ responseHeader, values }: HandlerContext, operation: Pick<OperationRecord, "name">): void {
+  responseHeader.set(OPERATION_HEADER, operation.name);
+  values.get(callKey).operation = operation.name;
+}

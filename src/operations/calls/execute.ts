@@ -1,0 +1,247 @@
+import { create, type DescMessage, type MessageShape, toJsonString } from "@bufbuild/protobuf";
+import { abandoned } from "../../core/abandoned.ts";
+import type { Call } from "../../core/call.ts";
+import { Failure, toFailure } from "../../core/errors.ts";
+import type { Action, OperationState, PrepareContext, SendContext, SendResult } from "../../core/operation.ts";
+import { formatFailure, registry } from "../../core/status.ts";
+import type { FailpointHook } from "../records/failpoint.ts";
+import { storeUnavailable } from "../records/unavailable.ts";
+import type { AuditEvent, Change, OperationRecord } from "../store/record.ts";
+import type { Store } from "../store/store.ts";
+
+/** What sending takes. */
+export interface ExecuteOptions {
+  readonly store: Store;
+  /** Epoch ms, for people. */
+  readonly now: () => number;
+  /** A clock in ms that never goes back: ages are judged by it. */
+  readonly monotonic: () => number;
+  readonly failpoint: FailpointHook;
+  /** How long (ms) a permit is good for: a process that was held up longer does not send. */
+  readonly sendWindowMs: number;
+  /** How long (ms) after the vendor took a request it is first looked at. */
+  readonly firstLookMs: number;
+  /** Waits before a write that failed is tried again. */
+  readonly pause: (attempt: number) => Promise<void>;
+}
+
+/** How the one send of an operation ended. */
+export interface Execution<Output extends DescMessage> {
+  /** The vendor's answer, or why there is none. */
+  readonly failure: Failure | undefined;
+  readonly response: MessageShape<Output> | undefined;
+  /** The operation with that outcome, once it is stored. */
+  readonly stored: Promise<OperationRecord>;
+}
+
+/** States that the process which alone may send may still conclude from. */
+const OPEN: ReadonlySet<OperationState> = new Set<OperationState>(["ACCEPTED", "SENDING", "UNKNOWN"]);
+
+/**
+ * Sends the one request of an accepted operation and records its outcome (store.md §3.3: W2, the send, W3). It is called once for an
+ * operation, by the process that stored it; nothing else ever sends.
+ *
+ * @param warnings tokens that the action warned of, filled until the send has ended.
+ */
+export async function execute<Input extends DescMessage, Output extends DescMessage, Plan>(
+  accepted: OperationRecord,
+  action: Action<Input, Output, Plan>,
+  request: MessageShape<Input>,
+  plan: Plan,
+  asking: PrepareContext,
+  warnings: ReadonlySet<string>,
+  options: ExecuteOptions,
+): Promise<Execution<Output>> {
+  const { failpoint } = options;
+  const permits = new Permits(accepted, asking, options);
+  let ended: { sent: SendResult<Output> } | { failure: Failure };
+  try {
+    const sending: SendContext = {
+      call: asking.call,
+      signal: asking.signal,
+      remainingMs: asking.remainingMs,
+      warn: asking.warn,
+      operation: accepted.name,
+      permit: (evidence) => permits.ask(JSON.stringify(evidence)),
+    };
+    ended = { sent: await action.send(request, plan, sending) };
+  } catch (error) {
+    ended = { failure: failureOf(error, asking.call, permits.left) };
+  }
+  await failpoint("after send");
+  const told = [...warnings];
+  const end: Conclusion =
+    "sent" in ended
+      ? concludeSent(action, ended.sent, told, options)
+      : concludeFailed(ended.failure, permits.left, told, options);
+  await failpoint("before W3");
+  const stored = conclude(permits.current, end, options).then(async (record) => {
+    await failpoint("after W3");
+    return record;
+  });
+  return {
+    failure: "failure" in ended ? ended.failure : undefined,
+    response: "sent" in ended ? ended.sent.response : undefined,
+    stored,
+  };
+}
+
+/** The permits to send of one operation. */
+class Permits {
+  /** The operation as this process last saw it. */
+  current: OperationRecord;
+  /** Whether a byte may have left that nothing refused for sure. */
+  left = false;
+  readonly #asking: PrepareContext;
+  readonly #options: ExecuteOptions;
+
+  constructor(accepted: OperationRecord, asking: PrepareContext, options: ExecuteOptions) {
+    this.current = accepted;
+    this.#asking = asking;
+    this.#options = options;
+  }
+
+  /** W2: only the one whose compare-and-set hit may send, and only soon. */
+  async ask(evidence: string): Promise<() => void> {
+    const { store, now, monotonic, failpoint, sendWindowMs } = this.#options;
+    this.#stopIfLeft();
+    // A request before this one was refused for sure, or there would be no permit asked for.
+    this.left = false;
+    this.#asking.call.outcome = "not_applied";
+    await failpoint("before W2");
+    const asked = monotonic();
+    const change: Change = { state: "SENDING", evidence, sendTime: now() };
+    const sending = await store.change(this.current, change, { event: "permit" }).catch((error: unknown) => {
+      throw storeUnavailable(error);
+    });
+    if (sending === undefined) {
+      throw await this.#refusal();
+    }
+    this.current = sending;
+    await failpoint("after W2");
+    return () => {
+      this.#stopIfLeft();
+      if (monotonic() - asked > sendWindowMs) {
+        throw new Failure(
+          "DEADLINE_EXCEEDED",
+          `this server was held up for more than ${sendWindowMs} ms before it could send; nothing was sent`,
+        );
+      }
+      this.left = true;
+      this.#asking.call.outcome = "unknown";
+    };
+  }
+
+  #stopIfLeft(): void {
+    const { signal } = this.#asking;
+    if (signal.aborted) {
+      throw abandoned(signal);
+    }
+  }
+
+  /** Why the compare-and-set missed: somebody cancelled the operation, or took this process for dead. */
+  async #refusal(): Promise<Failure> {
+    const found = await this.#options.store.get(this.current.name).catch((error: unknown) => {
+      throw storeUnavailable(error);
+    });
+    this.current = found ?? this.current;
+    return found?.state === "CANCELLED" || found?.cancelRequested
+      ? new Failure("CANCELLED", "the operation was cancelled before anything was sent")
+      : new Failure(
+          "DEADLINE_EXCEEDED",
+          `another server took this one for dead and gave ${this.current.name} up (${found?.state ?? "deleted"}); nothing was sent`,
+        );
+  }
+}
+
+function failureOf(error: unknown, call: Call, left: boolean): Failure {
+  if (error instanceof Failure) {
+    return error;
+  }
+  // A defect tells nothing of what left.
+  call.outcome = left ? "unknown" : "not_applied";
+  return toFailure(error, call);
+}
+
+interface Conclusion {
+  readonly change: Change;
+  readonly event: AuditEvent;
+}
+
+function concludeSent<Output extends DescMessage>(
+  action: Action<DescMessage, Output>,
+  { response, done = false, vendorJob, evidence }: SendResult<Output>,
+  warnings: readonly string[],
+  { now, firstLookMs }: ExecuteOptions,
+): Conclusion {
+  const { output } = action.method;
+  const answer = response ?? (done ? create(output) : undefined);
+  return {
+    event: { event: "sent" },
+    change: {
+      warnings,
+      blocks: action.blocksUntil === "ended" && !done,
+      ...(answer && { response: toJsonString(output, answer, { registry }) }),
+      ...(vendorJob !== undefined && { vendorJob }),
+      ...(evidence && { evidence: JSON.stringify(evidence) }),
+      ...(done
+        ? { state: "SUCCEEDED" as const, endTime: now() }
+        : { state: "SENT" as const, wakeTime: now() + firstLookMs }),
+    },
+  };
+}
+
+function concludeFailed(
+  failure: Failure,
+  left: boolean,
+  warnings: readonly string[],
+  { now, firstLookMs }: ExecuteOptions,
+): Conclusion {
+  const detail = `${failure.reason}: ${failure.message}`;
+  if (left && failure.outcome === "unknown") {
+    return {
+      event: { event: "outcome unknown", detail },
+      change: { state: "UNKNOWN", warnings, wakeTime: now() + firstLookMs },
+    };
+  }
+  const given = failure.reason === "CANCELLED" || failure.reason === "DEADLINE_EXCEEDED";
+  const state = !left && given ? "CANCELLED" : "FAILED";
+  return {
+    event: { event: left ? "refused" : "not sent", detail },
+    change: { state, warnings, blocks: false, error: formatFailure(failure), endTime: now() },
+  };
+}
+
+/** W3, as often as it takes: what is known now must not be lost because the store is away for a while. */
+async function conclude(
+  before: OperationRecord,
+  { change, event }: Conclusion,
+  { store, pause }: ExecuteOptions,
+): Promise<OperationRecord> {
+  let current = before;
+  for (let attempt = 0; ; attempt++) {
+    if (!OPEN.has(current.state) && !lacks(current, change)) {
+      // Either this very write had happened, or somebody has ended the operation meanwhile.
+      return current;
+    }
+    try {
+      const next = await store.change(current, change, event);
+      if (next !== undefined) {
+        return next;
+      }
+      const found = await store.get(current.name);
+      if (found === undefined) {
+        return current;
+      }
+      current = found;
+    } catch {
+      await pause(attempt); // the store is away: the beat says so, and this write waits for it
+    }
+  }
+}
+
+/** Whether somebody was faster to see that the vendor had taken the request, but does not know what it answered. */
+const lacks = (found: OperationRecord, { state, response, vendorJob }: Change): boolean =>
+  found.state === "SENT" &&
+  (state === "SENT" || state === "SUCCEEDED") &&
+  ((response !== undefined && found.response === undefined) || (Boolean(vendorJob) && found.vendorJob === ""));

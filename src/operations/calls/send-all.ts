@@ -1,0 +1,143 @@
+import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
+import { type Call, newCall, type Warning } from "../../core/call.ts";
+import { Failure, type Outcome } from "../../core/errors.ts";
+import type { BatchAction, ItemResult, PrepareContext } from "../../core/operation.ts";
+import { rollUp } from "../records/parent.ts";
+import { storeUnavailable } from "../records/unavailable.ts";
+import type { OperationRecord } from "../store/record.ts";
+import { type CallEnvironment, waitForAnswer, within } from "./environment.ts";
+import { type Execution, execute } from "./execute.ts";
+
+/** So many items of a call are sent at a time. */
+const CONCURRENCY = 8;
+
+/** One item of a call, with its stored operation. */
+export interface Child<Input extends DescMessage, Plan> {
+  readonly request: MessageShape<Input>;
+  readonly record: OperationRecord;
+  /** What to send by, or why it is not sent. */
+  readonly plan: Plan | Failure;
+}
+
+/**
+ * Sends each part that is to be sent, and brings the whole to where they are then.
+ *
+ * @param finish called when nothing of them is left to do.
+ * @returns what is known of each part, once that is something.
+ */
+export async function sendAll<Input extends DescMessage, Output extends DescMessage, Plan>(
+  running: CallEnvironment,
+  batch: BatchAction<Input, Output, Plan>,
+  whole: OperationRecord,
+  parts: readonly Child<Input, Plan>[],
+  asking: PrepareContext,
+  finish: () => void,
+): Promise<ItemResult<Input, Output>[]> {
+  const { store, now, waiter, inFlight, onError, driving } = running;
+  const calls = callsOf(asking.call, parts.length);
+  const driven = begin(running, whole).then(() =>
+    pooled(parts, ({ record, request, plan }, at) => {
+      if (plan instanceof Failure) return undefined;
+      const own = askingOf(asking, calls[at]);
+      return execute(record, batch.item, request, plan, own.asking, own.warnings, driving);
+    }),
+  );
+  const landed = driven
+    .then((all) => Promise.all(all.map((one) => one?.stored)))
+    .then(() => rollUp(whole.name, batch, { store, now, failpoint: driving.failpoint }))
+    .finally(finish);
+  inFlight.land(landed);
+  const all = await driven;
+  // While the store is away the caller is not kept waiting; what remains of the whole is made up for by whoever sweeps.
+  const told = landed.catch((error: unknown) => onError(error, `recording what became of ${whole.name}`));
+  await within(told, driving.sendWindowMs);
+  asking.call.serverWarning ??= calls.find(({ serverWarning }) => serverWarning !== undefined)?.serverWarning;
+  return Promise.all(
+    parts.map(({ request, record, plan }, at) => {
+      const result = { request, operation: record.name, failure: undefined, response: undefined };
+      if (plan instanceof Failure) return { ...result, failure: plan };
+      const wait = () =>
+        waitForAnswer(record, batch.item, { waiter, call: calls[at] ?? asking.call, signal: asking.signal });
+      return answered(result, all[at], wait);
+    }),
+  );
+}
+
+/**
+ * Says durably that something may be sent from now on: nobody must take the whole for one of which nothing was. That it misses says
+ * that somebody was faster to cancel it, or to take this process for dead; then the parts miss as well.
+ */
+async function begin({ store, now }: CallEnvironment, whole: OperationRecord): Promise<void> {
+  await store
+    .change(whole, { state: "SENDING", sendTime: now() }, { event: "sending parts" })
+    .catch((error: unknown) => {
+      throw storeUnavailable(error);
+    });
+}
+
+async function answered<Input extends DescMessage, Output extends DescMessage>(
+  result: ItemResult<Input, Output>,
+  driven: Execution<Output> | undefined,
+  wait: () => Promise<{ response: MessageShape<Output> }>,
+): Promise<ItemResult<Input, Output>> {
+  if (driven?.failure !== undefined) return { ...result, failure: driven.failure };
+  try {
+    return { ...result, response: driven?.response ?? (await wait()).response };
+  } catch (failure) {
+    if (failure instanceof Failure) return { ...result, failure };
+    throw failure;
+  }
+}
+
+/** The outcome of a whole by those of its parts: what may have been changed counts first, then what was. */
+export function outcomeOfAll(outcomes: readonly Outcome[]): Outcome {
+  if (outcomes.includes("unknown")) return "unknown";
+  return outcomes.includes("applied") ? "applied" : "not_applied";
+}
+
+/** A call for each part, so that what one concludes says nothing of another; together they say what the whole call's outcome is. */
+function callsOf(call: Call, count: number): Call[] {
+  const outcomes: Outcome[] = Array.from({ length: count }, () => "not_applied");
+  return outcomes.map((_, at) => ({
+    ...newCall(call.id),
+    received: true,
+    get outcome() {
+      return outcomes[at] ?? "not_applied";
+    },
+    set outcome(outcome) {
+      outcomes[at] = outcome;
+      call.outcome = outcomeOfAll(outcomes);
+    },
+  }));
+}
+
+/** What the action of one part is asked with: its warnings are the whole call's too. */
+function askingOf(
+  asking: PrepareContext,
+  call: Call = asking.call,
+): { asking: PrepareContext; warnings: ReadonlySet<Warning> } {
+  const warnings = new Set<Warning>();
+  const warn: PrepareContext["warn"] = (added) => {
+    const tokens = [...added];
+    for (const token of tokens) warnings.add(token);
+    asking.warn(tokens);
+  };
+  return { asking: { ...asking, call, warn }, warnings };
+}
+
+/** Works on items in order, some at a time. What goes wrong with one is thrown when nothing is at work any more. */
+async function pooled<Item, Result>(
+  items: readonly Item[],
+  work: (item: Item, at: number) => Promise<Result> | undefined,
+): Promise<(Result | undefined)[]> {
+  const results = new Map<number, Result | undefined>();
+  const left = items.entries();
+  const worker = async () => {
+    for (const [at, item] of left) results.set(at, await work(item, at));
+  };
+  const ends = await Promise.allSettled(Array.from({ length: CONCURRENCY }, worker));
+  for (const end of ends) {
+    if (end.status === "rejected") throw end.reason;
+  }
+  return items.map((_, at) => results.get(at));
+}

@@ -1,0 +1,190 @@
+import { Failure, resourceInfo } from "../../core/errors.ts";
+import { formatFailure } from "../../core/status.ts";
+import { notObserved } from "../records/answer.ts";
+import { notFound, OPERATION_TYPE } from "../records/find.ts";
+import { guarded } from "../records/unavailable.ts";
+import { type AuditEvent, type Change, ENDED, type OperationRecord } from "../store/record.ts";
+import type { Store } from "../store/store.ts";
+
+/** Who gives a verdict, and when. */
+export interface Actor {
+  /** The caller. */
+  readonly actor: string;
+  /** Epoch ms. */
+  readonly now: () => number;
+}
+
+/** What an operator found out about an operation that is UNRESOLVED. */
+export interface Resolution extends Actor {
+  readonly applied: boolean;
+  /** How, for the audit trail. */
+  readonly note: string;
+}
+
+/** One step: what to change, or undefined when nothing is left to do. Throws where it must not be done. */
+type Step = (current: OperationRecord) => Promise<{ change: Change; event: AuditEvent } | undefined>;
+
+/** An event of the audit trail that {@link resolveOperation} reads again. */
+const RESOLVED = "resolved";
+
+/** What has ended hardly changes: so often it may, while somebody deletes it. */
+const MAX_ATTEMPTS = 10;
+
+/** Repeats a step on the newest version until nobody was faster. Answers the operation as it is then. */
+async function settle(store: Store, first: OperationRecord, step: Step): Promise<OperationRecord> {
+  for (let current = first; ; ) {
+    const next = await step(current);
+    if (next === undefined) {
+      return current;
+    }
+    const changed = await guarded(store.change(current, next.change, next.event));
+    if (changed !== undefined) {
+      return changed;
+    }
+    const found = await guarded(store.get(current.name));
+    if (found === undefined) {
+      throw notFound(current.name);
+    }
+    current = found;
+  }
+}
+
+/**
+ * Cancels an operation of which nothing was sent, durably, so that nothing will be. For any other that has not ended it is recorded
+ * that somebody asked: what was sent cannot be recalled. Of an operation with parts, every part is cancelled that can be.
+ *
+ * @throws Failure OPERATION_NOT_FOUND when it was deleted meanwhile, STORE_UNAVAILABLE
+ */
+export async function cancelOperation(store: Store, record: OperationRecord, judge: Actor): Promise<OperationRecord> {
+  const parts = await guarded(store.children(record.name));
+  const ends = await Promise.all(
+    parts.map((part) => settle(store, part, async (current) => cancelled(current, judge))),
+  );
+  // The whole has sent something as soon as a part has.
+  const unsent = ends.every(({ state }) => state === "CANCELLED");
+  return settle(store, record, async (current) => cancelled(current, judge, unsent));
+}
+
+function cancelled(current: OperationRecord, { actor, now }: Actor, unsent = true): Awaited<ReturnType<Step>> {
+  if (ENDED.has(current.state)) {
+    return undefined;
+  }
+  if (current.state === "ACCEPTED" && unsent) {
+    const failure = new Failure("CANCELLED", "cancelled before anything was sent");
+    return {
+      change: {
+        state: "CANCELLED",
+        blocks: false,
+        error: formatFailure(failure),
+        endTime: now(),
+        wakeTime: undefined,
+        cancelRequested: true,
+      },
+      event: { event: "cancelled", actor, detail: failure.message },
+    };
+  }
+  return current.cancelRequested
+    ? undefined
+    : { change: { cancelRequested: true }, event: { event: "cancel requested", actor } };
+}
+
+/**
+ * Ends the doubt about an operation that is UNRESOLVED, and frees its target. The same verdict again changes nothing. One with parts
+ * follows them, and is not resolved itself.
+ *
+ * @throws Failure OPERATION_NOT_UNRESOLVED, OPERATION_NOT_FOUND when it was deleted meanwhile, STORE_UNAVAILABLE
+ */
+export function resolveOperation(
+  store: Store,
+  record: OperationRecord,
+  { applied, note, actor, now }: Resolution,
+): Promise<OperationRecord> {
+  const state = applied ? "SUCCEEDED" : "NOT_OBSERVED";
+  return settle(store, record, async (current) => {
+    if (current.state !== "UNRESOLVED") {
+      await requireSameVerdict(store, current, state);
+      return undefined;
+    }
+    const parts = await guarded(store.children(current.name));
+    if (parts.length > 0) {
+      refuseUnresolved(current, parts);
+      return undefined; // it follows its parts
+    }
+    const error = applied ? undefined : formatFailure(notObserved(current, ", as an operator found out"));
+    return {
+      change: { state, blocks: false, error, endTime: now(), wakeTime: undefined },
+      event: { event: RESOLVED, actor, detail: note },
+    };
+  });
+}
+
+function refuseUnresolved({ name, state }: OperationRecord, parts: readonly OperationRecord[]): void {
+  const open = parts.filter((part) => part.state === "UNRESOLVED").map((part) => part.name);
+  if (open.length > 0) {
+    throw new Failure(
+      "OPERATION_NOT_UNRESOLVED",
+      `${name} is ${state} because parts of it are: resolve each of those, ${open.join(", ")}`,
+      {
+        metadata: { operation: name, state },
+        details: open.map((part) => resourceInfo(OPERATION_TYPE, part)),
+      },
+    );
+  }
+}
+
+async function requireSameVerdict(
+  store: Store,
+  current: OperationRecord,
+  state: OperationRecord["state"],
+): Promise<void> {
+  const resolved = (await guarded(store.audit(current.name))).some(({ event }) => event === RESOLVED);
+  if (resolved && current.state === state) {
+    return;
+  }
+  const why = resolved ? "an operator has resolved it already" : "only one that is UNRESOLVED can be resolved";
+  throw new Failure("OPERATION_NOT_UNRESOLVED", `${current.name} is ${current.state}: ${why}`, {
+    metadata: { operation: current.name, state: current.state },
+    details: [resourceInfo(OPERATION_TYPE, current.name)],
+  });
+}
+
+/**
+ * Deletes an operation that has ended; a part of another one, when that has. What it leaves keeps its request_id from ever running again.
+ *
+ * @throws Failure OPERATION_NOT_FINISHED, OPERATION_NOT_FOUND when somebody was faster, STORE_UNAVAILABLE
+ */
+export async function deleteOperation(store: Store, record: OperationRecord): Promise<void> {
+  if (record.parent !== undefined) {
+    const whole = await guarded(store.get(record.parent));
+    if (whole !== undefined) requireFinished(whole);
+  }
+  let current: OperationRecord | undefined = record;
+  for (let attempt = 0; current !== undefined; attempt++) {
+    for (const one of [current, ...(await guarded(store.children(current.name)))]) {
+      requireFinished(one);
+    }
+    if (await guarded(store.remove(current))) {
+      return;
+    }
+    if (attempt === MAX_ATTEMPTS) {
+      throw notFinished(current, "it, or a part of it, keeps changing; try again later");
+    }
+    current = await guarded(store.get(record.name));
+  }
+  throw notFound(record.name);
+}
+
+function requireFinished(record: OperationRecord): void {
+  if (record.state === "UNRESOLVED") {
+    throw notFinished(record, "its target stays blocked until it is resolved (ResolveOperation)");
+  }
+  if (!ENDED.has(record.state) || record.blocks) {
+    throw notFinished(record, "only what has ended can be deleted; WaitOperation waits for its end");
+  }
+}
+
+const notFinished = ({ name, state }: OperationRecord, why: string): Failure =>
+  new Failure("OPERATION_NOT_FINISHED", `${name} is ${state}: ${why}`, {
+    metadata: { operation: name, state },
+    details: [resourceInfo(OPERATION_TYPE, name)],
+  });

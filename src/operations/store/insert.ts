@@ -1,0 +1,148 @@
+import { type Context, findBlocker, findRequest } from "./context.ts";
+import type { OperationRecord } from "./record.ts";
+import { clean } from "./rows.ts";
+import type { Trx } from "./schema.ts";
+import type { EventOf, Inserted, Instead } from "./store.ts";
+
+/** How often an insert is tried when what was in its way is gone a moment later. */
+const ATTEMPTS = 10;
+
+/** Thrown to roll back a transaction that has an answer all the same. */
+class RolledBack extends Error {
+  override readonly name = "RolledBack";
+  /** Undefined: try again. */
+  readonly inserted: Inserted | undefined;
+  constructor(inserted: Inserted | undefined) {
+    super("rolled back");
+    this.inserted = inserted;
+  }
+}
+
+/** See `Store.insert`. */
+export async function insertOperations(
+  context: Context,
+  records: readonly OperationRecord[],
+  event: EventOf,
+  instead: Instead | undefined,
+): Promise<Inserted> {
+  if (records.length === 0) return { blocked: new Map() };
+  for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+    try {
+      const { inserted, blocked } = await context.engine.transaction((trx) =>
+        insertOnce(context, trx, records, event, instead),
+      );
+      for (const record of inserted) context.engine.changed?.(record.name, record);
+      return { blocked };
+    } catch (error) {
+      if (!(error instanceof RolledBack)) throw error;
+      if (error.inserted !== undefined) return error.inserted;
+    }
+  }
+  throw new Error("The store is too busy: operations that were in the way of a new one came and went; try again.");
+}
+
+async function insertOnce(
+  context: Context,
+  trx: Trx,
+  records: readonly OperationRecord[],
+  event: EventOf,
+  instead: Instead | undefined,
+): Promise<{ inserted: readonly OperationRecord[]; blocked: ReadonlyMap<string, OperationRecord> }> {
+  const { rows, replica, now, engine } = context;
+  const ordered = records.map((record, ordinal) => ({ record, ordinal }));
+  const stored = await insertRows(context, trx, inLockOrder(ordered));
+  await refuseDuplicates(context, trx, records, stored);
+  const missing = records.filter(({ name }) => !stored.has(name));
+  const blocked = await findBlockers(context, trx, missing);
+  const blocks = records.filter((record) => record.blocks).length;
+  if (blocked.size > 0 && (instead === undefined || blocked.size === blocks)) throw new RolledBack({ blocked });
+  const replaced = ordered.flatMap(({ record, ordinal }) => {
+    const blocking = blocked.get(record.name);
+    return blocking === undefined || instead === undefined ? [] : [{ record: instead(record, blocking), ordinal }];
+  });
+  await insertRows(context, trx, replaced);
+  const inserted = [...ordered.filter(({ record }) => stored.has(record.name)), ...replaced]
+    .sort((a, b) => a.ordinal - b.ordinal)
+    .map(({ record }) => record);
+  const time = now().getTime();
+  const audit = inserted.map((record) => {
+    const told = typeof event === "function" ? event(record) : event;
+    return rows.ofAudit({ ...told, operation: record.name, time, replica, from: undefined, to: record.state });
+  });
+  await trx.insertInto("audit").values(audit).execute();
+  for (const record of inserted) await engine.changing?.(trx, record);
+  return { inserted, blocked };
+}
+
+/** A new operation and its place among those that are inserted with it. */
+interface Ordered {
+  readonly record: OperationRecord;
+  readonly ordinal: number;
+}
+
+/** Answers the names of those that no other row was in the way of. */
+async function insertRows({ rows }: Context, trx: Trx, ordered: readonly Ordered[]): Promise<ReadonlySet<string>> {
+  if (ordered.length === 0) return new Set();
+  const stored = await trx
+    .insertInto("operations")
+    .values(ordered.map(({ record, ordinal }) => rows.ofRecord(record, ordinal)))
+    .onConflict((conflict) => conflict.doNothing())
+    .returning("name")
+    .execute();
+  return new Set(stored.map(({ name }) => name));
+}
+
+/** The same order for everybody, so that two inserts never wait for each other: request ids first, then targets. */
+const inLockOrder = (records: readonly Ordered[]): Ordered[] =>
+  records.toSorted(
+    ({ record: a }, { record: b }) =>
+      compare(b.requestId !== undefined, a.requestId !== undefined) ||
+      compare(a.requestId ?? "", b.requestId ?? "") ||
+      compare(a.target, b.target),
+  );
+
+const compare = <T extends string | boolean>(a: T, b: T): number => (a < b ? -1 : a > b ? 1 : 0);
+
+/**
+ * Tombstones are looked at after the insert: while an operation is being removed, the insert waits for it at the unique index, and its
+ * tombstone is there afterwards.
+ */
+async function refuseDuplicates(
+  context: Context,
+  trx: Trx,
+  records: readonly OperationRecord[],
+  stored: ReadonlySet<string>,
+): Promise<void> {
+  for (const { name, principal, requestId } of records) {
+    if (requestId === undefined) continue;
+    const found = await findRequest(context, trx, principal, requestId);
+    if (found === undefined) {
+      // Blocked, or the other use has been removed since the insert: findBlockers tells them apart.
+      continue;
+    }
+    if (found.record === undefined || found.record.name !== name || !stored.has(name)) {
+      throw new RolledBack({ duplicate: found });
+    }
+    const left = await trx
+      .selectFrom("tombstones")
+      .selectAll()
+      .where("principal", "=", clean(principal))
+      .where("request_id", "=", requestId)
+      .executeTakeFirst();
+    if (left !== undefined) throw new RolledBack({ duplicate: { tombstone: context.rows.tombstone(left) } });
+  }
+}
+
+async function findBlockers(
+  context: Context,
+  trx: Trx,
+  missing: readonly OperationRecord[],
+): Promise<ReadonlyMap<string, OperationRecord>> {
+  const blocked = new Map<string, OperationRecord>();
+  for (const { name, target, blocks } of missing) {
+    const blocker = blocks ? await findBlocker(context, trx, target) : undefined;
+    if (blocker === undefined) throw new RolledBack(undefined);
+    blocked.set(name, blocker);
+  }
+  return blocked;
+}

@@ -1,0 +1,132 @@
+import type { Selectable } from "kysely";
+import { type Context, findBlocker, findRequest, type KyselyStoreOptions } from "./context.ts";
+import { insertOperations } from "./insert.ts";
+import { listOperations } from "./list.ts";
+import type { AuditRow, OperationRecord } from "./record.ts";
+import { removeEnded, removeOperation } from "./remove.ts";
+import { createRows, StoreDamaged } from "./rows.ts";
+import type { OperationTable, Trx } from "./schema.ts";
+import type { Step, Store } from "./store.ts";
+
+/** A replica that has not beaten for so long (ms, by the wall clock) is forgotten; one that lives beats again and is back. */
+const FORGET_REPLICA_MS = 30 * 24 * 3600 * 1000;
+
+/** The store on a migrated database (migrations.ts). */
+export function createKyselyStore(options: KyselyStoreOptions): Store {
+  const { db, engine } = options;
+  const context: Context = { ...options, rows: createRows(engine.sealed) };
+  const records = (rows: readonly Selectable<OperationTable>[]) => rows.map((row) => context.rows.record(row));
+  let closed: Promise<void> | undefined;
+  return {
+    replica: options.replica,
+    insert: (inserted, event, instead) => insertOperations(context, inserted, event, instead),
+    change: async (before, change, event) => (await changeOperations(context, [{ before, change, event }]))[0],
+    changeAll: (steps) => changeOperations(context, steps),
+    get: async (name) => {
+      const row = await db.selectFrom("operations").selectAll().where("name", "=", name).executeTakeFirst();
+      return row && context.rows.record(row);
+    },
+    blocking: (target) => findBlocker(context, db, target),
+    find: (principal, requestId) => findRequest(context, db, principal, requestId),
+    children: async (parent) =>
+      records(
+        await db
+          .selectFrom("operations")
+          .selectAll()
+          .where("parent", "=", parent)
+          .orderBy("create_time")
+          .orderBy("ordinal")
+          .orderBy("name")
+          .execute(),
+      ),
+    list: async (query) => records(await listOperations(db, query)),
+    open: async () => records(await db.selectFrom("operations").selectAll().where("end_time", "is", null).execute()),
+    audit: (name) => auditTrail(context, name),
+    remove: (record) => removeOperation(context, record),
+    purge: (endedBefore, limit) => removeEnded(context, endedBefore, limit),
+    beat: () => beat(context),
+    wake: engine.wake,
+    subscribe: engine.subscribe,
+    ...(engine.backup && { backup: engine.backup }),
+    [Symbol.asyncDispose]: () => {
+      closed ??= engine.close();
+      return closed;
+    },
+  };
+}
+
+async function auditTrail({ db, rows }: Context, name: string): Promise<AuditRow[]> {
+  const operation = db.selectFrom("operations").select("audits").where("name", "=", name);
+  const trail = await db
+    .selectFrom("audit")
+    .innerJoin("operations", "operations.name", "audit.operation")
+    .selectAll("audit")
+    .select("operations.audits")
+    .where("audit.operation", "=", name)
+    .orderBy("sequence")
+    .execute();
+  const expected = trail[0]?.audits ?? (await operation.executeTakeFirst())?.audits ?? 0;
+  if (trail.length !== expected) {
+    throw new StoreDamaged("The store is damaged: rows of the audit trail are missing. Restore a backup.");
+  }
+  return trail.map(({ audits: _, ...row }) => rows.audit(row));
+}
+
+async function changeOperations(context: Context, steps: readonly Step[]): Promise<(OperationRecord | undefined)[]> {
+  const { engine } = context;
+  if (steps.length === 0) return [];
+  const changed = await engine.transaction(async (trx) => {
+    const found = new Map<string, OperationRecord | undefined>();
+    // The same order for everybody, so that two transactions never wait for each other.
+    for (const step of steps.toSorted((a, b) => (a.before.name < b.before.name ? -1 : 1))) {
+      found.set(step.before.name, await changeOperation(context, trx, step));
+    }
+    return found;
+  });
+  for (const [name, record] of changed) if (record !== undefined) engine.changed?.(name, record);
+  return steps.map(({ before }) => changed.get(before.name));
+}
+
+async function changeOperation(
+  { rows, engine, now, replica }: Context,
+  trx: Trx,
+  { before, change, event }: Step,
+): Promise<OperationRecord | undefined> {
+  const time = now().getTime();
+  const after: OperationRecord = { ...before, ...change, version: before.version + 1, updateTime: time };
+  const { name, ordinal: _, audits: __, ...columns } = rows.ofRecord(after, 0);
+  const { numUpdatedRows } = await trx
+    .updateTable("operations")
+    .set(columns)
+    .set((set) => ({ audits: set("audits", "+", event === undefined ? 0 : 1) }))
+    .where("name", "=", name)
+    .where("version", "=", before.version)
+    .executeTakeFirst();
+  if (numUpdatedRows !== 1n) return undefined;
+  if (event !== undefined) {
+    const row = { ...event, operation: name, time, replica, from: before.state, to: after.state };
+    await trx.insertInto("audit").values(rows.ofAudit(row)).execute();
+  }
+  await engine.changing?.(trx, after);
+  return after;
+}
+
+function beat({ engine, replica, now }: Context): Promise<ReadonlyMap<string, number>> {
+  const time = now().getTime();
+  return engine.transaction(async (trx) => {
+    await trx
+      .insertInto("replicas")
+      .values({ id: replica, beats: 1, beat_time: time })
+      .onConflict((conflict) =>
+        conflict.column("id").doUpdateSet((set) => ({ beats: set("replicas.beats", "+", 1), beat_time: time })),
+      )
+      .execute();
+    await trx
+      .deleteFrom("replicas")
+      .where("beat_time", "<", time - FORGET_REPLICA_MS)
+      .where("id", "!=", replica)
+      .execute();
+    const rows = await trx.selectFrom("replicas").select(["id", "beats"]).execute();
+    return new Map(rows.map(({ id, beats }) => [id, Number(beats)]));
+  });
+}

@@ -1,0 +1,150 @@
+import { Kysely, PostgresDialect, sql } from "kysely";
+import pg from "pg";
+import type { Engine } from "../context.ts";
+import { createKyselyStore } from "../kysely-store.ts";
+import { type Dialect, MIGRATIONS, type Migration, migrate } from "../migrations.ts";
+import type { OperationRecord } from "../record.ts";
+import type { Db, Tables, Trx } from "../schema.ts";
+import { type Store, StoreRefused } from "../store.ts";
+import { followAddress, type GiveAddress } from "./address.ts";
+import { checkDurability } from "./checks.ts";
+import { CHANNEL, listen } from "./notify.ts";
+import { openPool, type Pool } from "./pool.ts";
+import { openWaker, type Waker } from "./wake.ts";
+
+/** How a PostgreSQL store is opened. */
+export interface PostgresStoreOptions {
+  /** postgres://user:password@host:port/database, as it is whenever a connection is made. */
+  readonly url: GiveAddress;
+  /** A new id of this process. */
+  readonly replica: string;
+  /** The wall clock. */
+  readonly now: () => Date;
+  /** Told of what an operator should know, in a sentence. */
+  readonly warn: (message: string) => void;
+  /** How often (ms) operations whose time has come are looked for beside their wake-ups; default: a minute. */
+  readonly sweepMs?: number;
+  /** Steps of the schema; default: all of them. */
+  readonly migrations?: readonly Migration[];
+}
+
+const DIALECT: Dialect = {
+  text: sql.raw('text collate "C"'),
+  sequence: sql.raw("bigint generated always as identity primary key"),
+};
+
+/** Key of the advisory lock that replicas take to migrate: "rstd". */
+const MIGRATION_LOCK = 0x72737464;
+
+/**
+ * Opens the store in a PostgreSQL database, which several replicas may share.
+ *
+ * @throws StoreRefused when the database cannot be reached or must not be used: it would lose what it acknowledged, is newer than this
+ *   program, or its rights do not suffice.
+ */
+export async function openPostgresStore(given: PostgresStoreOptions): Promise<Store> {
+  const options = { ...given, url: followAddress(given.url, given.warn) };
+  const pool = openPool(options.url, options.warn);
+  try {
+    pool.pin(await checkDurability(pool.pg, options.warn));
+    const db = openKysely(pool);
+    const waker = await prepare(db, pool, options);
+    return createKyselyStore({ ...options, db, engine: createEngine(db, pool, waker, options) });
+  } catch (error) {
+    await pool.close();
+    throw refusalOf(error);
+  }
+}
+
+/** Makes or migrates tables, ours and pg-boss's; one replica at a time. */
+async function prepare(db: Db, { pg: pool }: Pool, options: PostgresStoreOptions): Promise<Waker> {
+  const migrating = openPool(options.url, options.warn, "migration");
+  try {
+    return await openKysely(migrating)
+      .transaction()
+      .execute(async (trx) => {
+        await sql`select pg_advisory_xact_lock(${sql.lit(MIGRATION_LOCK)})`.execute(trx);
+        await migrate(trx, DIALECT, options.replica, options.migrations ?? MIGRATIONS);
+        return await openWaker({ ...options, pool, db });
+      });
+  } finally {
+    await migrating.close();
+  }
+}
+
+function createEngine(db: Db, pool: Pool, waker: Waker, { url, replica, now, warn }: PostgresStoreOptions): Engine {
+  const listeners = new Set<(name: string) => void>();
+  const tell = (name: string) => {
+    // In its own turn: what a listener throws is not the writer's.
+    for (const listener of listeners) queueMicrotask(() => listener(name));
+  };
+  const own = `${replica} `;
+  const stopListening = listen(
+    url,
+    (payload) => {
+      if (!payload.startsWith(own)) tell(payload.slice(payload.indexOf(" ") + 1));
+    },
+    warn,
+  );
+  return {
+    sealed: false,
+    transaction: (work) => db.transaction().execute(work),
+    changing: async (trx: Trx, record: OperationRecord) => {
+      if (record.wakeTime !== undefined && record.endTime === undefined) {
+        await waker.wakeAfter(trx, record.name, record.wakeTime - now().getTime());
+      }
+      await sql`select pg_notify(${CHANNEL}, ${own + record.name})`.execute(trx);
+    },
+    changed: tell,
+    wake: (handler) => waker.work(handler),
+    subscribe: (listener) => {
+      // Wrapped, so that the same function can listen twice.
+      const wrapped = (name: string) => listener(name);
+      listeners.add(wrapped);
+      return () => listeners.delete(wrapped);
+    },
+    close: async () => {
+      stopListening();
+      await waker.stop();
+      await pool.close();
+    },
+  };
+}
+
+const openKysely = (pool: Pool): Kysely<Tables> =>
+  new Kysely<Tables>({ dialect: new PostgresDialect({ pool: pool.kysely }) });
+
+/** Whether nobody answered: an error of the system's, or what `pg` says of a connection that took too long, or ended. */
+const isUnreachable = (error: Error): boolean =>
+  error instanceof AggregateError || "syscall" in error || /timeout|timed out|terminated/i.test(error.message);
+
+/** What went wrong while opening, for whoever starts the process; PostgreSQL's words name no secrets. */
+function refusalOf(error: unknown): unknown {
+  if (error instanceof StoreRefused || !(error instanceof Error)) return error;
+  const words = error.message || ("code" in error ? String(error.code) : error.name);
+  if (!(error instanceof pg.DatabaseError)) {
+    if (isUnreachable(error)) {
+      return new StoreRefused(
+        `PostgreSQL cannot be reached (${words}): make sure that it runs, and that the store's address names it.`,
+        { cause: error },
+      );
+    }
+    // What pg itself says is a plain error; another kind is a defect, whose place somebody has to find.
+    return error.name === "Error"
+      ? new StoreRefused(
+          `PostgreSQL answers, but cannot be used as a store (${words}): make sure that the store's address has what the server asks for, such as a password or TLS.`,
+          { cause: error },
+        )
+      : error;
+  }
+  if (error.code === "42501") {
+    return new StoreRefused(
+      `PostgreSQL refuses restartd's role what it needs (${words}): make the role the owner of the store's database.`,
+      { cause: error },
+    );
+  }
+  return new StoreRefused(
+    `PostgreSQL refuses restartd (${words}): make sure that the store's address names its own database, and a role that owns it.`,
+    { cause: error },
+  );
+}

@@ -1,0 +1,114 @@
+import type { Code } from "@connectrpc/connect";
+import type { OperationState } from "../../core/operation.ts";
+
+/** One operation as the store keeps it. Times are the wall clock's, in epoch ms, for people: ages are never judged by them. */
+export interface OperationRecord {
+  /** operations/{id}. */
+  readonly name: string;
+  /** Who asked; a request_id is unique within it. */
+  readonly principal: string;
+  /** The caller's request_id in lower case; undefined when it gave none. */
+  readonly requestId: string | undefined;
+  /** SHA-256 of the request but for its request_id. */
+  readonly requestHash: string;
+  /** Full name of the rpc, `package.Service/Method`. */
+  readonly method: string;
+  /** What is done, in the vendor's word. */
+  readonly action: string;
+  /** Resource name of what is restarted. */
+  readonly target: string;
+  /** Whether it keeps other operations from its target now. */
+  readonly blocks: boolean;
+  readonly state: OperationState;
+  /** Grows by one with every change: the compare-and-set goes by it. */
+  readonly version: number;
+  /** Replica that runs the call, by the id of its process; nobody else ever sends. */
+  readonly owner: string;
+  /** The request, as JSON. */
+  readonly request: string;
+  /** The rpc's answer, as JSON, once it is known. */
+  readonly response: string | undefined;
+  /** Why it ended badly (core/status.ts). */
+  readonly error: string | undefined;
+  /** What the action recorded, as JSON. */
+  readonly evidence: string;
+  readonly vendorJob: string;
+  /** Tokens of `restart-warning`. */
+  readonly warnings: readonly string[];
+  readonly progress: string;
+  readonly reason: string;
+  /** operations/{id} of the operation that it is a part of. */
+  readonly parent: string | undefined;
+  readonly cancelRequested: boolean;
+  readonly createTime: number;
+  readonly sendTime: number | undefined;
+  readonly updateTime: number;
+  readonly endTime: number | undefined;
+  /** When somebody should look at it next; undefined: nobody has to. */
+  readonly wakeTime: number | undefined;
+}
+
+/** What is left of an operation for ever when its request_id was used, so that the id never runs again. */
+export interface Tombstone
+  extends Pick<
+    OperationRecord,
+    "name" | "principal" | "requestHash" | "method" | "target" | "state" | "response" | "error"
+  > {
+  readonly requestId: string;
+  /** google.rpc.Code of its end; 0 is OK. */
+  readonly code: Code | 0;
+  readonly endTime: number;
+}
+
+/** What can change in an operation. */
+export type Change = Partial<
+  Pick<
+    OperationRecord,
+    | "blocks"
+    | "state"
+    | "response"
+    | "error"
+    | "evidence"
+    | "vendorJob"
+    | "warnings"
+    | "progress"
+    | "cancelRequested"
+    | "sendTime"
+    | "endTime"
+    | "wakeTime"
+  >
+>;
+
+/** What the audit trail says of a change, beside when, by which replica, and from which state to which. */
+export interface AuditEvent {
+  /** What happened: `accepted`, `permit`, `sent`, `refused`, `cancel requested`, `resolved`, ... */
+  readonly event: string;
+  /** Who caused it; the replica itself when undefined. */
+  readonly actor?: string;
+  /** In words: a reason, a note, a failure's sentence. Never secrets. */
+  readonly detail?: string;
+}
+
+/** One row of the audit trail. */
+export interface AuditRow extends Required<AuditEvent> {
+  readonly sequence: number;
+  readonly operation: string;
+  readonly time: number;
+  readonly replica: string;
+  readonly from: OperationState | undefined;
+  readonly to: OperationState;
+}
+
+/**
+ * Where many operations wait to be looked at, as after a start, one is looked at after so long (ms) after the other: calls go before.
+ */
+export const LOOK_EVERY_MS = 10;
+
+/** States that nothing leads out of, but for an operator's word on UNRESOLVED. */
+export const ENDED: ReadonlySet<OperationState> = new Set<OperationState>([
+  "SUCCEEDED",
+  "FAILED",
+  "CANCELLED",
+  "NOT_OBSERVED",
+  "UNRESOLVED",
+]);

@@ -1,0 +1,193 @@
+import { crc32 } from "node:zlib";
+import type { Insertable, Selectable } from "kysely";
+import { parseFailure } from "../../core/status.ts";
+import type { AuditEvent, AuditRow, OperationRecord, Tombstone } from "./record.ts";
+import type { AuditTable, OperationTable, TombstoneTable } from "./schema.ts";
+
+/** A row is not as it was written: what it says must not be used. */
+export class StoreDamaged extends Error {
+  override readonly name = "StoreDamaged";
+}
+
+/** Turns what the store keeps into rows and back, checking on the way back that a row is as it was written. */
+export interface Rows {
+  /** A new row, with one row of the audit trail.
+   *
+   * @param ordinal its place among those inserted with it.
+   */
+  ofRecord(record: OperationRecord, ordinal: number): Insertable<OperationTable>;
+  /** @throws StoreDamaged */
+  record(row: Selectable<OperationTable>): OperationRecord;
+  ofAudit(row: Omit<AuditRow, "sequence" | keyof AuditEvent> & AuditEvent): Insertable<AuditTable>;
+  /** @throws StoreDamaged */
+  audit(row: Selectable<AuditTable>): AuditRow;
+  ofTombstone(record: OperationRecord, requestId: string): Insertable<TombstoneTable>;
+  /** @throws StoreDamaged */
+  tombstone(row: Selectable<TombstoneTable>): Tombstone;
+}
+
+/** @param sealed whether rows have a checksum: for databases whose pages have none. */
+export function createRows(sealed: boolean): Rows {
+  const seal = <Row extends object>(row: Row): Row & { seal: number | null } => ({
+    ...row,
+    seal: sealed ? sealOf(row) : null,
+  });
+  const check = (row: { seal: number | string | null }, what: string) => {
+    if (sealed && row.seal !== sealOf(row)) {
+      throw new StoreDamaged(`The store is damaged: ${what} is not as it was written. Restore a backup.`);
+    }
+  };
+  return {
+    ofRecord: (record, ordinal) => seal(rowOfRecord(record, ordinal)),
+    record: (row) => {
+      check(row, "an operation");
+      return recordOfRow(row);
+    },
+    ofAudit: (row) => seal(rowOfAudit(row)),
+    audit: (row) => {
+      check(row, "a row of the audit trail");
+      return auditOfRow(row);
+    },
+    ofTombstone: (record, requestId) => seal(rowOfTombstone(record, requestId)),
+    tombstone: (row) => {
+      check(row, "a tombstone");
+      return tombstoneOfRow(row);
+    },
+  };
+}
+
+/** Columns that a seal is not about: itself, what the database counts, and what no record knows. */
+const UNSEALED: ReadonlySet<string> = new Set(["seal", "sequence", "ordinal", "audits"]);
+
+/**
+ * Checksum (CRC-32) of a row: its columns that are set, by name, so that a column that a later schema adds changes nothing until it
+ * is set.
+ */
+export const sealOf = (row: object): number =>
+  crc32(
+    JSON.stringify(
+      Object.entries(row)
+        .filter(([column, value]) => value !== null && !UNSEALED.has(column))
+        .sort(([a], [b]) => (a < b ? -1 : 1)),
+    ),
+  );
+
+/** Text as both databases keep it: PostgreSQL has no NUL in it, neither has half a surrogate pair. */
+export const clean = (text: string): string => text.toWellFormed().replaceAll("\0", "\uFFFD");
+const cleanOrNull = (text: string | undefined): string | null => (text === undefined ? null : clean(text));
+const number = (value: number | string | null): number | undefined => (value === null ? undefined : Number(value));
+
+const rowOfRecord = (record: OperationRecord, ordinal: number): Omit<Insertable<OperationTable>, "seal"> => ({
+  name: record.name,
+  principal: clean(record.principal),
+  request_id: record.requestId ?? null,
+  request_hash: record.requestHash,
+  method: record.method,
+  action: record.action,
+  target: clean(record.target),
+  blocks_target: record.blocks ? clean(record.target) : null,
+  state: record.state,
+  version: record.version,
+  owner: record.owner,
+  request: clean(record.request),
+  response: cleanOrNull(record.response),
+  error: cleanOrNull(record.error),
+  evidence: clean(record.evidence),
+  vendor_job: clean(record.vendorJob),
+  warnings: record.warnings.map((token) => `${token}\n`).join(""),
+  progress: clean(record.progress),
+  reason: clean(record.reason),
+  parent: record.parent ?? null,
+  ordinal,
+  audits: 1,
+  cancel_requested: record.cancelRequested ? 1 : 0,
+  create_time: record.createTime,
+  send_time: record.sendTime ?? null,
+  update_time: record.updateTime,
+  end_time: record.endTime ?? null,
+  wake_time: record.wakeTime ?? null,
+});
+
+const recordOfRow = (row: Selectable<OperationTable>): OperationRecord => ({
+  name: row.name,
+  principal: row.principal,
+  requestId: row.request_id ?? undefined,
+  requestHash: row.request_hash,
+  method: row.method,
+  action: row.action,
+  target: row.target,
+  blocks: row.blocks_target !== null,
+  state: row.state,
+  version: row.version,
+  owner: row.owner,
+  request: row.request,
+  response: row.response ?? undefined,
+  error: row.error ?? undefined,
+  evidence: row.evidence,
+  vendorJob: row.vendor_job,
+  warnings: row.warnings.split("\n").slice(0, -1),
+  progress: row.progress,
+  reason: row.reason,
+  parent: row.parent ?? undefined,
+  cancelRequested: row.cancel_requested === 1,
+  createTime: Number(row.create_time),
+  sendTime: number(row.send_time),
+  updateTime: Number(row.update_time),
+  endTime: number(row.end_time),
+  wakeTime: number(row.wake_time),
+});
+
+const rowOfAudit = (
+  row: Omit<AuditRow, "sequence" | keyof AuditEvent> & AuditEvent,
+): Omit<Insertable<AuditTable>, "seal"> => ({
+  operation: row.operation,
+  time: row.time,
+  replica: row.replica,
+  event: row.event,
+  actor: clean(row.actor ?? row.replica),
+  detail: clean(row.detail ?? ""),
+  from_state: row.from ?? null,
+  to_state: row.to,
+});
+
+const auditOfRow = (row: Selectable<AuditTable>): AuditRow => ({
+  sequence: Number(row.sequence),
+  operation: row.operation,
+  time: Number(row.time),
+  replica: row.replica,
+  event: row.event,
+  actor: row.actor,
+  detail: row.detail,
+  from: row.from_state ?? undefined,
+  to: row.to_state,
+});
+
+function rowOfTombstone(record: OperationRecord, requestId: string): Omit<Insertable<TombstoneTable>, "seal"> {
+  return {
+    principal: clean(record.principal),
+    request_id: requestId,
+    name: record.name,
+    request_hash: record.requestHash,
+    method: record.method,
+    target: clean(record.target),
+    state: record.state,
+    response: cleanOrNull(record.response),
+    error: cleanOrNull(record.error),
+    code: record.error === undefined ? 0 : parseFailure(record.error).code,
+    end_time: record.endTime ?? record.updateTime,
+  };
+}
+
+const tombstoneOfRow = (row: Selectable<TombstoneTable>): Tombstone => ({
+  name: row.name,
+  principal: row.principal,
+  requestId: row.request_id,
+  requestHash: row.request_hash,
+  method: row.method,
+  target: row.target,
+  state: row.state,
+  response: row.response ?? undefined,
+  error: row.error ?? undefined,
+  code: row.code,
+  endTime: Number(row.end_time),
+});

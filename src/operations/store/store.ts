@@ -1,0 +1,106 @@
+import type { OperationState } from "../../core/operation.ts";
+import type { AuditEvent, AuditRow, Change, OperationRecord, Tombstone } from "./record.ts";
+
+/**
+ * Where operations are kept, durably: what a promise of a write has resolved for survives a crash and a power loss. A write that
+ * rejects may have happened all the same. The same on SQLite and on PostgreSQL.
+ */
+export interface Store extends AsyncDisposable {
+  /** Id of this process among the replicas: a new one at every start. */
+  readonly replica: string;
+  /**
+   * W1: stores new operations with an audit row each, in one transaction.
+   *
+   * @param instead says what to store, blocking nothing, in place of an operation whose target another one blocks, as long as some
+   *   other of those that block is not blocked itself. Without it, or if all are, nothing is stored.
+   */
+  insert(records: readonly OperationRecord[], event: EventOf, instead?: Instead): Promise<Inserted>;
+  /**
+   * Changes an operation and writes an audit row, in one durable transaction, if it still has this version.
+   *
+   * @param event undefined for what is no change of state, such as progress: it is not audited.
+   * @returns the operation as it is now; undefined when it has another version, or is gone.
+   * @throws UncertainCommit when the commit may have happened, and whatever else the database throws.
+   */
+  change(before: OperationRecord, change: Change, event: AuditEvent | undefined): Promise<OperationRecord | undefined>;
+  /** The same for several different operations, in one transaction: those that have another version, or are gone, stay as they are. */
+  changeAll(steps: readonly Step[]): Promise<(OperationRecord | undefined)[]>;
+  get(name: string): Promise<OperationRecord | undefined>;
+  /** The operation that keeps others from a target now. */
+  blocking(target: string): Promise<OperationRecord | undefined>;
+  /** Who used a request_id. */
+  find(principal: string, requestId: string): Promise<Found | undefined>;
+  /** The parts of an operation, in the order in which they were inserted. */
+  children(parent: string): Promise<OperationRecord[]>;
+  /** A page, newest first. */
+  list(query: ListQuery): Promise<OperationRecord[]>;
+  /** Every operation that has not ended. */
+  open(): Promise<OperationRecord[]>;
+  /** The audit trail of an operation, oldest first. */
+  audit(name: string): Promise<AuditRow[]>;
+  /** Leaves of an ended operation its tombstone alone, if it still has this version. */
+  remove(record: OperationRecord): Promise<boolean>;
+  /** The same for operations that ended before a time (epoch ms), at most `limit`; answers how many. Parts go with their parent. */
+  purge(endedBefore: number, limit: number): Promise<number>;
+  /** Says that this replica lives, and answers how often every replica has said so: who does not move is dead. */
+  beat(): Promise<ReadonlyMap<string, number>>;
+  /**
+   * Has operations looked at when their `wakeTime` has come, spread over the replicas: a wake-up may be lost or come twice.
+   *
+   * @param handler must not reject.
+   */
+  wake(handler: (name: string) => Promise<void>): Promise<void>;
+  /** Calls `listener` with the name of each operation that changed, here or in another replica, soon. A call may be lost. */
+  subscribe(listener: (name: string) => void): () => void;
+  /** Writes a consistent copy of everything to a new file, while work goes on. SQLite alone; PostgreSQL has its own tools. */
+  backup?(file: string): Promise<void>;
+}
+
+/** One of the changes of {@link Store.changeAll}: what {@link Store.change} is told. */
+export interface Step {
+  readonly before: OperationRecord;
+  readonly change: Change;
+  readonly event: AuditEvent | undefined;
+}
+
+/** What the audit trail says of an operation that is inserted. */
+export type EventOf = AuditEvent | ((record: OperationRecord) => AuditEvent);
+
+/** See {@link Store.insert}. */
+export type Instead = (record: OperationRecord, blocking: OperationRecord) => OperationRecord;
+
+/** What became of an {@link Store.insert}. */
+export type Inserted =
+  /** Some request_id was used before: nothing was stored. */
+  | { readonly duplicate: Found }
+  /** Those (by name) whose target another operation blocks, with that one; what that means for all is said there. */
+  | { readonly duplicate?: undefined; readonly blocked: ReadonlyMap<string, OperationRecord> };
+
+/** A use of a request_id. */
+export type Found =
+  | { readonly record: OperationRecord; readonly tombstone?: undefined }
+  | { readonly tombstone: Tombstone; readonly record?: undefined };
+
+/** Which operations to list. */
+export interface ListQuery {
+  readonly where: readonly Comparison[];
+  readonly limit: number;
+  /** The last one of the page before. */
+  readonly after?: { readonly createTime: number; readonly name: string };
+}
+
+/** A comparison of a filter; all of them hold. Time is in epoch ms. */
+export type Comparison =
+  | { readonly field: "target" | "principal"; readonly operator: "=" | "<" | ">"; readonly value: string }
+  | { readonly field: "state"; readonly operator: "=" | "<" | ">"; readonly value: OperationState }
+  | { readonly field: "createTime"; readonly operator: "=" | "<" | ">"; readonly value: number };
+
+/** A commit of which nobody knows whether, or how safely, it happened. */
+export class UncertainCommit extends Error {
+  override readonly name = "UncertainCommit";
+}
+
+/** The store must not be used: why, and what to do. For whoever starts the process. */
+export class StoreRefused extends Error {
+  override readonly name = "StoreRefused";
+}

@@ -1,0 +1,19 @@
+import type { Client } from "../client.ts";
+import type { Known } from "../workload/known.ts";
+import type { WorkloadObject } from "../workload/object.ts";
+import type { Discovery } from "./discovery.ts";
+import type { Memory } from "./memory.ts";
+import type { Shared } from "./shared.ts";
+import type { WatchHub } from "./watch.ts";
+
+/** One configured cluster, open. */
+export interface OpenCluster {
+  readonly name: string;
+  readonly client: Client;
+  readonly discovery: Discovery;
+  readonly watches: WatchHub;
+  /** What is remembered of objects, by their path. */
+  readonly known: Memory<Known>;
+  /** Reads of objects that many want at once, by their path. */
+  readonly reads: Shared<WorkloadObject>;
+}

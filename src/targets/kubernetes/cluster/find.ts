@@ -1,0 +1,49 @@
+import { Failure, resourceInfo } from "../../../core/errors.ts";
+import { notSupported } from "../workload/hints.ts";
+import { findKind, type Kind } from "../workload/kinds.ts";
+import type { WorkloadRef } from "../workload/object.ts";
+import type { OpenCluster } from "./cluster.ts";
+import { recognize, requirePatchable } from "./discovery.ts";
+
+/** The configured clusters by name. */
+export type Clusters = ReadonlyMap<string, OpenCluster>;
+
+/** What a request names, found. */
+export interface Found {
+  readonly cluster: OpenCluster;
+  readonly kind: Kind;
+}
+
+/** A configured cluster. */
+export function findCluster(clusters: Clusters, name: string): OpenCluster {
+  const cluster = clusters.get(name);
+  if (cluster === undefined) {
+    throw new Failure("CLUSTER_NOT_FOUND", `no cluster ${name} is configured; ListClusters names those that are`, {
+      metadata: { cluster: name },
+      details: [resourceInfo("cluster", name)],
+    });
+  }
+  return cluster;
+}
+
+/** What a cluster serves under that name, and whether its kind can be restarted: checked in this order. */
+export async function findServedKind(cluster: OpenCluster, ref: WorkloadRef): Promise<Kind> {
+  const resource = await recognize(cluster.discovery, ref);
+  requirePatchable(resource, ref);
+  return findRestartable(ref);
+}
+
+/** The kind of something that can be restarted, without asking its cluster. */
+export function findRestartable(ref: WorkloadRef): Kind {
+  const kind = findKind(ref.group, ref.resource);
+  if (kind === undefined) {
+    throw notSupported(ref);
+  }
+  return kind;
+}
+
+/** Checks, in this order: the cluster, what it serves under that name, and whether its kind can be restarted. */
+export async function find(clusters: Clusters, ref: WorkloadRef): Promise<Found> {
+  const cluster = findCluster(clusters, ref.cluster);
+  return { cluster, kind: await findServedKind(cluster, ref) };
+}

@@ -1,0 +1,160 @@
+import { Failure } from "../../../core/errors.ts";
+import type { Client } from "../client.ts";
+import type { RequestSubject } from "../errors.ts";
+import { apiPath, type WorkloadRef } from "../workload/object.ts";
+import { type Change, type FeedOptions, feed, type Sink } from "./feed.ts";
+
+/** One reader of one object's changes. It holds the newest change alone, so that a slow one costs no memory. */
+export interface Subscription {
+  /** Waits for a change that was not taken yet. Rejects with the signal's reason. One waiter at a time. */
+  next(signal: AbortSignal): Promise<Change>;
+  /** Ends it. The last one of a resource closes the watch that they shared. */
+  close(): void;
+}
+
+/** All watches of one cluster. Any number of readers of a resource share one list and watch. */
+export interface WatchHub extends Disposable {
+  /** Changes of one object from now on. What it is now has to be read by itself, after this. */
+  subscribe(ref: WorkloadRef): Subscription;
+}
+
+/** One collection that is watched, and who reads it. */
+interface Channel {
+  /** Path of the collection in all namespaces. */
+  readonly wide: string;
+  readonly stop: AbortController;
+  /** By the object's `namespace/name`. */
+  readonly readers: Map<string, Set<Reader>>;
+}
+
+interface Reader {
+  readonly ref: WorkloadRef;
+  readonly slot: Slot;
+  leave: () => void;
+}
+
+/** Opens a cluster's watches. */
+export function createWatchHub(cluster: string, client: Client, options: FeedOptions): WatchHub {
+  const channels = new Map<string, Channel>();
+  /** Collections that may be watched in their namespaces alone, as far as is known: an API server that starts denies too much. */
+  const narrow = new Set<string>();
+
+  const join = (reader: Reader): void => {
+    const { wide, within } = pathsOf(reader.ref);
+    const path = narrow.has(wide) ? within : wide;
+    const channel = channels.get(path) ?? open(path, wide, reader.ref);
+    reader.leave = () => {
+      removeReader(channel, reader);
+      if (channel.readers.size === 0) {
+        close(path, channel);
+      }
+    };
+    addReader(channel, reader);
+  };
+  const open = (path: string, wide: string, { group, resource }: WorkloadRef): Channel => {
+    const channel: Channel = { wide, stop: new AbortController(), readers: new Map() };
+    const asked: RequestSubject = { cluster, verb: "watch", what: `${resource}${group && `.${group}`}` };
+    channels.set(path, channel);
+    // Not before all who join together have: the first list tells those who are there which objects are gone.
+    Promise.resolve()
+      .then(() => feed(client, path, asked, sinkOf(channel), channel.stop.signal, options))
+      .catch((cause: unknown) => new Failure("INTERNAL", "internal error", { cause }))
+      .then((failure) => channel.stop.signal.aborted || ended(path, channel, failure));
+    return channel;
+  };
+  const close = (path: string, channel: Channel): void => {
+    channel.stop.abort();
+    if (channels.get(path) === channel) {
+      channels.delete(path);
+      narrow.delete(channel.wide);
+    }
+  };
+  const ended = (path: string, channel: Channel, failure: Failure): void => {
+    close(path, channel);
+    for (const reader of [...channel.readers.values()].flatMap((readers) => [...readers])) {
+      if (failure.reason === "RBAC_DENIED" && path === channel.wide) {
+        narrow.add(path);
+        join(reader);
+      } else {
+        reader.slot.put({ type: "failed", failure });
+      }
+    }
+  };
+  return {
+    subscribe(ref) {
+      const reader: Reader = { ref, slot: createSlot(), leave: () => {} };
+      join(reader);
+      return { next: reader.slot.take, close: () => reader.leave() };
+    },
+    [Symbol.dispose]() {
+      for (const [path, channel] of channels) {
+        close(path, channel);
+      }
+    },
+  };
+}
+
+const nameOf = ({ ref }: Reader): string => `${ref.namespace}/${ref.name}`;
+
+function addReader({ readers }: Channel, reader: Reader): void {
+  readers.set(nameOf(reader), (readers.get(nameOf(reader)) ?? new Set()).add(reader));
+}
+
+function removeReader({ readers }: Channel, reader: Reader): void {
+  const others = readers.get(nameOf(reader));
+  others?.delete(reader);
+  if (others?.size === 0) {
+    readers.delete(nameOf(reader));
+  }
+}
+
+function sinkOf({ readers }: Channel): Sink {
+  return {
+    wants: (key) => readers.has(key),
+    keys: () => readers.keys(),
+    put(key, change) {
+      for (const { slot } of readers.get(key) ?? []) {
+        slot.put(change);
+      }
+    },
+  };
+}
+
+/** A collection in all namespaces, and in the workload's own. */
+function pathsOf({ group, version, resource, namespace }: WorkloadRef) {
+  const api = apiPath(group, version);
+  const wide = `${api}/${resource}`;
+  return { wide, within: `${api}/namespaces/${namespace}/${resource}` };
+}
+
+/** Holds the newest change until it is taken. */
+interface Slot {
+  readonly put: (change: Change) => void;
+  readonly take: (signal: AbortSignal) => Promise<Change>;
+}
+
+function createSlot(): Slot {
+  let newest: Change | undefined;
+  let wake: (() => void) | undefined;
+  return {
+    put(change) {
+      newest = change;
+      wake?.();
+    },
+    async take(signal) {
+      while (newest === undefined) {
+        signal.throwIfAborted();
+        const { promise, resolve } = Promise.withResolvers<void>();
+        const onAbort = () => resolve();
+        wake = resolve;
+        signal.addEventListener("abort", onAbort, { once: true });
+        await promise;
+        signal.removeEventListener("abort", onAbort);
+        wake = undefined;
+      }
+      const change = newest;
+      newest = undefined;
+      return change;
+    },
+  };
+}

@@ -1,0 +1,160 @@
+import { create, equals } from "@bufbuild/protobuf";
+import { type Rollout, Rollout_State, RolloutSchema } from "../../../../gen/restart/kubernetes/v1/workload_pb.ts";
+import { Failure, preconditionFailure, resourceInfo } from "../../../core/errors.ts";
+import type { OpenCluster } from "../cluster/cluster.ts";
+import type { Change } from "../cluster/feed.ts";
+import { readWorkload } from "../cluster/read.ts";
+import type { Subscription } from "../cluster/watch.ts";
+import type { Kind } from "../workload/kinds.ts";
+import { restartedAt } from "../workload/known.ts";
+import { objectPath, subjectOf, targetName, type WorkloadObject, type WorkloadRef } from "../workload/object.ts";
+import { NoRolloutError, observedGeneration } from "../workload/status.ts";
+
+/** Bounds (ms) the read of an object. */
+const READ_TIMEOUT_MS = 10_000;
+
+/** How far a workload's rollout has come. Throws where kubectl does not judge it either. */
+export function rolloutOf(kind: Kind, ref: WorkloadRef, object: WorkloadObject): Rollout {
+  try {
+    return create(RolloutSchema, {
+      ...ref,
+      ...kind.status(object),
+      restartedAt: restartedAt(kind, object) ?? "",
+      generation: BigInt(object.metadata.generation ?? 0),
+      observedGeneration: BigInt(observedGeneration(object)),
+    });
+  } catch (error) {
+    if (error instanceof NoRolloutError) {
+      const onDelete = object.spec?.updateStrategy?.type === "OnDelete";
+      throw failed(onDelete ? "UPDATE_STRATEGY_ON_DELETE" : "OPERATION_UNSUPPORTED_BY_TARGET", ref, error.message);
+    }
+    throw error;
+  }
+}
+
+/** Reads a workload's rollout. */
+export async function getRollout(
+  cluster: OpenCluster,
+  kind: Kind,
+  ref: WorkloadRef,
+  signal: AbortSignal,
+): Promise<Rollout> {
+  const object = await readWorkload(cluster, ref, signal, READ_TIMEOUT_MS);
+  return rolloutOf(kind, ref, object);
+}
+
+/**
+ * A workload's rollout now and after each change, until it is complete. It is judged for one restart, by its value, and for one
+ * object, by its uid: a generation moves for other reasons too.
+ *
+ * @param wanted the restart; default the one in place.
+ */
+export async function* watchRollout(
+  cluster: OpenCluster,
+  kind: Kind,
+  ref: WorkloadRef,
+  wanted: string | undefined,
+  signal: AbortSignal,
+): AsyncGenerator<Rollout> {
+  // Subscribed before it is read, so that no change falls between.
+  const subscription = cluster.watches.subscribe(ref);
+  // A caller who goes away without reading what is offered would keep it for ever.
+  signal.addEventListener("abort", () => subscription.close(), { once: true });
+  const read = () => cluster.reads(objectPath(ref), () => readShared(cluster, ref), signal);
+  try {
+    let object = await read();
+    const restart = wanted ?? restartedAt(kind, object) ?? "";
+    let last: Rollout | undefined;
+    for (;;) {
+      const rollout = rolloutOf(kind, ref, object);
+      if (rollout.restartedAt !== restart) {
+        throw superseded(ref, restart, rollout.restartedAt);
+      }
+      if (last === undefined || !equals(RolloutSchema, last, rollout)) {
+        yield rollout;
+        last = rollout;
+      }
+      if (rollout.state === Rollout_State.COMPLETE) {
+        return;
+      }
+      if (rollout.state === Rollout_State.STALLED) {
+        throw failed("PROGRESS_DEADLINE_EXCEEDED", ref, rollout.message, countsOf(rollout));
+      }
+      object = await nextObject(object);
+    }
+  } finally {
+    subscription.close();
+  }
+
+  async function nextObject(current: WorkloadObject): Promise<WorkloadObject> {
+    const change = await nextNews(subscription, current, signal);
+    // It may have been made anew at once, which is another failure than that it does not exist.
+    const next = change.type === "gone" ? await read() : change.object;
+    if (next.metadata.uid !== current.metadata.uid) {
+      throw replaced(ref, current, next);
+    }
+    return next;
+  }
+}
+
+/** A read that serves everybody who waits for it, so that no one caller may end it. */
+const readShared = (cluster: OpenCluster, ref: WorkloadRef): Promise<WorkloadObject> =>
+  readWorkload(cluster, ref, AbortSignal.timeout(READ_TIMEOUT_MS), READ_TIMEOUT_MS);
+
+/** Waits for a change that is newer than an object. What a watch brings may be older than what was read. */
+async function nextNews(
+  subscription: Subscription,
+  { metadata }: WorkloadObject,
+  signal: AbortSignal,
+): Promise<Exclude<Change, { type: "failed" }>> {
+  for (;;) {
+    const change = await subscription.next(signal);
+    if (change.type === "failed") {
+      throw change.failure;
+    }
+    const version = change.type === "gone" ? change.resourceVersion : change.object.metadata.resourceVersion;
+    if (isNewer(version, metadata.resourceVersion)) {
+      return change;
+    }
+  }
+}
+
+/** Resource versions are whole numbers that grow (KEP-5504); one that is not is taken as news. */
+function isNewer(version: string, than: string): boolean {
+  const isNumber = /^\d+$/;
+  return !(isNumber.test(version) && isNumber.test(than)) || BigInt(version) > BigInt(than);
+}
+
+function replaced(ref: WorkloadRef, before: WorkloadObject, after: WorkloadObject): Failure {
+  return new Failure("OBJECT_REPLACED", `${subjectOf(ref)} was deleted and made anew while it was watched`, {
+    metadata: { cluster: ref.cluster, old_uid: before.metadata.uid, new_uid: after.metadata.uid },
+    details: [resourceInfo("kubernetes.workload", targetName(ref))],
+  });
+}
+
+function superseded(ref: WorkloadRef, wanted: string, found: string): Failure {
+  const what = found === "" ? "was taken back" : "was superseded by another one";
+  return new Failure("ROLLOUT_SUPERSEDED", `the watched restart of ${subjectOf(ref)} ${what}`, {
+    metadata: { cluster: ref.cluster, restarted_at: wanted, superseded_by: found },
+    details: [resourceInfo("kubernetes.workload", targetName(ref))],
+  });
+}
+
+const countsOf = ({ desired, updated, ready, available }: Rollout): Record<string, string> => ({
+  desired: String(desired),
+  updated: String(updated),
+  ready: String(ready),
+  available: String(available),
+});
+
+function failed(
+  reason: "PROGRESS_DEADLINE_EXCEEDED" | "UPDATE_STRATEGY_ON_DELETE" | "OPERATION_UNSUPPORTED_BY_TARGET",
+  ref: WorkloadRef,
+  description: string,
+  metadata: Record<string, string> = {},
+): Failure {
+  return new Failure(reason, description, {
+    metadata: { cluster: ref.cluster, ...metadata },
+    details: [preconditionFailure([{ type: reason, subject: subjectOf(ref), description }])],
+  });
+}

@@ -1,0 +1,166 @@
+import { Rollout_State } from "../../../../gen/restart/kubernetes/v1/workload_pb.ts";
+import type { WorkloadObject } from "./object.ts";
+
+/** How far a rollout has come: what kubectl would print, and what that means. */
+export interface KindStatus {
+  readonly state: Rollout_State;
+  /** kubectl's words, without the line end. */
+  readonly message: string;
+  readonly desired: number;
+  readonly updated: number;
+  readonly ready: number;
+  readonly available: number;
+}
+
+/** A kind and an update strategy whose rollout kubectl does not judge either. The message is kubectl's. */
+export class NoRolloutError extends Error {
+  override readonly name = "NoRolloutError";
+}
+
+const { PENDING, PROGRESSING, COMPLETE, STALLED, PAUSED } = Rollout_State;
+
+/** Whether the object's controller has seen its newest generation; until then its status is about an older one. */
+function observed(object: WorkloadObject): boolean {
+  return observedGeneration(object) >= (object.metadata.generation ?? 0);
+}
+
+/** The generation that the object's controller has seen, 0 when it has seen none. */
+export function observedGeneration(object: WorkloadObject): number {
+  const value = Number(object.status?.observedGeneration ?? 0);
+  return Number.isSafeInteger(value) ? value : 0;
+}
+
+/** kubectl's rule for Deployments (kubectl pkg/polymorphichelpers/rollout_status.go), and PAUSED where it waits for ever. */
+export function deploymentStatus(object: WorkloadObject): KindStatus {
+  const { name } = object.metadata;
+  const status = object.status ?? {};
+  const desired = object.spec?.replicas ?? 1;
+  const updated = status.updatedReplicas ?? 0;
+  const available = status.availableReplicas ?? 0;
+  const counts = { desired, updated, ready: status.readyReplicas ?? 0, available };
+  const waiting = (text: string): KindStatus => ({
+    ...counts,
+    state: object.spec?.paused ? PAUSED : PROGRESSING,
+    message: `Waiting for deployment "${name}" rollout to finish: ${text}...${replicaFailure(object)}`,
+  });
+  if (!observed(object)) {
+    return { ...counts, state: PENDING, message: "Waiting for deployment spec update to be observed..." };
+  }
+  if (condition(object, "Progressing")?.reason === "ProgressDeadlineExceeded") {
+    const message = `deployment "${name}" exceeded its progress deadline${replicaFailure(object)}`;
+    return { ...counts, state: STALLED, message };
+  }
+  if (updated < desired) {
+    return waiting(`${updated} out of ${desired} new replicas have been updated`);
+  }
+  const old = (status.replicas ?? 0) - updated;
+  if (old > 0) {
+    return waiting(`${old} old replicas are pending termination`);
+  }
+  if (available < updated) {
+    return waiting(`${available} of ${updated} updated replicas are available`);
+  }
+  return { ...counts, state: COMPLETE, message: `deployment "${name}" successfully rolled out` };
+}
+
+/** kubectl's rule for DaemonSets. */
+export function daemonSetStatus(object: WorkloadObject): KindStatus {
+  requireRollingUpdate(object);
+  const { name } = object.metadata;
+  const status = object.status ?? {};
+  const desired = status.desiredNumberScheduled ?? 0;
+  const updated = status.updatedNumberScheduled ?? 0;
+  const available = status.numberAvailable ?? 0;
+  const counts = { desired, updated, ready: status.numberReady ?? 0, available };
+  if (!observed(object)) {
+    return { ...counts, state: PENDING, message: "Waiting for daemon set spec update to be observed..." };
+  }
+  if (updated < desired) {
+    const message = `Waiting for daemon set "${name}" rollout to finish: ${updated} out of ${desired} new pods have been updated...`;
+    return { ...counts, state: PROGRESSING, message };
+  }
+  if (available < desired) {
+    const message = `Waiting for daemon set "${name}" rollout to finish: ${available} of ${desired} updated pods are available...`;
+    return { ...counts, state: PROGRESSING, message };
+  }
+  return { ...counts, state: COMPLETE, message: `daemon set "${name}" successfully rolled out` };
+}
+
+/** kubectl's rule for StatefulSets. A partition that keeps pods as they are counts as complete, as there. */
+export function statefulSetStatus(object: WorkloadObject): KindStatus {
+  requireRollingUpdate(object);
+  const status = object.status ?? {};
+  const desired = object.spec?.replicas ?? 1;
+  const updated = status.updatedReplicas ?? 0;
+  const ready = status.readyReplicas ?? 0;
+  const counts = { desired, updated, ready, available: status.availableReplicas ?? 0 };
+  if (observedGeneration(object) === 0 || !observed(object)) {
+    return { ...counts, state: PENDING, message: "Waiting for statefulset spec update to be observed..." };
+  }
+  if (ready < desired) {
+    return { ...counts, state: PROGRESSING, message: `Waiting for ${desired - ready} pods to be ready...` };
+  }
+  const rollingUpdate = object.spec?.updateStrategy?.rollingUpdate;
+  if (rollingUpdate !== undefined) {
+    const wanted = desired - (rollingUpdate.partition ?? 0);
+    if (rollingUpdate.partition !== undefined && updated < wanted) {
+      const message = `Waiting for partitioned roll out to finish: ${updated} out of ${wanted} new pods have been updated...`;
+      return { ...counts, state: PROGRESSING, message };
+    }
+    const message = `partitioned roll out complete: ${updated} new pods have been updated...`;
+    return { ...counts, state: COMPLETE, message };
+  }
+  if (status.updateRevision !== status.currentRevision) {
+    const message = `waiting for statefulset rolling update to complete ${updated} pods at revision ${status.updateRevision ?? ""}...`;
+    return { ...counts, state: PROGRESSING, message };
+  }
+  const message = `statefulset rolling update complete ${status.currentReplicas ?? 0} pods at revision ${status.currentRevision ?? ""}...`;
+  return { ...counts, state: COMPLETE, message };
+}
+
+/**
+ * An Argo Rollout's restart: its controller writes spec.restartAt into status.restartedAt when the last old pod is evicted (argo-rollouts
+ * rollout/restart.go). That pod's successor is available later, so that availability is asked for as well; the controller may still
+ * count the evicted pod.
+ */
+export function rolloutStatus(object: WorkloadObject): KindStatus {
+  const { name } = object.metadata;
+  const status = object.status ?? {};
+  const desired = object.spec?.replicas ?? 1;
+  const available = status.availableReplicas ?? 0;
+  const counts = { desired, updated: status.updatedReplicas ?? 0, ready: status.readyReplicas ?? 0, available };
+  const restartAt = object.spec?.restartAt ?? undefined;
+  if (!observed(object)) {
+    return { ...counts, state: PENDING, message: "Waiting for rollout spec update to be observed..." };
+  }
+  if (restartAt !== undefined && !sameInstant(restartAt, status.restartedAt)) {
+    return { ...counts, state: PROGRESSING, message: `Waiting for rollout "${name}" to restart its pods...` };
+  }
+  if (available < desired) {
+    const message = `Waiting for rollout "${name}" to finish: ${available} of ${desired} replicas are available...`;
+    return { ...counts, state: PROGRESSING, message };
+  }
+  const message =
+    restartAt === undefined ? `rollout "${name}" is available` : `rollout "${name}" successfully restarted`;
+  return { ...counts, state: COMPLETE, message };
+}
+
+function sameInstant(left: string, right: string | undefined): boolean {
+  return left === right || (right !== undefined && Date.parse(left) === Date.parse(right));
+}
+
+function condition(object: WorkloadObject, type: string) {
+  return object.status?.conditions?.find((candidate) => candidate.type === type);
+}
+
+/** Pods that cannot be created at all (quota, a webhook, a terminating namespace): kubectl says nothing of them. */
+function replicaFailure(object: WorkloadObject): string {
+  const failure = condition(object, "ReplicaFailure");
+  return failure?.status === "True" ? ` (ReplicaFailure: ${failure.reason ?? "unknown"})` : "";
+}
+
+function requireRollingUpdate(object: WorkloadObject): void {
+  if (object.spec?.updateStrategy?.type !== "RollingUpdate") {
+    throw new NoRolloutError("rollout status is only available for RollingUpdate strategy type");
+  }
+}

@@ -1,0 +1,313 @@
+import { spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { openPostgresStore, type PostgresStoreOptions } from "../../../src/operations/store/postgres/open.ts";
+import { openPool } from "../../../src/operations/store/postgres/pool.ts";
+import { type Store, UncertainCommit } from "../../../src/operations/store/store.ts";
+import { type Postgres, postgresMissing, startPostgres } from "../../support/postgres.ts";
+import { openTcpProxy, type ProxyMode } from "../../support/tcp-proxy.ts";
+import { record } from "../records.ts";
+
+/** Whether these bytes ask PostgreSQL to commit. */
+const isCommit = (chunk: Buffer): boolean => chunk[0] === 0x51 && chunk.subarray(5).toString() === "commit\0";
+
+describe.skipIf(postgresMissing())("PostgreSQL in trouble", () => {
+  let server: Postgres;
+  let template: string;
+  beforeAll(async () => {
+    server = await startPostgres();
+    template = await server.database();
+    await (await open(template))[Symbol.asyncDispose]();
+  });
+  afterAll(() => server?.[Symbol.asyncDispose]());
+
+  const open = (url: string, options: Partial<PostgresStoreOptions> = {}): Promise<Store> =>
+    openPostgresStore({
+      url: () => url,
+      replica: randomUUID(),
+      now: () => new Date(),
+      warn: () => undefined,
+      ...options,
+    });
+  const stored = async (store: Store) => {
+    const one = record();
+    expect(await store.insert([one], { event: "accepted" })).toEqual({ blocked: new Map() });
+    return one;
+  };
+  const permit = (store: Store, one: ReturnType<typeof record>) =>
+    store.change(one, { state: "SENDING" }, { event: "permit" });
+  /** What a promise rejected with, and after how many ms. */
+  const rejection = async (promise: Promise<unknown>): Promise<{ error: unknown; ms: number }> => {
+    const begin = performance.now();
+    const error = await promise.then(
+      (value) => ({ resolved: value }),
+      (reason: unknown) => reason,
+    );
+    return { error, ms: performance.now() - begin };
+  };
+
+  describe("a commit that nobody confirms", () => {
+    it.each<[what: string, mode: ProxyMode, happened: boolean]>([
+      ["is cut before it reaches the server", "swallow", false],
+      ["is cut before its answer reaches us", "deafen", true],
+    ])("is doubt when it %s", async (_, onCommit, happened) => {
+      let armed = false;
+      await using proxy = await openTcpProxy(server.port, (chunk) => (armed && isCommit(chunk) ? onCommit : undefined));
+      const url = await server.database(template);
+      await using direct = await open(url);
+      await using store = await open(server.through(url, proxy.port));
+      const one = await stored(store);
+      armed = true;
+      const doubt = rejection(permit(store, one));
+      const state = async () => (await direct.get(one.name))?.state;
+      if (happened) {
+        await vi.waitFor(async () => expect(await state()).toBe("SENDING"), { timeout: 5_000 });
+        proxy.reset();
+      }
+      expect((await doubt).error).toBeInstanceOf(UncertainCommit);
+      expect((await doubt).error).toMatchObject({ message: "PostgreSQL did not say whether it has committed" });
+      armed = false;
+      proxy.mode = "pass";
+      expect(await state()).toBe(happened ? "SENDING" : "ACCEPTED");
+      expect(await direct.audit(one.name)).toHaveLength(happened ? 2 : 1);
+      // The store goes on with other connections, and no lock is left behind.
+      const now = await store.get(one.name);
+      expect(now && (await store.change(now, { progress: "on" }, undefined))).toMatchObject({ progress: "on" });
+    });
+
+    it("is doubt when its answer does not come in time", async () => {
+      let armed = false;
+      await using proxy = await openTcpProxy(server.port, (chunk) => (armed && isCommit(chunk) ? "deafen" : undefined));
+      const url = await server.database(template);
+      await using store = await open(server.through(url, proxy.port));
+      const one = record();
+      armed = true;
+      const { error, ms } = await rejection(store.insert([one], { event: "accepted" }));
+      expect(error).toBeInstanceOf(UncertainCommit);
+      expect(ms).toBeLessThan(8_000);
+      proxy.mode = "pass";
+      armed = false;
+      expect(await store.get(one.name)).toEqual(one);
+    });
+
+    it("is no doubt when the transaction was cut before", async () => {
+      let armed = false;
+      const cuts = (chunk: Buffer) => armed && chunk.includes('insert into "audit"');
+      await using proxy = await openTcpProxy(server.port, (chunk) => (cuts(chunk) ? "swallow" : undefined));
+      const url = await server.database(template);
+      await using store = await open(server.through(url, proxy.port));
+      const one = await stored(store);
+      armed = true;
+      const { error } = await rejection(permit(store, one));
+      expect(error).toBeInstanceOf(Error);
+      expect(error).not.toBeInstanceOf(UncertainCommit);
+      armed = false;
+      proxy.mode = "pass";
+      expect(await store.get(one.name)).toEqual(one);
+    });
+
+    it("is doubt when no standby has confirmed it", async () => {
+      const url = await server.database(template);
+      await using store = await open(url);
+      const one = await stored(store);
+      await server.sql("alter system set synchronous_standby_names = 'nobody'");
+      await server.sql("select pg_reload_conf()");
+      try {
+        const doubt = rejection(permit(store, one));
+        const waiting = "from pg_stat_activity where wait_event = 'SyncRep' and query = 'commit'";
+        await vi.waitFor(async () => expect(await server.sql(`select pid ${waiting}`)).toHaveLength(1), {
+          timeout: 3_000,
+        });
+        await server.sql(`select pg_cancel_backend(pid) ${waiting}`);
+        expect((await doubt).error).toBeInstanceOf(UncertainCommit);
+        expect((await doubt).error).toMatchObject({
+          message:
+            "PostgreSQL has committed, but not as safely as it should: canceling wait for synchronous replication due to user request; The transaction has already committed locally, but might not have been replicated to the standby.",
+        });
+        const silent = await rejection(store.insert([record()], { event: "accepted" }));
+        expect(silent.error).toBeInstanceOf(UncertainCommit);
+        expect(silent.ms).toBeLessThan(8_000);
+      } finally {
+        await server.sql("alter system reset synchronous_standby_names");
+        await server.sql("select pg_reload_conf()");
+      }
+      expect((await store.get(one.name))?.state).toBe("SENDING");
+    });
+  });
+
+  describe("a database that is away", () => {
+    const all = (store: Store, one: ReturnType<typeof record>) => [
+      store.get(one.name),
+      permit(store, one),
+      store.insert([record()], { event: "accepted" }),
+      store.open(),
+      store.beat(),
+      ...Array.from({ length: 30 }, () => store.get(one.name)),
+    ];
+
+    it("has every call rejected soon while it stands still, and works again after that", async () => {
+      const url = await server.database(template);
+      await using store = await open(url);
+      const one = await stored(store);
+      server.pause();
+      try {
+        const results = await Promise.all(all(store, one).map(rejection));
+        expect(results.filter(({ error }) => !(error instanceof Error))).toEqual([]);
+        expect(Math.max(...results.map(({ ms }) => ms))).toBeLessThan(8_000);
+      } finally {
+        server.resume();
+      }
+      expect(await store.get(one.name)).toMatchObject({ name: one.name });
+    });
+
+    it("can be closed while it stands still", async () => {
+      const store = await open(await server.database(template));
+      await store.wake(() => Promise.resolve());
+      server.pause();
+      try {
+        const begin = performance.now();
+        await store[Symbol.asyncDispose]();
+        expect(performance.now() - begin).toBeLessThan(12_000);
+      } finally {
+        server.resume();
+      }
+    });
+
+    it("has calls rejected at once while it is dead, and works again after that", { timeout: 90_000 }, async () => {
+      const url = await server.database(template);
+      const warned: string[] = [];
+      await using store = await open(url, { warn: (message) => warned.push(message) });
+      const heard = vi.fn();
+      await using other = await open(url);
+      other.subscribe(heard);
+      const one = await stored(store);
+      await server.kill();
+      const results = await Promise.all(all(store, one).map(rejection));
+      expect(results.filter(({ error }) => !(error instanceof Error))).toEqual([]);
+      expect(Math.max(...results.map(({ ms }) => ms))).toBeLessThan(4_000);
+      expect(warned).toContainEqual(expect.stringContaining("the connection that listens to PostgreSQL broke"));
+      await server.start();
+      let now = await store.get(one.name);
+      // Listening comes back by itself.
+      await vi.waitFor(
+        async () => {
+          now = now && (await store.change(now, { progress: randomUUID() }, undefined));
+          expect(heard).toHaveBeenCalledWith(one.name);
+        },
+        { timeout: 15_000, interval: 200 },
+      );
+    });
+
+    it("lets go of an operation whose replica stands still in the middle of a change", async () => {
+      const url = await server.database(template);
+      await using store = await open(url);
+      const one = await stored(store);
+      const frozen = openPool(
+        () => url,
+        () => undefined,
+      );
+      const client = await frozen.kysely.connect();
+      await client.query("begin", []);
+      await client.query("update operations set version = 5", []);
+      expect(await permit(store, one)).toMatchObject({ state: "SENDING", version: 2 });
+      // And what it does when it goes on comes too late.
+      await expect(client.query("commit", [])).rejects.toThrow(UncertainCommit);
+      client.release();
+      await frozen.close();
+      expect(await store.get(one.name)).toMatchObject({ state: "SENDING", version: 2 });
+    });
+  });
+
+  describe("wake-ups", () => {
+    it("are spread over the replicas", async () => {
+      const url = await server.database(template);
+      await using one = await open(url);
+      await using two = await open(url);
+      const woken = new Map<Store, string[]>([
+        [one, []],
+        [two, []],
+      ]);
+      for (const [store, names] of woken) {
+        await store.wake(async (name) => {
+          names.push(name);
+          await new Promise((resolve) => setTimeout(resolve, 100)); // as long as a look at a target takes
+        });
+      }
+      const records = Array.from({ length: 80 }, () => record({ wakeTime: Date.now() + 1_000 }));
+      await one.insert(records, { event: "accepted" });
+      const expected = records.map(({ name }) => name).sort();
+      await vi.waitFor(() => expect([...woken.values()].flat().sort()).toEqual(expected), { timeout: 10_000 });
+      expect(woken.get(one)?.length).toBeGreaterThan(0);
+      expect(woken.get(two)?.length).toBeGreaterThan(0);
+    });
+
+    it("come when they are due, by the last time that was set", async () => {
+      await using store = await open(await server.database(template));
+      const woken: [string, number][] = [];
+      await store.wake(async (name) => void woken.push([name, Date.now()]));
+      const [moved, late, ended] = [record(), record(), record()];
+      await store.insert([moved, late, ended], { event: "accepted" });
+      const due = Date.now() + 1_500;
+      const later = await store.change(moved, { wakeTime: Date.now() + 3_600_000 }, undefined);
+      if (later === undefined) throw new Error("it was not changed");
+      await store.change(later, { wakeTime: due }, undefined);
+      await store.change(late, { wakeTime: Date.now() + 3_600_000 }, undefined);
+      await vi.waitFor(() => expect(woken).toHaveLength(1), { timeout: 8_000 });
+      expect(woken[0]?.[0]).toBe(moved.name);
+      expect(woken[0]?.[1]).toBeGreaterThanOrEqual(due - 50);
+      expect(woken[0]?.[1]).toBeLessThan(due + 3_000);
+    });
+
+    it("survive the replica that took them", { timeout: 60_000 }, async () => {
+      const url = await server.database(template);
+      await using store = await open(url);
+      const one = await stored(store);
+      const program = join(import.meta.dirname, "postgres-replica.ts");
+      const victim = spawn(process.execPath, [program, url], { stdio: ["ignore", "pipe", "inherit"] });
+      try {
+        const lines = createInterface({ input: victim.stdout })[Symbol.asyncIterator]();
+        expect((await lines.next()).value).toBe("ready");
+        await store.change(one, { wakeTime: Date.now() }, undefined);
+        expect((await lines.next()).value).toBe(one.name);
+      } finally {
+        const gone = once(victim, "exit");
+        victim.kill("SIGKILL");
+        await gone;
+      }
+      // Not by looking for what is due: that this store does once, before.
+      await server.sql("update operations set wake_time = null", url);
+      const woken = vi.fn(() => Promise.resolve());
+      await store.wake(woken);
+      await vi.waitFor(() => expect(woken).toHaveBeenCalledWith(one.name), { timeout: 40_000 });
+    });
+
+    it("are made up for when they are lost", async () => {
+      const url = await server.database(template);
+      await using store = await open(url, { sweepMs: 300 });
+      const woken = vi.fn(() => Promise.resolve());
+      await store.wake(woken);
+      const one = record({ wakeTime: Date.now() + 1_000 });
+      await store.insert([one], { event: "accepted" });
+      const lost = await server.sql(
+        "delete from restartd_boss.job_common where singleton_key is not null returning id",
+        url,
+      );
+      expect(lost).toHaveLength(1);
+      await vi.waitFor(() => expect(woken).toHaveBeenCalledWith(one.name), { timeout: 5_000 });
+    });
+
+    it("happen for nothing that was rolled back", async () => {
+      const url = await server.database(template);
+      await using store = await open(url);
+      const blocker = record({ target: "t" });
+      await store.insert([blocker], { event: "accepted" });
+      await store.insert([record({ target: "free", wakeTime: 1 }), record({ target: "t", wakeTime: 1 })], {
+        event: "accepted",
+      });
+      expect(await server.sql("select * from restartd_boss.job where singleton_key is not null", url)).toEqual([]);
+    });
+  });
+});
