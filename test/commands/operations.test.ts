@@ -276,7 +276,7 @@ describe("operations without its server", () => {
       expect(await run(command, url)).toEqual({
         code: 1,
         stdout: "",
-        stderr: `restartd operations: cannot failpoint ${url}: nobody listens there (ECONNREFUSED); is restartd running? Name its address by --address\n`,
+        stderr: `restartd operations: cannot reach ${url}: nobody listens there (ECONNREFUSED); is restartd running? Name its address by --address\n`,
       });
     }
   });
