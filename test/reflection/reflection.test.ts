@@ -118,7 +118,7 @@ describe("ServerReflection", () => {
         : [],
     );
     const names = files[0]?.map(({ name }) => name) ?? [];
-    expect(names).toHaveLength(9);
+    expect(names).toHaveLength(11);
     expect(names).toEqual(expect.arrayContaining(files[0]?.flatMap(({ dependency }) => dependency) ?? []));
     expect(files[1]?.map(({ name }) => name)).toEqual(["restart/kubernetes/v1/workload.proto"]);
   });
