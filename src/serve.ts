@@ -119,10 +119,10 @@ function createStoreHealth(log: Logger) {
   let available = true;
   let apply = (): void => {};
   return {
-    tell(now: boolean): void {
+    tell(now: boolean, cause?: unknown): void {
       available = now;
       if (now) log.info("the store can be used again");
-      else log.error("the store cannot be used: nothing is sent until it can");
+      else log.error({ cause: describeCause(cause) }, "the store cannot be used: nothing is sent until it can");
       apply();
     },
     follow(health: Health, routes: readonly Route[]): void {

@@ -23,8 +23,8 @@ export interface RunnerOptions {
   /** Takes work whose caller no longer waits for it. */
   readonly background: (call: Call, work: Promise<unknown>) => void;
   readonly timing?: Partial<Timing>;
-  /** Told whether the store can be used, when that changes. */
-  readonly health?: (available: boolean) => void;
+  /** Told whether the store can be used, when that changes, and why not. */
+  readonly health?: (available: boolean, cause?: unknown) => void;
   /** Told of what nobody else is told of: a look that failed, a sweep that failed. */
   readonly onError?: (error: unknown, what: string) => void;
   readonly failpoint?: FailpointHook;

@@ -1,4 +1,4 @@
-import { readdir } from "node:fs/promises";
+import { readdir, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { anyUnpack, EmptySchema } from "@bufbuild/protobuf/wkt";
 import { ConnectError, createClient } from "@connectrpc/connect";
@@ -253,6 +253,33 @@ describe.skipIf(postgresMissing())("the store away", () => {
     expect(program.log.map(({ msg }) => msg)).toEqual(
       expect.arrayContaining(["the store cannot be used: nothing is sent until it can", "the store can be used again"]),
     );
+  });
+});
+
+describe("the store's file removed", () => {
+  it("sends nothing that would be forgotten, says so by health and in the log, and lets nobody forget what was sent", async () => {
+    await using configured = await startConfigured();
+    const { program } = configured;
+    const clients = connectTo(program.url);
+    expect(await restart(clients, { ...WEB, requestId: REQUEST_ID })).toBe(NAME);
+    const folder = dirname(configured.file);
+    for (const name of await readdir(folder)) {
+      if (name.startsWith("restartd.db")) await rm(join(folder, name));
+    }
+    const turned = nextStatus(clients, Status.NOT_SERVING);
+    expect(await failureOf(clients.workloads.restart(workload("legacy")))).toMatchObject({
+      code: "unavailable",
+      reason: "STORE_UNAVAILABLE",
+      outcome: "not_applied",
+    });
+    await turned;
+    expect(configured.patches()).toBe(1);
+    expect(await program.line(({ level }) => level === "error")).toMatchObject({
+      msg: "the store cannot be used: nothing is sent until it can",
+      cause: {
+        message: `${join(folder, "restartd.db")} cannot be found any longer: restart restartd once the file of the store is in its place.`,
+      },
+    });
   });
 });
 

@@ -24,8 +24,8 @@ export interface ReconcilerOptions {
   readonly actions: ReadonlyMap<string, AnyAction>;
   /** Whether this process runs the call of an operation now. */
   readonly inFlight: (name: string) => boolean;
-  /** Told whether the store can be used, when that changes. */
-  readonly health: (available: boolean) => void;
+  /** Told whether the store can be used, when that changes, and why not. */
+  readonly health: (available: boolean, cause?: unknown) => void;
   readonly onError: (error: unknown, what: string) => void;
 }
 
@@ -130,7 +130,7 @@ export async function startReconciler(options: ReconcilerOptions): Promise<Recon
       if (!available) options.health(true);
       available = true;
     } catch (error) {
-      if (available) options.health(false);
+      if (available) options.health(false, error);
       available = false;
       onError(error, "looking after operations");
     }

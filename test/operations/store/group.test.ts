@@ -45,6 +45,25 @@ const keys = () =>
     .map(({ key }) => key);
 
 describe("createGroups()", () => {
+  it("writes nothing while the files are not those that it opened, and goes on when they are again", async () => {
+    let lost: Error | undefined = new Error("restartd.db cannot be found any longer");
+    const notes: number[] = [];
+    const transaction = createGroups(database, db, {
+      check: () => {
+        if (lost !== undefined) throw lost;
+      },
+      note: () => notes.push(commits),
+    });
+    expect(await Promise.allSettled([transaction(put("a")), transaction(put("b"))])).toEqual([
+      { status: "rejected", reason: lost },
+      { status: "rejected", reason: lost },
+    ]);
+    expect({ keys: keys(), notes }).toEqual({ keys: [], notes: [] });
+    lost = undefined;
+    await transaction(put("c"));
+    expect({ keys: keys(), notes }).toEqual({ keys: ["c"], notes: [1] });
+  });
+
   it("commits what comes in one turn together, and what comes later for itself", async () => {
     const transaction = createGroups(database, db);
     expect(await Promise.all(["a", "b", "c"].map((key) => transaction(put(key))))).toEqual(["a", "b", "c"]);

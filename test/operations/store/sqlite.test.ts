@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { chmod, copyFile, readFile, stat, writeFile } from "node:fs/promises";
+import { appendFile, chmod, copyFile, link, readFile, rename, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { DatabaseSync } from "node:sqlite";
@@ -98,6 +98,55 @@ describe("openSqliteStore()", () => {
     expect(await new Promise((resolve) => writer.on("close", resolve))).toBe(1);
     expect(errors).toContain("is in use by another process");
     await fill(first, 1);
+  });
+
+  describe("once its files are not its own any longer", () => {
+    it.each<[string, string, () => Promise<void>]>([
+      ["the database is removed", "cannot be found any longer", () => rm(path)],
+      ["the log is removed", "-wal cannot be found any longer", () => rm(`${path}-wal`)],
+      ["the folder is moved away", "cannot be found any longer", () => rename(folder.path, `${folder.path}-moved`)],
+      ["the database is replaced", "was replaced by another file", () => replace(path)],
+      ["the log is replaced", "-wal was replaced by another file", () => replace(`${path}-wal`)],
+      ["the database is copied over", "was changed by something else", () => writeFile(path, "another")],
+      ["the database is cut", "was changed by something else", () => truncate(path, 4096)],
+      ["the log grows", "-wal was changed by something else", () => appendFile(`${path}-wal`, "x")],
+      ["the database is another one as well", "was changed by something else", () => link(path, `${path}.copy`)],
+    ])("writes nothing when %s", async (_, message, harm) => {
+      await using store = await open(path);
+      const [first] = await fill(store, 3);
+      await harm();
+      for (const write of [
+        () => store.insert([record()], { event: "accepted" }),
+        () => store.change(first ?? record(), { state: "SUCCEEDED" }, { event: "succeeded" }),
+        () => store.beat(),
+      ]) {
+        await expect(write()).rejects.toThrow(message);
+      }
+      await rename(`${folder.path}-moved`, folder.path).catch(() => {});
+    });
+
+    it("goes on when the same file is in its place again", async () => {
+      await using store = await open(path);
+      await rename(path, `${path}.aside`);
+      await expect(store.beat()).rejects.toThrow(`${path} cannot be found any longer`);
+      await rename(`${path}.aside`, path);
+      await fill(store, 1);
+    });
+
+    it("takes its own writes for nobody else's, when the log is written into the database too", async () => {
+      await using store = await open(path);
+      const size = (await stat(path)).size;
+      for (let rounds = 0; (await stat(path)).size === size; rounds++) {
+        if (rounds > 100) throw new Error("the log is never written into the database");
+        await fill(store, 50);
+      }
+      await fill(store, 1);
+    });
+
+    const replace = async (file: string): Promise<void> => {
+      await copyFile(file, `${file}.new`);
+      await rename(`${file}.new`, file);
+    };
   });
 
   it.each([

@@ -1,6 +1,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { Engine } from "../context.ts";
 import type { Db, Trx } from "../schema.ts";
+import type { FileGuard } from "./same-file.ts";
 
 /** So many transactions share a commit at most: whoever reads meanwhile waits for all of them. */
 const MAX_GROUP = 32;
@@ -22,7 +23,7 @@ interface Waiting {
  * is waited for once. Each is rolled back for itself; nobody is told anything before the commit, for each may have seen what those
  * before it in the group have written.
  */
-export function createGroups(database: DatabaseSync, db: Db): Engine["transaction"] {
+export function createGroups(database: DatabaseSync, db: Db, files?: FileGuard): Engine["transaction"] {
   const waiting: Waiting[] = [];
   let scheduled = false;
   const schedule = (): void => {
@@ -30,7 +31,7 @@ export function createGroups(database: DatabaseSync, db: Db): Engine["transactio
     scheduled = true;
     // Everything that has come in by then is taken along.
     setImmediate(async () => {
-      await commitTogether(database, db, waiting.splice(0, MAX_GROUP));
+      await commitTogether(database, db, waiting.splice(0, MAX_GROUP), files);
       scheduled = false;
       schedule();
     });
@@ -58,7 +59,18 @@ export function createGroups(database: DatabaseSync, db: Db): Engine["transactio
   };
 }
 
-async function commitTogether(database: DatabaseSync, db: Db, group: readonly Waiting[]): Promise<void> {
+async function commitTogether(
+  database: DatabaseSync,
+  db: Db,
+  group: readonly Waiting[],
+  files: FileGuard | undefined,
+): Promise<void> {
+  try {
+    files?.check();
+  } catch (error) {
+    for (const one of group) one.reject(error);
+    return;
+  }
   try {
     await db.transaction().execute(async (trx) => {
       for (const one of group) {
@@ -77,6 +89,8 @@ async function commitTogether(database: DatabaseSync, db: Db, group: readonly Wa
       else one.reject(culprit === undefined ? error : new Error("The store has rolled back a transaction: try again."));
     }
     return;
+  } finally {
+    files?.note();
   }
   for (const one of group) one.end();
 }

@@ -12,6 +12,7 @@ import { APPLICATION_ID, refuseDamage, refuseDamagedLog, refuseForeign } from ".
 import { adaptDatabase, codeOf, SQLITE_BUSY } from "./database.ts";
 import { prepareFile, type Statfs } from "./file.ts";
 import { createGroups } from "./group.ts";
+import { type FileGuard, guardFiles } from "./same-file.ts";
 import { createAlarm } from "./wake.ts";
 
 /** `path` of a store that lives as long as the process. */
@@ -81,7 +82,8 @@ async function prepareStore(database: DatabaseSync, path: string, options: Sqlit
   if (options.maxPages !== undefined) database.exec(`pragma max_page_count = ${options.maxPages}`);
   // Nobody else uses the file: whoever did is dead.
   await db.deleteFrom("replicas").execute();
-  return createKyselyStore({ ...options, db, engine: createEngine(database, db, options) });
+  const files = path === IN_MEMORY ? undefined : guardFiles(path);
+  return createKyselyStore({ ...options, db, engine: createEngine(database, db, options, files) });
 }
 
 /** Takes the file for this process. */
@@ -116,12 +118,17 @@ async function expectedSchema(migrations: readonly Migration[]): Promise<Databas
   return database;
 }
 
-function createEngine(database: DatabaseSync, db: Kysely<Tables>, { now, monotonic }: SqliteStoreOptions): Engine {
+function createEngine(
+  database: DatabaseSync,
+  db: Kysely<Tables>,
+  { now, monotonic }: SqliteStoreOptions,
+  files: FileGuard | undefined,
+): Engine {
   const alarm = createAlarm(now, monotonic);
   const listeners = new Set<(name: string) => void>();
   return {
     sealed: true,
-    transaction: createGroups(database, db),
+    transaction: createGroups(database, db, files),
     changed: (name, record) => {
       alarm.set(name, record);
       // In its own turn: what a listener throws is not the writer's.
