@@ -23,6 +23,8 @@ export interface Config<Settings> {
   readonly store: StoreSettings;
   /** What the targets made of their sections. */
   readonly targets: Settings;
+  /** Which sections name systems. */
+  readonly systems: readonly string[];
   /** What deserves a line in the log, though it is no mistake. */
   readonly warnings: readonly Problem[];
 }
@@ -38,6 +40,9 @@ export interface ConfigOptions<Settings> {
   /** Whether operations are kept in memory when no section says where. Default: in a file beside the configuration's. */
   readonly storeInMemory?: boolean | undefined;
 }
+
+/** Sections that name systems: the schema's rule `config.target` wants one of them. */
+const SYSTEMS = ["kubernetes", "arcgis", "huaweicloud"] as const satisfies (keyof Sections)[];
 
 type Mistakes = Pick<Decoded<typeof ConfigSchema>, "problems" | "unreadable">;
 
@@ -96,6 +101,7 @@ function finish<Settings>(
     deadline: deadlines(sections.deadline),
     store,
     targets,
+    systems: SYSTEMS.filter((name) => sections[name] !== undefined),
     warnings: report.warnings,
   };
 }

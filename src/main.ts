@@ -51,7 +51,7 @@ async function run({ source, listen }: Serve, log: Logger): Promise<void> {
   for (const { file, line, field, message } of config.warnings) {
     log.warn({ file, line, field }, message);
   }
-  const served = stack.use(await serve({ config, log }));
+  const served = stack.use(await serve({ config, log, sandbox: source.kind === "sandbox" }));
   process.stdout.write(`restartd listening on ${served.url}\n`);
   log.info(
     {

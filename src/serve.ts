@@ -9,6 +9,7 @@ import type { Timing } from "./operations/records/timing.ts";
 import { createOperationRoutes } from "./operations/rpc/service.ts";
 import { createRunner } from "./operations/runner.ts";
 import type { Store } from "./operations/store/store.ts";
+import { createAboutRoute } from "./server/about.ts";
 import { createBackground, describeCause, type Logger } from "./server/log.ts";
 import { startServer } from "./server/server.ts";
 import { Shutdown } from "./server/shutdown.ts";
@@ -17,6 +18,8 @@ import { Shutdown } from "./server/shutdown.ts";
 export interface ServeOptions {
   readonly config: Config<readonly OpenTarget[]>;
   readonly log: Logger;
+  /** Whether the configuration's systems are simulated ones: callers are told. Default: they are not. */
+  readonly sandbox?: boolean;
   /** The wall clock. Default: the machine's. */
   readonly now?: () => Date;
   /** How long things of operations take, where not by default. */
@@ -41,7 +44,7 @@ export interface Served extends AsyncDisposable {
  * @throws StoreRefused when operations cannot be kept where the configuration says, and whatever hinders listening.
  */
 export async function serve(options: ServeOptions): Promise<Served> {
-  const { config, log, now = () => new Date() } = options;
+  const { config, log, sandbox = false, now = () => new Date() } = options;
   await using stack = new AsyncDisposableStack();
   const shutdown = new Shutdown();
   const monotonic = (): number => performance.now();
@@ -70,6 +73,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
   for (const open of config.targets) targets.push(open(runtime));
   await runner.begin(targets.flatMap(({ actions }) => actions));
   const routes = [
+    createAboutRoute({ sandbox, systems: config.systems }),
     ...targets.flatMap((target) => target.routes),
     ...createOperationRoutes({
       store,

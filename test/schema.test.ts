@@ -3,11 +3,12 @@ import { create, getOption, hasOption } from "@bufbuild/protobuf";
 import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { field as fieldRules, message as messageRules } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import { describe, expect, it } from "vitest";
+import { ServerService } from "../gen/restart/server/v1/server_service_pb.ts";
 import { schemaOf } from "../src/core/schema.ts";
 import { newValidator } from "../src/interceptors/validate.ts";
 import { TARGETS } from "../src/targets/index.ts";
 
-const services = TARGETS.flatMap((target) => target.services);
+const services = [...TARGETS.flatMap((target) => target.services), ServerService];
 const methods = services.flatMap((service) =>
   service.methods.map((method) => ({ name: `${service.name}.${method.name}`, method })),
 );

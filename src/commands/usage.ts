@@ -39,7 +39,7 @@ NAME is operations/{id}, or the id alone.
 Options:
   --address URL        the server (default ${DEFAULT_ADDRESS})
   --json               print JSON, one document per line (list, show, watch, cancel, resolve)
-  --filter FILTER      list: comparisons of target, state, principal, create_time with =, <, > joined by AND,
+  --filter FILTER      list: comparisons of target, state, principal, parent, create_time with =, <, > joined by AND,
                        such as 'state = UNRESOLVED AND create_time > "2026-01-31T00:00:00Z"'
   --limit N            list: at most so many (default ${DEFAULT_LIMIT})
   --outcome OUTCOME    resolve: applied or not_applied

@@ -14,6 +14,7 @@ import { CLIENT_GONE, jsonKey, recorded, requestBody } from "./body.ts";
 import type { Endpoint } from "./endpoints.ts";
 import type { Gate } from "./gate.ts";
 import { type Logger, logCall } from "./log.ts";
+import type { Pages } from "./pages.ts";
 import { type Refusal, refusalOf, unknownProcedure, wrongMethod } from "./refusals.ts";
 import { send } from "./send.ts";
 import { type Shutdown, shuttingDown } from "./shutdown.ts";
@@ -24,6 +25,8 @@ export interface AdapterOptions {
   readonly endpoints: ReadonlyMap<string, Endpoint>;
   /** Looks at Host and Origin. */
   readonly gate: Gate;
+  /** Answers browsers. */
+  readonly pages: Pages;
   /** Waits for calls, and says when no more are taken. */
   readonly shutdown: Shutdown;
   /** How long calls may take. */
@@ -113,7 +116,11 @@ const isRefusedByDrain = (endpoint: Endpoint, { shutdown }: AdapterOptions): boo
   shutdown.signal.aborted && !endpoint.whileDraining;
 
 function commonHeaders({ request }: Exchange, { gate, shutdown }: AdapterOptions): Record<string, string> {
-  const headers: Record<string, string> = { "cache-control": "no-store", ...gate.headers(request) };
+  const headers: Record<string, string> = {
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+    ...gate.headers(request),
+  };
   if (shutdown.signal.aborted && request.httpVersionMajor === 1) {
     headers.connection = "close";
   }
@@ -130,6 +137,10 @@ async function respondTo(exchange: Exchange, options: AdapterOptions): Promise<U
     const preflight = options.gate.preflight(request);
     if (preflight !== undefined) {
       return { status: 204, header: new Headers(preflight) };
+    }
+    const page = await options.pages.answer(request, exchange.path);
+    if (page !== undefined) {
+      return page;
     }
     if (endpoint === undefined) {
       return refuse(exchange, options, unknownProcedure(exchange.path, options.endpoints));

@@ -28,7 +28,7 @@ const EXPOSED_HEADERS = [...cors.exposedHeaders, OPERATION_HEADER, WARNING_HEADE
 export function createGate(allowedOrigins: readonly string[]): Gate {
   const allowed: ReadonlySet<string> = new Set(allowedOrigins);
   return {
-    refuse({ headers }) {
+    refuse({ method, headers }) {
       const hosts = [headers[":authority"], headers.host].filter((host) => host !== undefined);
       const host = hosts.find((name) => !isLoopback(String(name)));
       if (host !== undefined || hosts.length === 0) {
@@ -39,13 +39,12 @@ export function createGate(allowedOrigins: readonly string[]): Gate {
         );
       }
       const origin = headers.origin;
-      if (origin !== undefined && !allowed.has(String(origin))) {
-        return new Failure(
-          "HOST_NOT_ALLOWED",
-          `origin ${JSON.stringify(excerpt(String(origin), 100))} is not allowed: add it to cors.allowed_origins`,
-        );
-      }
-      return undefined;
+      if (origin === undefined) return refuseOthersPages(method, headers);
+      if (allowed.has(String(origin)) || isOwnOrigin(String(origin), String(hosts[0]))) return undefined;
+      return new Failure(
+        "HOST_NOT_ALLOWED",
+        `origin ${JSON.stringify(excerpt(String(origin), 100))} is not allowed: add it to cors.allowed_origins`,
+      );
     },
     headers({ headers }) {
       const origin = headers.origin;
@@ -67,6 +66,24 @@ export function createGate(allowedOrigins: readonly string[]): Gate {
         : undefined;
     },
   };
+}
+
+/**
+ * Whether a page is one of this server's own: its origin is the host that it calls. Only to be asked when that host has been judged,
+ * because a name that was rebound to us is "its own" as well.
+ */
+const isOwnOrigin = (origin: string, host: string): boolean =>
+  ["http", "https"].some((s) => origin === `${s}://${host}`);
+
+/** What browsers say of a request that another site's page makes. Clients that are no browsers say nothing. */
+const OTHERS = ["cross-site", "same-site"];
+
+/** Browsers give every POST an origin; this holds should one come without. Links from other pages, and reads, are no POST. */
+function refuseOthersPages(method: string | undefined, headers: GateRequest["headers"]): Failure | undefined {
+  const site = String(headers["sec-fetch-site"]);
+  return method === "POST" && OTHERS.includes(site)
+    ? new Failure("HOST_NOT_ALLOWED", `the request comes from another page (Sec-Fetch-Site: ${site}) without an origin`)
+    : undefined;
 }
 
 /** Whether a Host header names this machine by loopback, at any port. */

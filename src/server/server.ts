@@ -13,6 +13,7 @@ import { answerClientError } from "./client-error.ts";
 import { endpointsOf } from "./endpoints.ts";
 import { createGate } from "./gate.ts";
 import { createBackground, type Logger, logCall } from "./log.ts";
+import { createPages, type Pages } from "./pages.ts";
 import { Port, type PortLimits, urlOf } from "./port.ts";
 import { Shutdown } from "./shutdown.ts";
 
@@ -38,6 +39,8 @@ export interface ServerOptions {
   readonly bodyTimeoutMs?: number;
   /** Bounds of connections that shall be others than the defaults. */
   readonly limits?: Partial<PortLimits>;
+  /** What browsers are shown. Default: the console that `npm run generate` made. */
+  readonly pages?: Pages;
   /** Makes ids of calls. Default: random UUIDs. */
   readonly newId?: () => string;
 }
@@ -95,6 +98,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       readMaxBytes: options.readMaxBytes ?? DEFAULTS.readMaxBytes,
     }),
     gate: createGate(options.allowedOrigins),
+    pages: options.pages ?? createPages(),
     shutdown,
     deadline: options.deadline,
     bodyTimeoutMs: options.bodyTimeoutMs ?? DEFAULTS.bodyTimeoutMs,

@@ -46,6 +46,7 @@ export const SERVICES = [
   "grpc.reflection.v1alpha.ServerReflection",
   ...TARGETS.flatMap(({ services }) => services.map(({ typeName }) => typeName)),
   "restart.operation.v1.OperationService",
+  "restart.server.v1.ServerService",
 ].sort();
 
 /** What health tells of: the whole server, and every service but those that every gRPC server has. */

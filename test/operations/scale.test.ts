@@ -75,9 +75,11 @@ const comparisons = (): Comparison[] => [
 /** What a list should answer, found the slow way. */
 function expected({ where, limit, after }: ListQuery): string[] {
   const holds = (one: OperationRecord) =>
-    where.every(({ field, operator, value }) =>
-      operator === "=" ? one[field] === value : operator === "<" ? one[field] < value : one[field] > value,
-    );
+    where.every(({ field, operator, value }) => {
+      const actual = one[field];
+      if (actual === undefined) return false; // a part alone has a parent
+      return operator === "=" ? actual === value : operator === "<" ? actual < value : actual > value;
+    });
   return names(
     seeded.filter((one) => holds(one) && (after === undefined || one.createTime < after.createTime)).slice(0, limit),
   );

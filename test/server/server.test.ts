@@ -360,6 +360,36 @@ describe("CORS", () => {
     });
   });
 
+  it.each([
+    ["localhost:8080", "http://localhost:8080", 200],
+    ["127.0.0.1", "http://127.0.0.1", 200],
+    ["[::1]:8080", "https://[::1]:8080", 200], // behind what speaks TLS for us
+    ["localhost:8080", "http://localhost:8081", 403],
+    ["localhost:8080", "http://127.0.0.1:8080", 403],
+    ["localhost:8080", "http://localhost:8080.evil.example", 403],
+    ["rebound.example:8080", "http://rebound.example:8080", 403],
+  ])("at host %s gives origin %s status %i: its own pages alone", async (host, origin, status) => {
+    await using fixture = await serve();
+    for (const http of [1, 2] as const) {
+      const headers = { ...JSON_TYPE, host, origin };
+      const answer = await send(http, fixture.server.url, { path: RESTART, headers, body: validJson() });
+      expect([http, answer.status]).toEqual([http, status]);
+    }
+  });
+
+  it.each([
+    ["cross-site", 403],
+    ["same-site", 403],
+    ["same-origin", 200],
+    ["none", 200],
+  ])("gives a POST of a %s page without an origin status %i", async (site, status) => {
+    await using fixture = await serve();
+    const headers = { ...JSON_TYPE, "sec-fetch-site": site };
+    const answer = await send(1, fixture.server.url, { path: RESTART, headers, body: validJson() });
+    expect(answer.status).toBe(status);
+    if (status === 403) expect(summary(FORMS[0]?.error(answer))?.reason).toBe("HOST_NOT_ALLOWED");
+  });
+
   it("refuses the preflight of any other, and an origin without a name", async () => {
     await using fixture = await serve();
     for (const origin of ["https://evil.example", "null", `${ORIGIN}.evil.example`]) {

@@ -1,5 +1,6 @@
 import { create, type DescFile, toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
+import { ServerService } from "../../gen/restart/server/v1/server_service_pb.ts";
 import { schemaOf } from "../../src/core/schema.ts";
 import { HEALTH_SERVICE } from "../../src/health/health.ts";
 import { TARGETS } from "../../src/targets/index.ts";
@@ -9,7 +10,7 @@ import { TARGETS } from "../../src/targets/index.ts";
  * every target, health, and the messages that error details hold. Files stand after those that they import.
  */
 export function descriptorSet(): Uint8Array {
-  const { files } = schemaOf([...TARGETS.flatMap(({ services }) => services), HEALTH_SERVICE]);
+  const { files } = schemaOf([...TARGETS.flatMap(({ services }) => services), ServerService, HEALTH_SERVICE]);
   const ordered = new Set<DescFile>();
   const add = (file: DescFile): void => {
     file.dependencies.forEach(add);

@@ -218,6 +218,7 @@ function page(records: OperationRecord[], { where, limit, after }: ListQuery): O
 
 function holds(record: OperationRecord, { field, operator, value }: Comparison): boolean {
   const actual = record[field];
+  if (actual === undefined) return false; // as a database has it
   if (operator === "=") return actual === value;
   return operator === "<" ? actual < value : actual > value;
 }

@@ -16,7 +16,9 @@ const STATES: Readonly<Record<OperationState, OperationState>> = {
   UNRESOLVED: "UNRESOLVED",
 };
 
-const FIELDS = ["target", "state", "principal", "create_time"];
+const FIELDS = ["target", "state", "principal", "parent", "create_time"] as const;
+
+type Field = (typeof FIELDS)[number];
 
 /** More than anybody needs, and less than a database takes. */
 const MAX_COMPARISONS = 50;
@@ -26,7 +28,7 @@ const MAX_SHOWN = 60;
 
 const ALLOWED =
   'a filter is comparisons joined by AND, such as state = UNRESOLVED AND create_time > "2026-01-31T00:00:00Z"; ' +
-  "fields: target, state, principal, create_time; operators: =, <, >";
+  "fields: target, state, principal, parent, create_time; operators: =, <, >";
 
 type Operator = Comparison["operator"];
 
@@ -40,8 +42,8 @@ interface Token {
 }
 
 /**
- * Reads a filter of ListOperations: AIP-160's comparisons of target, state, principal and create_time by =, < and >, joined by AND.
- * An empty one is none.
+ * Reads a filter of ListOperations: AIP-160's comparisons of target, state, principal, parent and create_time by =, < and >, joined
+ * by AND. An empty one is none.
  *
  * @throws Failure INVALID_ARGUMENT, saying what is wrong, where, and what is allowed.
  */
@@ -115,22 +117,23 @@ function readComparison(
   value: Token | undefined,
   end: number,
 ): Comparison {
-  if (field === undefined || field.kind !== "word" || !FIELDS.includes(field.text)) {
+  const name = FIELDS.find((known) => field?.kind === "word" && field.text === known);
+  if (name === undefined) {
     throw bad(field?.at ?? end, explainField(field));
   }
   if (operator === undefined || operator.kind !== "operator" || !isOperator(operator.text)) {
-    throw bad(operator?.at ?? end, explainOperator(field.text, operator));
+    throw bad(operator?.at ?? end, explainOperator(name, operator));
   }
   if (value === undefined || value.kind === "operator") {
-    throw bad(value?.at ?? end, `a value has to follow ${field.text} ${operator.text}`);
+    throw bad(value?.at ?? end, `a value has to follow ${name} ${operator.text}`);
   }
   if (value.kind === "word" && value.text.includes("*")) {
     throw bad(value.at, 'wildcards are not supported; a star that is meant as such is written "\\*", in quotes');
   }
-  return compare(field.text, operator.text, operator.at, value);
+  return compare(name, operator.text, operator.at, value);
 }
 
-function compare(field: string, operator: Operator, operatorAt: number, value: Token): Comparison {
+function compare(field: Field, operator: Operator, operatorAt: number, value: Token): Comparison {
   switch (field) {
     case "state":
       if (operator !== "=") {
@@ -140,7 +143,7 @@ function compare(field: string, operator: Operator, operatorAt: number, value: T
     case "create_time":
       return { field: "createTime", operator, value: readTime(value) };
     default:
-      return { field: field === "target" ? "target" : "principal", operator, value: value.text };
+      return { field, operator, value: value.text };
   }
 }
 

@@ -6,6 +6,7 @@ import type { Comparison, ListQuery } from "./store.ts";
 const COLUMNS = {
   target: "target",
   principal: "principal",
+  parent: "parent",
   state: "state",
   createTime: "create_time",
 } as const satisfies Record<Comparison["field"], keyof OperationTable>;

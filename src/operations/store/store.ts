@@ -91,7 +91,7 @@ export interface ListQuery {
 
 /** A comparison of a filter; all of them hold. Time is in epoch ms. */
 export type Comparison =
-  | { readonly field: "target" | "principal"; readonly operator: "=" | "<" | ">"; readonly value: string }
+  | { readonly field: "target" | "principal" | "parent"; readonly operator: "=" | "<" | ">"; readonly value: string }
   | { readonly field: "state"; readonly operator: "=" | "<" | ">"; readonly value: OperationState }
   | { readonly field: "createTime"; readonly operator: "=" | "<" | ">"; readonly value: number };
 

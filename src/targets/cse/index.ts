@@ -1,5 +1,7 @@
 import { EngineService } from "../../../gen/restart/cse/v1/engine_service_pb.ts";
+import { ProjectService } from "../../../gen/restart/huaweicloud/v1/project_service_pb.ts";
 import { openProjects } from "../../clouds/huawei/project.ts";
+import { createProjectRoute } from "../../clouds/huawei/projects.ts";
 import { route } from "../../core/route.ts";
 import type { RunningTarget, Runtime, Target } from "../../core/target.ts";
 import { createRetryAction } from "./action.ts";
@@ -7,10 +9,10 @@ import { createCseClient } from "./client.ts";
 import { type HuaweicloudSettings, readHuaweicloud } from "./config.ts";
 import { createEngineService } from "./service.ts";
 
-/** ServiceComb engines of Huawei Cloud's Cloud Service Engine. */
+/** ServiceComb engines of Huawei Cloud's Cloud Service Engine; the first of those that share projects, it tells of these too. */
 export const cse: Target = {
   name: "cse",
-  services: [EngineService],
+  services: [EngineService, ProjectService],
   read(sections, reader) {
     const settings = readHuaweicloud(sections.huaweicloud, reader);
     return (runtime) => openCse(settings, runtime);
@@ -27,7 +29,7 @@ export function openCse({ projects, pollIntervalMs }: HuaweicloudSettings, runti
   const clientOf = (projectId: string) => createCseClient(open.find(projectId));
   const retry = createRetryAction({ clientOf, pollIntervalMs, now: runtime.now });
   return {
-    routes: [route(EngineService, createEngineService({ clientOf, retry, runtime }))],
+    routes: [route(EngineService, createEngineService({ clientOf, retry, runtime })), createProjectRoute(projects)],
     actions: [retry],
     async warmUp() {},
     [Symbol.asyncDispose]: () => open[Symbol.asyncDispose](),

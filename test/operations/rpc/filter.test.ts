@@ -5,7 +5,7 @@ import { pageSizeOf, readToken, writeToken } from "../../../src/operations/rpc/p
 
 const ALLOWED =
   ' (a filter is comparisons joined by AND, such as state = UNRESOLVED AND create_time > "2026-01-31T00:00:00Z"; ' +
-  "fields: target, state, principal, create_time; operators: =, <, >)";
+  "fields: target, state, principal, parent, create_time; operators: =, <, >)";
 
 /** What is said of a filter, without what is allowed. */
 function complaint(filter: string): string {
@@ -44,6 +44,7 @@ describe("parseFilter()", () => {
       'principal = "a \\"b\\" \\\\ AND \\* = (c)"',
       [{ field: "principal", operator: "=", value: 'a "b" \\ AND * = (c)' }],
     ],
+    ["parent = operations/1", [{ field: "parent", operator: "=", value: "operations/1" }]],
     ['principal = ""', [{ field: "principal", operator: "=", value: "" }]],
     ["principal = user:ann@example.com", [{ field: "principal", operator: "=", value: "user:ann@example.com" }]],
     [

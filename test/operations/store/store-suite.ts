@@ -473,7 +473,7 @@ function listTests(store: () => Store): void {
     const seed = async () => {
       const rows: Partial<OperationRecord>[] = [
         { target: "B", createTime: 10, principal: "alice", state: "ACCEPTED" },
-        { target: "a", createTime: 20, principal: "bob", state: "SENT" },
+        { target: "a", createTime: 20, principal: "bob", state: "SENT", parent: "operations/p" },
         { target: "ä", createTime: 20, principal: "bob", state: "SUCCEEDED" },
         { target: "a", createTime: 30, principal: "carol", state: "UNRESOLVED" },
       ];
@@ -507,6 +507,8 @@ function listTests(store: () => Store): void {
       ["21", { field: "principal", operator: "=", value: "bob" }],
       ["321", { field: "principal", operator: ">", value: "alice" }],
       ["0", { field: "principal", operator: "<", value: "b" }],
+      ["1", { field: "parent", operator: "=", value: "operations/p" }],
+      ["", { field: "parent", operator: "<", value: "operations/p" }],
       ["3", { field: "state", operator: "=", value: "UNRESOLVED" }],
       ["32", { field: "state", operator: ">", value: "SENT" }],
       ["0", { field: "state", operator: "<", value: "SENT" }],
