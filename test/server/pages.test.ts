@@ -40,8 +40,9 @@ afterAll(async () => {
   await folder[Symbol.asyncDispose]();
 });
 
+/** Node's client of HTTP/1.1 takes the dots out of a path; that of HTTP/2 sends it as it is. */
 const get = (path: string, headers: Record<string, string> = {}, method = "GET"): Promise<RawAnswer> =>
-  send(1, fixture.server.url, { method, path, headers: { host: "localhost", ...headers } });
+  send(path.includes("..") ? 2 : 1, fixture.server.url, { method, path, headers: { host: "localhost", ...headers } });
 
 describe("createPages()", () => {
   it.each(["/console/", "/console/operations/1", "/console/no/such/page", "/console/../../etc/passwd"])(
