@@ -10,6 +10,7 @@ import { newValidator } from "./interceptors/validate.ts";
 import { StoreRefused } from "./operations/store/store.ts";
 import { serve } from "./serve.ts";
 import { createLog, describeCause, type Logger } from "./server/log.ts";
+import { openLogOutput } from "./server/log-output.ts";
 import { sectionsOfKubeconfig, TARGETS } from "./targets/index.ts";
 
 type Serve = Extract<Command, { kind: "serve" }>;
@@ -21,6 +22,11 @@ const TRY = (url: string): string =>
 
 /** Exit code of a mistake in the command line or the configuration. */
 const MISTAKE = 2;
+
+/** The last lines have so many milliseconds to be written: whoever does not read them does not keep the process from ending. */
+const LAST_LINES_MS = 1000;
+
+const stderr = openLogOutput(() => new Date());
 
 async function main(): Promise<void> {
   const command = parseCommand(process.argv.slice(2));
@@ -34,12 +40,13 @@ async function main(): Promise<void> {
     case "operations":
       return lookAfterOperations(command.args);
     case "serve":
-      return run(command, createLog());
+      return run(command, createLog(stderr));
   }
 }
 
 async function run({ source, listen }: Serve, log: Logger): Promise<void> {
   const stopping = interrupted();
+  process.stdout.on("error", (error) => log.warn({ cause: describeCause(error) }, "stdout cannot be written"));
   await using stack = new AsyncDisposableStack();
   const options: ConfigOptions<OpenTarget[]> = {
     validator: newValidator(createRegistry(...withDependencies([file_restart_config_v1_config]))),
@@ -119,25 +126,25 @@ async function interrupted(): Promise<NodeJS.Signals> {
 
 /** One line of the log for what ends the process, whatever it is. */
 function fatal(error: unknown, msg: string): void {
-  process.stderr.write(`${JSON.stringify({ level: "fatal", ...describeCause(error), msg })}\n`);
+  stderr.write(`${JSON.stringify({ level: "fatal", ...describeCause(error), msg })}\n`);
 }
 
 process.once("uncaughtException", (error) => {
   fatal(error, "a defect: please report it");
-  process.exit(1);
+  void stderr.end(LAST_LINES_MS).then(() => process.exit(1));
 });
 
 try {
   await main();
 } catch (error) {
   if (error instanceof UsageError) {
-    process.stderr.write(`restartd: ${error.message}\nTry: npm start -- --help\n`);
+    stderr.write(`restartd: ${error.message}\nTry: npm start -- --help\n`);
     process.exitCode = MISTAKE;
   } else if (error instanceof ConfigError) {
-    process.stderr.write(`${error.message}\n`);
+    stderr.write(`${error.message}\n`);
     process.exitCode = MISTAKE;
   } else if (error instanceof StoreRefused) {
-    process.stderr.write(`${JSON.stringify({ level: "fatal", msg: `cannot start: ${error.message}` })}\n`);
+    stderr.write(`${JSON.stringify({ level: "fatal", msg: `cannot start: ${error.message}` })}\n`);
     process.exitCode = 1;
   } else {
     const taken = (error as { code?: unknown } | null)?.code === "EADDRINUSE";
@@ -145,3 +152,5 @@ try {
     process.exitCode = 1;
   }
 }
+// Only by itself where nothing is left: a pipe that nobody reads would keep the process for ever.
+if (!(await stderr.end(LAST_LINES_MS))) process.exit();

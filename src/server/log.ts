@@ -1,7 +1,8 @@
 import { codeToString } from "@connectrpc/connect/protocol-connect";
-import { type DestinationStream, destination, type Logger, pino } from "pino";
+import { type DestinationStream, type Logger, pino } from "pino";
 import type { Call } from "../core/call.ts";
 import { type Failure, toFailure } from "../core/errors.ts";
+import { openLogOutput } from "./log-output.ts";
 import type { Shutdown } from "./shutdown.ts";
 
 export type { Logger } from "pino";
@@ -18,7 +19,7 @@ const MAX_MESSAGE = 500;
  * @param to where the lines go. Default: stderr, since stdout says where we listen and nothing else.
  * @param level the least important level that is written. Default info.
  */
-export const createLog = (to: DestinationStream = destination(2), level = "info"): Logger =>
+export const createLog = (to: DestinationStream = openLogOutput(() => new Date()), level = "info"): Logger =>
   pino(
     {
       level,
