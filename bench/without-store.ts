@@ -61,6 +61,7 @@ const targets = config.targets.map((open) =>
     now: () => new Date(),
     monotonic: () => performance.now(),
     random: Math.random,
+    warn: () => {},
     background: createBackground(shutdown, log),
     operations,
   }),

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { StoreSettings } from "./config/store.ts";
 import type { Config } from "./config.ts";
 import { isMutating, type Route } from "./core/route.ts";
-import type { OpenTarget, RunningTarget } from "./core/target.ts";
+import type { OpenTarget, RunningTarget, Runtime } from "./core/target.ts";
 import type { Health } from "./health/health.ts";
 import type { FailpointHook } from "./operations/records/failpoint.ts";
 import type { Timing } from "./operations/records/timing.ts";
@@ -69,7 +69,14 @@ export async function serve(options: ServeOptions): Promise<Served> {
       ...(options.failpoint && { failpoint: options.failpoint }),
     }),
   );
-  const runtime = { now, monotonic, random: Math.random, background, operations: runner.operations };
+  const runtime: Runtime = {
+    now,
+    monotonic,
+    random: Math.random,
+    warn: (message, fields) => log.warn(fields, message),
+    background,
+    operations: runner.operations,
+  };
   for (const open of config.targets) targets.push(open(runtime));
   await runner.begin(targets.flatMap(({ actions }) => actions));
   const routes = [

@@ -62,6 +62,8 @@ export interface Runtime {
   readonly monotonic: () => number;
   /** A number from 0 to below 1. */
   readonly random: () => number;
+  /** Logs what deserves an operator's look and belongs to no one call. Nothing secret. */
+  readonly warn: (message: string, fields: Readonly<Record<string, unknown>>) => void;
   /**
    * Takes work that goes on after its call has been answered: a request that was on its way when its caller left. Its outcome is
    * logged, and shutting down waits for it.

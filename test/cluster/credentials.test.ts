@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { createClient } from "../../src/targets/kubernetes/client.ts";
 import { type ClusterSource, openCredentials } from "../../src/targets/kubernetes/cluster/credentials.ts";
-import { asRequest } from "../support/cluster-client.ts";
+import { asRequest, testClock } from "../support/cluster-client.ts";
 import { type Folder, temporaryFolder } from "../support/folder.ts";
 import { startConnectProxy, startSocksProxy } from "../support/proxy.ts";
 import type { ControlPlane } from "./attach.ts";
@@ -34,7 +34,7 @@ describe.skipIf(shared === undefined)("credentials on a real API server", () => 
       () => clock.ms,
       () => new Date(),
     );
-    const client = createClient(credentials, "restartd/test");
+    const client = createClient(credentials, "restartd/test", testClock());
     cleanup.use(client);
     const get = (path = FORBIDDEN) => client.request(asRequest({ path }));
     return {

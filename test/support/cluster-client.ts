@@ -1,6 +1,7 @@
 import type { Answer } from "../../src/clouds/http.ts";
 import { type Client, createClient, type Request } from "../../src/targets/kubernetes/client.ts";
 import { type Credentials, openCredentials } from "../../src/targets/kubernetes/cluster/credentials.ts";
+import { createServerClock, type ServerClock } from "../../src/targets/kubernetes/cluster/server-clock.ts";
 import { type Authority, type Certified, createAuthority } from "../cluster/certificates.ts";
 import { type Folder, temporaryFolder } from "./folder.ts";
 
@@ -24,7 +25,7 @@ export async function openClusterClient(cluster: object, user: object = { token:
     () => performance.now(),
     () => new Date(),
   );
-  const client = createClient(credentials, "restartd/test");
+  const client = createClient(credentials, "restartd/test", testClock());
   return {
     client,
     credentials,
@@ -36,6 +37,15 @@ export async function openClusterClient(cluster: object, user: object = { token:
     },
   };
 }
+
+/** A server's clock that nothing is told of. */
+export const testClock = (): ServerClock =>
+  createServerClock({
+    cluster: "test",
+    monotonic: () => performance.now(),
+    now: () => new Date(),
+    warn: () => {},
+  });
 
 /** A request with what it must have; default GET /x, within 5 seconds. */
 export const asRequest = (options: Partial<Request> = {}): Request => ({

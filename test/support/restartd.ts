@@ -89,7 +89,7 @@ export function targetsInMemory(targets: readonly OpenTarget[], options: Serving
     run: async (...call) => (await opening).runner.operations.run(...call),
     runAll: async (...call) => (await opening).runner.operations.runAll(...call),
   };
-  const runtime = { ...clock, random: Math.random, operations };
+  const runtime = { ...clock, random: Math.random, warn: () => {}, operations };
   const open = targets.map((target) => target(runtime));
   const routes = open.flatMap((target) => target.routes);
   const { registry } = schemaOf(routes.map(({ service }) => service));

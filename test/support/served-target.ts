@@ -61,7 +61,14 @@ export async function serveTarget(open: OpenTarget, options: ServeOptions = {}):
     background,
     timing: { beatMs: 20, firstLookMs: 5, ...options.timing },
   });
-  const target = open({ now, monotonic, random: Math.random, background, operations: runner.operations });
+  const target = open({
+    now,
+    monotonic,
+    random: Math.random,
+    warn: () => {},
+    background,
+    operations: runner.operations,
+  });
   await runner.begin(target.actions);
   const transport = createRouterTransport(
     (router) => {

@@ -1,5 +1,6 @@
 import { type Answer, readAnswer, type SendOptions, sendOnce } from "../../clouds/http.ts";
 import type { Connection, Credentials } from "./cluster/credentials.ts";
+import type { ServerClock } from "./cluster/server-clock.ts";
 
 /** One request to an API server. */
 export interface Request extends Omit<SendOptions, "changes"> {
@@ -37,15 +38,25 @@ const MIN_SECRET = 16;
 
 type Response = Parameters<typeof readAnswer>[0];
 
-/** Opens a cluster's raw client. `userAgent` names the process in the API server's log. */
-export function createClient(credentials: Credentials, userAgent: string): Client {
+/**
+ * Opens a cluster's raw client.
+ *
+ * @param userAgent names the process in the API server's log.
+ * @param clock learns from the answers.
+ */
+export function createClient(credentials: Credentials, userAgent: string, clock: ServerClock): Client {
   const run = <Result>(
     options: Request,
     judge: (response: Response, connection: Connection) => Promise<Result>,
   ): Promise<Result> => {
     let connection: Connection;
+    let sent = clock.moment();
+    const onSend = (): void => {
+      options.onSend?.();
+      sent = clock.moment();
+    };
     return sendOnce(
-      { ...options, changes: options.method !== "GET" },
+      { ...options, onSend, changes: options.method !== "GET" },
       async () => {
         connection = await credentials.connection();
         return {
@@ -62,7 +73,12 @@ export function createClient(credentials: Credentials, userAgent: string): Clien
           body: options.body === undefined ? undefined : JSON.stringify(options.body),
         };
       },
-      (response) => judge(response, connection),
+      (response) => {
+        if (isOfServer(response)) {
+          clock.learn(response.headers.date?.toString(), sent);
+        }
+        return judge(response, connection);
+      },
     );
   };
   const answer = (maxBytes: number) => async (response: Response, connection: Connection) => {
@@ -81,6 +97,10 @@ export function createClient(credentials: Credentials, userAgent: string): Clien
     [Symbol.asyncDispose]: () => credentials[Symbol.asyncDispose](),
   };
 }
+
+/** Whether an answer is surely the API server's: whatever is in front of it has a clock of its own. */
+const isOfServer = ({ statusCode, headers }: Response): boolean =>
+  statusCode < 300 && /^application\/json\b/i.test(String(headers["content-type"]));
 
 /** An error without our own credentials, should something before the API server quote them: its text goes into the log. */
 function concealed(answer: Answer, { headers }: Connection): Answer {

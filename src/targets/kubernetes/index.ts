@@ -8,6 +8,7 @@ import type { OpenCluster } from "./cluster/cluster.ts";
 import { openCredentials } from "./cluster/credentials.ts";
 import { createDiscovery } from "./cluster/discovery.ts";
 import { createMemory } from "./cluster/memory.ts";
+import { createServerClock } from "./cluster/server-clock.ts";
 import { createShared } from "./cluster/shared.ts";
 import { createWatchHub } from "./cluster/watch.ts";
 import { type ClusterSettings, type KubernetesSettings, readKubernetes } from "./config.ts";
@@ -49,11 +50,13 @@ export function openKubernetes({ fieldManager, clusters }: KubernetesSettings, r
   };
 }
 
-function openCluster({ name, source }: ClusterSettings, { monotonic, now, random }: Runtime): OpenCluster {
-  const client = createClient(openCredentials(source, monotonic, now), USER_AGENT);
+function openCluster({ name, source }: ClusterSettings, { monotonic, now, random, warn }: Runtime): OpenCluster {
+  const clock = createServerClock({ cluster: name, monotonic, now, warn });
+  const client = createClient(openCredentials(source, monotonic, now), USER_AGENT, clock);
   return {
     name,
     client,
+    clock,
     discovery: createDiscovery(name, client, monotonic),
     watches: createWatchHub(name, client, { random }),
     known: createMemory(KNOWN_OBJECTS),

@@ -176,7 +176,7 @@ class RunningSimulator implements Simulator {
     this.pods = new PodRuntime(this.#workshop, options.pace ?? 700);
     this.#creator = populate(registry, table, options.world ?? emptyWorld, () => this.settle());
     this.#people = users;
-    this.#server = new ApiServer({ routes, faults: this.#faults, users, tls: options.tls });
+    this.#server = new ApiServer({ routes, faults: this.#faults, users, now: () => ambient.now(), tls: options.tls });
   }
 
   async listen(port: number): Promise<void> {

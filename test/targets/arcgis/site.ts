@@ -128,7 +128,7 @@ export async function startSite({
     }),
   );
   const { operations } = runner;
-  const runtime = { now, monotonic, random: Math.random, background, operations };
+  const runtime = { now, monotonic, random: Math.random, warn: () => {}, background, operations };
   const sites = [settingsOf(simulator, settings), settingsOf(simulator, { ...settings, name: "another" })];
   const target = stack.use(openArcgis({ sites, pollIntervalMs: 10 }, runtime));
   await runner.begin(target.actions);

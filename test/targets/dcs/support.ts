@@ -114,6 +114,7 @@ export async function startDcs(options: Options = {}): Promise<Dcs> {
       now,
       monotonic: () => performance.now(),
       random: Math.random,
+      warn: () => {},
       background: (_call, work) => void work.catch(() => {}),
       operations: runner.operations,
     });

@@ -6,7 +6,7 @@ import { Agent, request } from "undici";
 import { afterEach, describe, expect, test } from "vitest";
 import { NoAnswer } from "../../../src/clouds/http.ts";
 import { createClient } from "../../../src/targets/kubernetes/client.ts";
-import { asRequest, loopbackCertificates, openClusterClient } from "../../support/cluster-client.ts";
+import { asRequest, loopbackCertificates, openClusterClient, testClock } from "../../support/cluster-client.ts";
 import { http1, respond, startStreamServer, startWireServer } from "../../support/wire-server.ts";
 
 const { authority, certified, ca } = loopbackCertificates();
@@ -183,6 +183,7 @@ describe("a PATCH is never sent twice", () => {
         [Symbol.asyncDispose]: () => dispatcher.destroy(),
       },
       "restartd/test",
+      testClock(),
     );
     cleanup.use(client);
     expect((await failure(client.request(asRequest(PATCH)))).sent).toBe(true);

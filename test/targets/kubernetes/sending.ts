@@ -25,6 +25,7 @@ export function openAlone(kubeconfig: string, contexts: readonly string[]): Runn
       now: () => new Date(),
       monotonic: () => performance.now(),
       random: Math.random,
+      warn: () => {},
       background: () => {},
       operations,
     },

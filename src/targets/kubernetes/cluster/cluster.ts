@@ -3,6 +3,7 @@ import type { Known } from "../workload/known.ts";
 import type { WorkloadObject } from "../workload/object.ts";
 import type { Discovery } from "./discovery.ts";
 import type { Memory } from "./memory.ts";
+import type { ServerClock } from "./server-clock.ts";
 import type { Shared } from "./shared.ts";
 import type { WatchHub } from "./watch.ts";
 
@@ -10,6 +11,8 @@ import type { WatchHub } from "./watch.ts";
 export interface OpenCluster {
   readonly name: string;
   readonly client: Client;
+  /** What its API server's clock shows. */
+  readonly clock: ServerClock;
   readonly discovery: Discovery;
   readonly watches: WatchHub;
   /** What is remembered of objects, by their path. */

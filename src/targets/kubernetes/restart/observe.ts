@@ -14,7 +14,7 @@ import { refusalByGuards } from "./state.ts";
 
 /** What is looked at, and with what. */
 export interface ObserveContext {
-  readonly cluster: Pick<OpenCluster, "client">;
+  readonly cluster: Pick<OpenCluster, "client" | "clock">;
   readonly kind: Kind;
   readonly ref: WorkloadRef;
 }
@@ -157,7 +157,7 @@ function observeApplied(
 function judge(context: ObserveContext, object: WorkloadObject): RestartObservation {
   const response = create(EmptySchema);
   try {
-    const status = context.kind.status(object);
+    const status = context.kind.status(object, context.cluster.clock.latest());
     switch (status.state) {
       case Rollout_State.COMPLETE:
         return { kind: "succeeded", response, progress: status.message };

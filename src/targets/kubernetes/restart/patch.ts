@@ -25,15 +25,20 @@ export function restartPatch(
   ];
 }
 
-/** A value for a restart that no other restart of the object has had. */
+/**
+ * A value for a restart that no other restart of the object has had. An Argo Rollout's is a time at which pods that are older restart:
+ * the first whole second after now, because pods' own times are cut to seconds, and after the value in place.
+ *
+ * @param now for an Argo Rollout, the latest that the API server's clock can show: it stamps the pods.
+ */
 export function restartValue(mechanism: Mechanism, now: Date, previous: string | undefined, digits: string): string {
   if (mechanism === "template annotation") {
     // Milliseconds of the clock, then digits that make it unique over processes: RFC 3339 with nanoseconds, as Go parses it.
     return now.toISOString().replace("Z", `${digits}Z`);
   }
   const last = previous === undefined ? Number.NaN : Date.parse(previous);
-  const seconds = Math.trunc(now.getTime() / 1000) * 1000;
-  const unique = Number.isNaN(last) ? seconds : Math.max(seconds, last + 1000);
+  const next = (Math.trunc(now.getTime() / 1000) + 1) * 1000;
+  const unique = Number.isNaN(last) ? next : Math.max(next, last + 1000);
   return `${new Date(unique).toISOString().slice(0, 19)}Z`;
 }
 

@@ -76,7 +76,9 @@ export interface Applied {
  */
 export async function check(context: RestartContext): Promise<Preflight> {
   const { cluster, kind, ref, validateOnly } = context;
-  const remembered = validateOnly ? undefined : cluster.known.get(objectPath(ref));
+  // An Argo Rollout is read each time: its value is made from the API server's clock, which the answer shows.
+  const usable = !validateOnly && kind.mechanism === "template annotation";
+  const remembered = usable ? cluster.known.get(objectPath(ref)) : undefined;
   if (remembered !== undefined) {
     writeLimit(context);
     return { known: remembered, readNow: false, blind: false };
@@ -132,7 +134,8 @@ function writeLimit({ remainingMs }: RestartContext): number {
 
 async function write(context: RestartContext, { known, readNow }: Preflight): Promise<Written> {
   const { cluster, kind, ref, call, signal, validateOnly } = context;
-  const value = restartValue(kind.mechanism, context.now(), known.value, context.digits());
+  const time = kind.mechanism === "spec.restartAt" ? new Date(cluster.clock.latest()) : context.now();
+  const value = restartValue(kind.mechanism, time, known.value, context.digits());
   const evidence = plannedEvidence(kind.mechanism, value, known);
   writeLimit(context); // whatever cannot be sent any more needs no permit
   const leaving = await context.permit(evidence);
@@ -258,8 +261,8 @@ async function peek(context: RestartContext, signal: AbortSignal): Promise<Workl
 const look = async (context: RestartContext, signal: AbortSignal): Promise<WorkloadObject> =>
   (await read(context, signal)) ?? (await peek(context, signal));
 
-function refuse({ kind, ref, now }: RestartContext, object: WorkloadObject): void {
-  const refusal = refusalByState(kind, object, ref, now());
+function refuse({ cluster, kind, ref }: RestartContext, object: WorkloadObject): void {
+  const refusal = refusalByState(kind, object, ref, cluster.clock.latest());
   if (refusal !== undefined) {
     throw refusal;
   }

@@ -4,11 +4,15 @@ import { desiredReplicas, type Kind, partitionOf } from "../workload/kinds.ts";
 import { restartedAt } from "../workload/known.ts";
 import { subjectOf, type WorkloadObject, type WorkloadRef } from "../workload/object.ts";
 
-/** How far (ms) ahead a spec.restartAt may lie and still be the trace of a restart just made: clocks differ, seconds are whole. */
+/** How far (ms) ahead a spec.restartAt may lie and still be the trace of a restart just made: by another clock, or one of many at once. */
 const SCHEDULED_AFTER_MS = 60_000;
 
-/** Why an object as read must not be restarted, or undefined when nothing forbids it. */
-export function refusalByState(kind: Kind, object: WorkloadObject, ref: WorkloadRef, now: Date): Failure | undefined {
+/**
+ * Why an object as read must not be restarted, or undefined when nothing forbids it.
+ *
+ * @param now what the API server's clock shows (epoch ms).
+ */
+export function refusalByState(kind: Kind, object: WorkloadObject, ref: WorkloadRef, now: number): Failure | undefined {
   if (object.metadata.deletionTimestamp !== undefined) {
     return refusal(ref, "DELETING", `${subjectOf(ref)} is being deleted`);
   }
@@ -17,7 +21,7 @@ export function refusalByState(kind: Kind, object: WorkloadObject, ref: Workload
     return guarded;
   }
   const last = kind.mechanism === "spec.restartAt" ? Date.parse(restartedAt(kind, object) ?? "") : Number.NaN;
-  if (last - now.getTime() > SCHEDULED_AFTER_MS) {
+  if (last - now > SCHEDULED_AFTER_MS) {
     // The next value has to be later than the one in place: it would only move the appointment.
     const when = new Date(last).toISOString();
     return refusal(

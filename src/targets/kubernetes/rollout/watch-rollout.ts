@@ -13,12 +13,12 @@ import { NoRolloutError, observedGeneration } from "../workload/status.ts";
 /** Bounds (ms) the read of an object. */
 const READ_TIMEOUT_MS = 10_000;
 
-/** How far a workload's rollout has come. Throws where kubectl does not judge it either. */
-export function rolloutOf(kind: Kind, ref: WorkloadRef, object: WorkloadObject): Rollout {
+/** How far a workload's rollout has come, when the API server's clock shows `now`. Throws where kubectl does not judge it either. */
+export function rolloutOf(kind: Kind, ref: WorkloadRef, object: WorkloadObject, now: number): Rollout {
   try {
     return create(RolloutSchema, {
       ...ref,
-      ...kind.status(object),
+      ...kind.status(object, now),
       restartedAt: restartedAt(kind, object) ?? "",
       generation: BigInt(object.metadata.generation ?? 0),
       observedGeneration: BigInt(observedGeneration(object)),
@@ -40,7 +40,7 @@ export async function getRollout(
   signal: AbortSignal,
 ): Promise<Rollout> {
   const object = await readWorkload(cluster, ref, signal, READ_TIMEOUT_MS);
-  return rolloutOf(kind, ref, object);
+  return rolloutOf(kind, ref, object, cluster.clock.latest());
 }
 
 /**
@@ -66,7 +66,7 @@ export async function* watchRollout(
     const restart = wanted ?? restartedAt(kind, object) ?? "";
     let last: Rollout | undefined;
     for (;;) {
-      const rollout = rolloutOf(kind, ref, object);
+      const rollout = rolloutOf(kind, ref, object, cluster.clock.latest());
       if (rollout.restartedAt !== restart) {
         throw superseded(ref, restart, rollout.restartedAt);
       }

@@ -40,6 +40,8 @@ export interface ServerOptions {
   readonly routes: Routes;
   readonly faults: FaultList;
   readonly users: readonly SimulatorUser[];
+  /** The time (epoch ms) that answers are dated with. */
+  readonly now: () => number;
   /** HTTP/2 and HTTP/1.1 by ALPN. Default: plain HTTP/1.1. */
   readonly tls?: TlsOptions | undefined;
 }
@@ -133,6 +135,7 @@ export class ApiServer implements AsyncDisposable {
     const fault = this.#options.faults.take(record);
     const socket = this.#sockets.get(request.socket.remotePort ?? 0);
     response.on("error", () => undefined); // the client has gone; there is nobody to tell
+    response.setHeader("date", new Date(this.#options.now()).toUTCString());
     const cutAt = (point: Fault["disconnect"]): boolean => {
       if (fault === undefined || fault.disconnect !== point) return false;
       cut(request, socket, fault.way ?? "reset");

@@ -33,8 +33,8 @@ export interface Kind {
   readonly mechanism: Mechanism;
   /** What must hold when the request is applied, beside `metadata.deletionTimestamp`, which is guarded for every kind. */
   readonly guards: readonly Guard[];
-  /** How far its rollout has come. */
-  readonly status: (object: WorkloadObject) => KindStatus;
+  /** How far its rollout has come, when the API server's clock shows `now` (epoch ms). */
+  readonly status: (object: WorkloadObject, now: number) => KindStatus;
 }
 
 const paused: Guard = {

@@ -118,12 +118,15 @@ export function statefulSetStatus(object: WorkloadObject): KindStatus {
   return { ...counts, state: COMPLETE, message };
 }
 
+/** From how far ahead (ms) a restartAt is told as what it is to Argo's controller, an appointment. A restart's own is at most 2 s ahead. */
+const APPOINTMENT_FROM_MS = 5_000;
+
 /**
  * An Argo Rollout's restart: its controller writes spec.restartAt into status.restartedAt when the last old pod is evicted (argo-rollouts
  * rollout/restart.go). That pod's successor is available later, so that availability is asked for as well; the controller may still
  * count the evicted pod.
  */
-export function rolloutStatus(object: WorkloadObject): KindStatus {
+export function rolloutStatus(object: WorkloadObject, now: number): KindStatus {
   const { name } = object.metadata;
   const status = object.status ?? {};
   const desired = object.spec?.replicas ?? 1;
@@ -134,7 +137,9 @@ export function rolloutStatus(object: WorkloadObject): KindStatus {
     return { ...counts, state: PENDING, message: "Waiting for rollout spec update to be observed..." };
   }
   if (restartAt !== undefined && !sameInstant(restartAt, status.restartedAt)) {
-    return { ...counts, state: PROGRESSING, message: `Waiting for rollout "${name}" to restart its pods...` };
+    const ahead = Date.parse(restartAt) - now > APPOINTMENT_FROM_MS;
+    const when = ahead ? `, which is scheduled for ${new Date(restartAt).toISOString()}` : "";
+    return { ...counts, state: PROGRESSING, message: `Waiting for rollout "${name}" to restart its pods${when}...` };
   }
   if (available < desired) {
     const message = `Waiting for rollout "${name}" to finish: ${available} of ${desired} replicas are available...`;

@@ -28,13 +28,14 @@ export function valueRows(world: TheWorld): void {
 
     test("row 59: two restarts of an Argo Rollout in the same second get two whole seconds", async () => {
       const object = await make(world(), "rollouts");
-      const restartd = world().another({ now: () => new Date("2026-05-04T03:02:01.999Z") });
       const values: (string | undefined)[] = [];
       for (const _ of [1, 2, 3]) {
-        expect((await restart(restartd, object.ref)).code).toBe("ok");
+        expect((await restart(world().tapped, object.ref)).code).toBe("ok");
         values.push(await object.restartedAt());
       }
-      expect(values).toEqual(["2026-05-04T03:02:01Z", "2026-05-04T03:02:02Z", "2026-05-04T03:02:03Z"]);
+      expect(values.every((value) => SECONDS.test(value ?? ""))).toBe(true);
+      const [first = 0, second = 0, third = 0] = values.map((value) => Date.parse(value ?? ""));
+      expect([second > first, third > second]).toEqual([true, true]);
     });
 
     test("row 59: of restarts at the same time each is applied with a value of its own, or refused for one that is", async () => {
@@ -112,23 +113,53 @@ export function valueRows(world: TheWorld): void {
     });
 
     test("row 62: for an Argo Rollout the value is later than the one in place", async () => {
-      const object = await make(world(), "rollouts", { spec: { restartAt: "2026-05-04T03:02:31Z" } });
-      const restartd = world().another({ now: () => new Date("2026-05-04T03:02:01.500Z") });
+      const object = await make(world(), "rollouts", { spec: { restartAt: seconds(30) } });
+      const before = Date.parse((await object.restartedAt()) ?? "");
+      expect((await restart(world().tapped, object.ref)).code).toBe("ok");
+      expect(Date.parse((await object.restartedAt()) ?? "")).toBe(before + 1_000);
+      const { client } = world().tapped;
+      await eventually(async () => {
+        const { message } = await client.getRollout({ cluster: "admin", ...object.ref });
+        return message.includes(`which is scheduled for ${new Date(before + 1_000).toISOString()}`);
+      });
+    });
+
+    // Argo's controller restarts pods that are older than restartAt, by the API server's clock, and takes a later time for an appointment.
+    test.each([
+      ["two minutes behind", -120_000],
+      ["90 seconds ahead", 90_000],
+    ])("a clock %s restarts every pod of an Argo Rollout at once", async (_how, skewMs) => {
+      const object = await observed(await make(world(), "rollouts", { spec: { replicas: 2 } }));
+      const podsOf = async (): Promise<string[]> => {
+        const path = `/api/v1/namespaces/${object.ref.namespace}/pods?labelSelector=app%3D${object.ref.name}`;
+        const { items } = (await world().backend.request("GET", path)).json();
+        return items.map(({ metadata }: { metadata: { uid: string } }) => metadata.uid);
+      };
+      const before = await eventually(async () => {
+        const { status } = await object.read();
+        return status?.availableReplicas === 2 && (await podsOf());
+      });
+      const restartd = world().another({ now: () => new Date(Date.now() + skewMs) });
       expect((await restart(restartd, object.ref)).code).toBe("ok");
-      expect(await object.restartedAt()).toBe("2026-05-04T03:02:32Z");
+      const value = Date.parse((await object.restartedAt()) ?? "");
+      expect(Math.abs(value - Date.now())).toBeLessThan(60_000);
+      await eventually(async () => Date.parse((await object.read()).status?.restartedAt) === value, 60_000);
+      const after = await podsOf();
+      expect(before.filter((uid) => after.includes(uid))).toEqual([]);
     });
 
     test("row 62: a restart that an Argo Rollout's owner has scheduled is not moved", async () => {
-      const object = await make(world(), "rollouts", { spec: { restartAt: "2026-05-04T04:00:00Z" } });
-      const restartd = world().another({ now: () => new Date("2026-05-04T03:02:01.500Z") });
+      const restartAt = seconds(3_600);
+      const object = await make(world(), "rollouts", { spec: { restartAt } });
+      const restartd = world().another({ now: () => new Date(Date.now() + 7_200_000) });
       expect(await restart(restartd, object.ref)).toMatchObject({
         code: "FailedPrecondition",
         reason: "TARGET_STATE_FORBIDS",
         outcome: "not_applied",
-        message: `a restart of rollouts.argoproj.io/${world().namespace}/${object.ref.name} is scheduled for 2026-05-04T04:00:00.000Z; clear spec.restartAt first`,
+        message: `a restart of rollouts.argoproj.io/${world().namespace}/${object.ref.name} is scheduled for ${new Date(restartAt).toISOString()}; clear spec.restartAt first`,
       });
       expect(world().tap.writes).toEqual([]);
-      expect(await object.restartedAt()).toBe("2026-05-04T04:00:00Z");
+      expect(await object.restartedAt()).toBe(restartAt);
     });
 
     test.each(["garbage", "", "yesterday at noon \u2713", "2026-01-01T00:00:00+05:30", "0"])(
@@ -146,10 +177,11 @@ export function valueRows(world: TheWorld): void {
     );
 
     test("row 63: another zone in an Argo Rollout's restartAt", async () => {
-      const object = await make(world(), "rollouts", { spec: { restartAt: "2026-05-04T05:02:01+02:00" } });
-      const restartd = world().another({ now: () => new Date("2026-05-04T03:02:01.500Z") });
-      expect((await restart(restartd, object.ref)).code).toBe("ok");
-      expect(await object.restartedAt()).toBe("2026-05-04T03:02:02Z");
+      const before = Date.parse(seconds(30));
+      const restartAt = new Date(before + 7_200_000).toISOString().replace(".000Z", "+02:00");
+      const object = await make(world(), "rollouts", { spec: { restartAt } });
+      expect((await restart(world().tapped, object.ref)).code).toBe("ok");
+      expect(Date.parse((await object.restartedAt()) ?? "")).toBe(before + 1_000);
     });
 
     test.each(["deployments", "statefulsets", "daemonsets"] as const)(
@@ -223,6 +255,9 @@ export function valueRows(world: TheWorld): void {
     });
   });
 }
+
+/** So many seconds from now, as a restartAt. */
+const seconds = (ahead: number): string => `${new Date(Date.now() + ahead * 1_000).toISOString().slice(0, 19)}Z`;
 
 /** The value that a JSON Patch puts in place. */
 function putInPlace(body: string): unknown {

@@ -11,7 +11,7 @@ import {
   openCredentials,
 } from "../../../../src/targets/kubernetes/cluster/credentials.ts";
 import { unreachable } from "../../../../src/targets/kubernetes/errors.ts";
-import { asRequest, loopbackCertificates } from "../../../support/cluster-client.ts";
+import { asRequest, loopbackCertificates, testClock } from "../../../support/cluster-client.ts";
 import { type Folder, temporaryFolder } from "../../../support/folder.ts";
 import { startConnectProxy, startSocksProxy } from "../../../support/proxy.ts";
 import { http1, respond, startStreamServer, startWireServer, type WireRequest } from "../../../support/wire-server.ts";
@@ -43,7 +43,7 @@ function open(source: ClusterSource): Opened {
     () => clock.ms,
     () => new Date(clock.ms),
   );
-  const client = createClient(credentials, "restartd/test");
+  const client = createClient(credentials, "restartd/test", testClock());
   cleanup.use(client);
   return { client, credentials, clock, get: async () => (await client.request(asRequest())).status };
 }

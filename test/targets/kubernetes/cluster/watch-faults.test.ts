@@ -4,6 +4,7 @@ import { openCredentials } from "../../../../src/targets/kubernetes/cluster/cred
 import { createWatchHub } from "../../../../src/targets/kubernetes/cluster/watch.ts";
 import { type KubeObject, replies, type SimulatorUser } from "../../../../src/targets/kubernetes/simulator.ts";
 import { createAuthority } from "../../../cluster/certificates.ts";
+import { testClock } from "../../../support/cluster-client.ts";
 import { contextsOf, type InMemory, restartdInMemory } from "../../../support/restartd.ts";
 import { type SimulatorBackend, startSimulatorBackend } from "../../../support/simulator-backend.ts";
 import { follow } from "../behaviour/watch.ts";
@@ -251,7 +252,7 @@ describe.each([
       () => performance.now(),
       () => new Date(),
     );
-    await using client = createClient(credentials, "restartd/test");
+    await using client = createClient(credentials, "restartd/test", testClock());
     using hub = createWatchHub("silent", client, { random: Math.random, silenceMs: 300, wait: async () => {} });
     hub.subscribe({ cluster: "silent", ...ref });
     const watches = () => backend.simulator.requests.filter(({ path }) => WATCH.test(path));

@@ -8,6 +8,7 @@ import type { RunningTarget } from "../../../../src/core/target.ts";
 import type { RestartAction } from "../../../../src/targets/kubernetes/action.ts";
 import { observeRestart } from "../../../../src/targets/kubernetes/restart/observe.ts";
 import { findKind } from "../../../../src/targets/kubernetes/workload/kinds.ts";
+import { testClock } from "../../../support/cluster-client.ts";
 import { type SimulatorBackend, startSimulatorBackend } from "../../../support/simulator-backend.ts";
 import {
   eventually,
@@ -215,7 +216,9 @@ describe("observe() of a restart that was sent", () => {
     if (kind === undefined) throw new Error("StatefulSets are no kind");
     const ref = { cluster: "patcher", ...object.ref };
     const { signal } = new AbortController();
-    expect(await observeRestart({ cluster: { client }, kind, ref }, view("SENT", ref, evidence), signal)).toEqual({
+    expect(
+      await observeRestart({ cluster: { client, clock: testClock() }, kind, ref }, view("SENT", ref, evidence), signal),
+    ).toEqual({
       kind: "succeeded",
       response,
       progress: "the restart was applied; rollout status is only available for RollingUpdate strategy type",

@@ -33,15 +33,16 @@ describe("restartValue()", () => {
   });
 
   it.each([
-    ["never restarted", undefined, "2026-05-04T03:02:01Z"],
-    ["restarted long ago", "2020-01-01T00:00:00Z", "2026-05-04T03:02:01Z"],
-    ["restarted in this second", "2026-05-04T03:02:01Z", "2026-05-04T03:02:02Z"],
-    ["restarted a second ago", "2026-05-04T03:02:00Z", "2026-05-04T03:02:01Z"],
+    ["never restarted", undefined, "2026-05-04T03:02:02Z"],
+    ["restarted long ago", "2020-01-01T00:00:00Z", "2026-05-04T03:02:02Z"],
+    ["restarted in this second", "2026-05-04T03:02:02Z", "2026-05-04T03:02:03Z"],
+    ["restarted a second ago", "2026-05-04T03:02:01Z", "2026-05-04T03:02:02Z"],
     ["ahead of our clock", "2026-05-04T03:02:09Z", "2026-05-04T03:02:10Z"],
     ["ahead, in another zone", "2026-05-04T05:02:09+02:00", "2026-05-04T03:02:10Z"],
     ["with a fraction", "2026-05-04T03:02:01.400Z", "2026-05-04T03:02:02Z"],
-    ["with garbage", "soon", "2026-05-04T03:02:01Z"],
-  ])("is a whole second later than the last for spec.restartAt: %s", (_what, previous, value) => {
+    ["with a fraction of the next second", "2026-05-04T03:02:02.400Z", "2026-05-04T03:02:03Z"],
+    ["with garbage", "soon", "2026-05-04T03:02:02Z"],
+  ])("is the next whole second, and later than the last, for spec.restartAt: %s", (_what, previous, value) => {
     expect(restartValue("spec.restartAt", now, previous, "000042")).toBe(value);
   });
 });

@@ -60,7 +60,7 @@ describe("refusalByState()", () => {
     ],
     ["a Rollout whose restartAt is garbage", "rollouts", { spec: { restartAt: "soon" } }, undefined],
   ])("%s of %s", (_what, resource, parts, reason) => {
-    expect(refusalByState(kind(resource), object(parts), ref(resource), now)?.reason).toBe(reason);
+    expect(refusalByState(kind(resource), object(parts), ref(resource), now.getTime())?.reason).toBe(reason);
   });
 
   function partitioned(partition: number, replicas: number | undefined): Parts {

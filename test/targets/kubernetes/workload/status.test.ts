@@ -355,66 +355,77 @@ describe("rolloutStatus()", () => {
   const at = "2026-11-21T10:00:00Z";
   const spec = { replicas: 3, restartAt: at };
   const unseen = "Waiting for rollout spec update to be observed...";
-  check(rolloutStatus, [
-    ["no status at all", spec, undefined, PENDING, unseen],
-    ["of the generation before", spec, { ...all3, observedGeneration: "1" }, PENDING, unseen],
+  const now = Date.parse(at) - 5_000;
+  check(
+    (object) => rolloutStatus(object, now),
     [
-      "of the generation before, never restarted",
-      { replicas: 3 },
-      { ...all3, observedGeneration: "1" },
-      PENDING,
-      unseen,
+      [
+        "an appointment",
+        { ...spec, restartAt: "2026-11-21T10:00:01+00:00" },
+        { ...all3, observedGeneration: "2" },
+        PROGRESSING,
+        'Waiting for rollout "web" to restart its pods, which is scheduled for 2026-11-21T10:00:01.000Z...',
+      ],
+      ["no status at all", spec, undefined, PENDING, unseen],
+      ["of the generation before", spec, { ...all3, observedGeneration: "1" }, PENDING, unseen],
+      [
+        "of the generation before, never restarted",
+        { replicas: 3 },
+        { ...all3, observedGeneration: "1" },
+        PENDING,
+        unseen,
+      ],
+      [
+        "pods are not restarted",
+        spec,
+        { ...all3, observedGeneration: "2" },
+        PROGRESSING,
+        'Waiting for rollout "web" to restart its pods...',
+      ],
+      [
+        "an earlier restart is done",
+        spec,
+        { ...all3, observedGeneration: "2", restartedAt: "2026-11-21T09:00:00Z" },
+        PROGRESSING,
+        'Waiting for rollout "web" to restart its pods...',
+      ],
+      [
+        "the last one is not available",
+        spec,
+        { ...all3, observedGeneration: "2", restartedAt: at, availableReplicas: 2 },
+        PROGRESSING,
+        'Waiting for rollout "web" to finish: 2 of 3 replicas are available...',
+      ],
+      [
+        "complete",
+        spec,
+        { ...all3, observedGeneration: "2", restartedAt: at },
+        COMPLETE,
+        'rollout "web" successfully restarted',
+      ],
+      [
+        "complete, the same instant written otherwise",
+        spec,
+        { ...all3, observedGeneration: "2", restartedAt: "2026-11-21T11:00:00+01:00" },
+        COMPLETE,
+        'rollout "web" successfully restarted',
+      ],
+      [
+        "never restarted",
+        { replicas: 3, restartAt: null },
+        { ...all3, observedGeneration: "2" },
+        COMPLETE,
+        'rollout "web" is available',
+      ],
+      [
+        "never restarted, absent replicas are one",
+        {},
+        { observedGeneration: "2" },
+        PROGRESSING,
+        'Waiting for rollout "web" to finish: 0 of 1 replicas are available...',
+      ],
     ],
-    [
-      "pods are not restarted",
-      spec,
-      { ...all3, observedGeneration: "2" },
-      PROGRESSING,
-      'Waiting for rollout "web" to restart its pods...',
-    ],
-    [
-      "an earlier restart is done",
-      spec,
-      { ...all3, observedGeneration: "2", restartedAt: "2026-11-21T09:00:00Z" },
-      PROGRESSING,
-      'Waiting for rollout "web" to restart its pods...',
-    ],
-    [
-      "the last one is not available",
-      spec,
-      { ...all3, observedGeneration: "2", restartedAt: at, availableReplicas: 2 },
-      PROGRESSING,
-      'Waiting for rollout "web" to finish: 2 of 3 replicas are available...',
-    ],
-    [
-      "complete",
-      spec,
-      { ...all3, observedGeneration: "2", restartedAt: at },
-      COMPLETE,
-      'rollout "web" successfully restarted',
-    ],
-    [
-      "complete, the same instant written otherwise",
-      spec,
-      { ...all3, observedGeneration: "2", restartedAt: "2026-11-21T11:00:00+01:00" },
-      COMPLETE,
-      'rollout "web" successfully restarted',
-    ],
-    [
-      "never restarted",
-      { replicas: 3, restartAt: null },
-      { ...all3, observedGeneration: "2" },
-      COMPLETE,
-      'rollout "web" is available',
-    ],
-    [
-      "never restarted, absent replicas are one",
-      {},
-      { observedGeneration: "2" },
-      PROGRESSING,
-      'Waiting for rollout "web" to finish: 0 of 1 replicas are available...',
-    ],
-  ]);
+  );
 });
 
 describe("observedGeneration()", () => {
