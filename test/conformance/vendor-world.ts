@@ -77,7 +77,11 @@ export async function huaweiPart(
 ): Promise<HuaweiPart> {
   const folder = await temporaryFolder();
   const part = serverPart(server, isMutation);
-  const huaweicloud = await withEndpoint({ pollInterval: { nanos: POLL_MS * 1_000_000 } }, server, folder.path);
+  const poll = { pollInterval: { nanos: POLL_MS * 1_000_000 } };
+  const huaweicloud = await withEndpoint(poll, server, folder.path);
+  const endpoints = huaweicloud.projects[0]?.endpoints;
+  // In a region that nobody knows every service has to be named.
+  for (const service of ["cse", "dcs", "ddm"] as const) if (endpoints) endpoints[service] ||= "http://127.0.0.1:1";
   return {
     ...part,
     sections: { huaweicloud },

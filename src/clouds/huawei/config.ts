@@ -1,15 +1,19 @@
+import { create } from "@bufbuild/protobuf";
 import { durationMs } from "@bufbuild/protobuf/wkt";
 import type {
   Huaweicloud,
   HuaweicloudCredentials,
   HuaweicloudProject,
 } from "../../../gen/restart/config/v1/huaweicloud_pb.ts";
-import type { Secret } from "../../../gen/restart/config/v1/secret_pb.ts";
+import { type Secret, SecretSchema } from "../../../gen/restart/config/v1/secret_pb.ts";
+import { lowerCaseId } from "../../core/lower-case-id.ts";
 import type { FieldPath } from "../../core/problem.ts";
 import { type GiveSecret, readSecret } from "../../core/secret.ts";
 import type { SectionReader } from "../../core/section-reader.ts";
 import { uniqueKeys } from "../../core/unique-keys.ts";
 import { readCaFile } from "../ca-file.ts";
+import { readKeyFile } from "./key-file.ts";
+import { type Addressed, knownEndpoint } from "./regions.ts";
 
 /** A service of Huawei Cloud that restartd speaks to: a target's name, and a word of its address. */
 export type HuaweiService = "cse" | "dcs" | "ddm";
@@ -25,6 +29,13 @@ export interface KeySettings {
   readonly securityToken: GiveSecret | undefined;
 }
 
+/** An access key in one file, so that its parts always belong together. */
+export interface KeyFileSettings {
+  readonly kind: "key file";
+  /** The file's text, for `readKeyFile`. */
+  readonly file: GiveSecret;
+}
+
 /** An IAM user, whose password is exchanged for tokens. */
 export interface IamSettings {
   readonly kind: "iam";
@@ -38,10 +49,10 @@ export interface IamSettings {
 
 /** One project that requests can choose. */
 export interface ProjectSettings {
-  /** What requests call it; unique. */
+  /** What requests call it, in lower case; unique. */
   readonly projectId: string;
   readonly region: string;
-  readonly credentials: KeySettings | IamSettings;
+  readonly credentials: KeySettings | KeyFileSettings | IamSettings;
   /** Addresses of the services, without a slash at their end. */
   readonly endpoints: Readonly<Record<HuaweiService, string>>;
   /** PEM of the authorities that certificates are judged by; undefined stands for those that Node.js brings. */
@@ -58,13 +69,9 @@ export interface HuaweicloudSettings {
 
 const DEFAULT_POLL_INTERVAL_MS = 10_000;
 
-/** Where a service is that does not stand at SERVICE.REGION.myhuaweicloud.com (contracts: huaweicloud E.1, the SDK's region files). */
-const ELSEWHERE: ReadonlyMap<string, string> = new Map([
-  ["ddm.eu-west-101", "https://ddm.eu-west-101.myhuaweicloud.eu"],
-]);
-
 /**
- * Reads the section `huaweicloud`: every project once, its secrets and its authorities have to be there.
+ * Reads the section `huaweicloud`: every project once, its secrets and its authorities have to be there, and where its
+ * services are has to be known, or said.
  *
  * @param section undefined stands for one without projects.
  * @param environment the process's variables.
@@ -79,7 +86,7 @@ export function readHuaweicloud(
     pollIntervalMs: section?.pollInterval === undefined ? DEFAULT_POLL_INTERVAL_MS : durationMs(section.pollInterval),
     projects: (section?.projects ?? []).flatMap((project, index) => {
       const path = ["huaweicloud", "projects", index];
-      refuseRepeated(project.projectId, path);
+      refuseRepeated(lowerCaseId(project.projectId), path);
       return readProject(project, path, reader, environment);
     }),
   };
@@ -95,20 +102,32 @@ function readProject(
   const ca = caFile === "" ? undefined : readCaFile(caFile, [...path, "ca"], reader);
   const secret = (source: Secret | undefined, ...names: string[]) =>
     source && readSecret(source, [...path, "credentials", ...names], reader, environment);
-  const who = readCredentials(credentials, region, secret);
+  const addressOf = (service: Addressed, said: string | undefined, ...names: string[]): string => {
+    const address = said || knownEndpoint(service, region);
+    if (address === undefined && region !== "") {
+      const sentence = `must be the address of ${service.toUpperCase()} in region ${region}, which restartd does not know for sure`;
+      reader.problem([...path, ...names], `${sentence}; it is sent secrets, so that it is not guessed`);
+    }
+    return withoutSlash(address ?? "");
+  };
+  const isKey = (file: GiveSecret): boolean => {
+    try {
+      readKeyFile(file);
+      return true;
+    } catch (error) {
+      const wrong = error instanceof Error ? error.message : "cannot be read";
+      reader.problem([...path, "credentials", "file"], `must be a JSON file with access and secret, but it ${wrong}`);
+      return false;
+    }
+  };
+  const iamAt = (said: string) => addressOf("iam", said, "credentials", "iam", "endpoint");
+  const who = readCredentials(credentials, secret, isKey, iamAt);
+  const serviceAt = (service: HuaweiService) => addressOf(service, endpoints?.[service], "endpoints", service);
+  const services = { cse: serviceAt("cse"), dcs: serviceAt("dcs"), ddm: serviceAt("ddm") };
   if (who === undefined || (caFile !== "" && ca === undefined)) {
     return []; // the schema, or a reader, has reported why
   }
-  const addressOf = (service: HuaweiService) => withoutSlash(endpoints?.[service] || defaultEndpoint(service, region));
-  return [
-    {
-      projectId,
-      region,
-      credentials: who,
-      endpoints: { cse: addressOf("cse"), dcs: addressOf("dcs"), ddm: addressOf("ddm") },
-      ca,
-    },
-  ];
+  return [{ projectId: lowerCaseId(projectId), region, credentials: who, endpoints: services, ca }];
 }
 
 type FindSecret = (source: Secret | undefined, ...names: string[]) => GiveSecret | undefined;
@@ -116,18 +135,23 @@ type FindSecret = (source: Secret | undefined, ...names: string[]) => GiveSecret
 /** Who we are; every secret is looked for, so that each that is missing is reported. */
 function readCredentials(
   credentials: HuaweicloudCredentials | undefined,
-  region: string,
   secret: FindSecret,
-): KeySettings | IamSettings | undefined {
+  isKey: (file: GiveSecret) => boolean,
+  iamAt: (said: string) => string,
+): ProjectSettings["credentials"] | undefined {
   const accessKey = secret(credentials?.accessKey, "access_key");
   const secretKey = secret(credentials?.secretKey, "secret_key");
   const securityToken = secret(credentials?.securityToken, "security_token");
   const iam = credentials?.iam;
   const password = secret(iam?.password, "iam", "password");
   if (iam !== undefined) {
-    const endpoint = withoutSlash(iam.endpoint || defaultEndpoint("iam", region));
+    const endpoint = iamAt(iam.endpoint);
     const { username, domain } = iam;
     return password === undefined ? undefined : { kind: "iam", endpoint, username, domain, password };
+  }
+  if (credentials?.file) {
+    const file = secret(create(SecretSchema, { source: { case: "file", value: credentials.file } }));
+    return file && isKey(file) ? { kind: "key file", file } : undefined;
   }
   if (
     accessKey === undefined ||
@@ -138,8 +162,5 @@ function readCredentials(
   }
   return { kind: "key", accessKey, secretKey, securityToken };
 }
-
-const defaultEndpoint = (service: string, region: string): string =>
-  ELSEWHERE.get(`${service}.${region}`) ?? `https://${service}.${region}.myhuaweicloud.com`;
 
 const withoutSlash = (address: string): string => address.replace(/\/+$/, "");

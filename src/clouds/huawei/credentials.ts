@@ -1,9 +1,9 @@
 import { Failure } from "../../core/errors.ts";
-import type { GiveSecret } from "../../core/secret.ts";
 import type { Runtime } from "../../core/target.ts";
 import type { Connections } from "../http.ts";
-import type { HuaweiService, IamSettings, KeySettings, ProjectSettings } from "./config.ts";
+import type { HuaweiService, IamSettings, KeyFileSettings, KeySettings, ProjectSettings } from "./config.ts";
 import { fetchToken, type Token } from "./iam.ts";
+import { readKeyFile, type WholeKey } from "./key-file.ts";
 import { authorizationOf, sdkDate } from "./sign.ts";
 
 /** A request as it stands before it has credentials. */
@@ -44,7 +44,7 @@ export function openCredentials(
   clocks: Pick<Runtime, "now">,
 ): Credentials {
   const scene = { projectId, service, connections, clocks };
-  return credentials.kind === "key" ? byKey(credentials, scene) : byToken(credentials, scene);
+  return credentials.kind === "iam" ? byToken(credentials, scene) : byKey(credentials, scene);
 }
 
 interface Scene {
@@ -54,14 +54,14 @@ interface Scene {
   readonly clocks: Pick<Runtime, "now">;
 }
 
-function byKey({ accessKey, secretKey, securityToken }: KeySettings, scene: Scene): Credentials {
+function byKey(settings: KeySettings | KeyFileSettings, scene: Scene): Credentials {
   return {
     async authorize({ method, url, headers, body }) {
-      const key = { accessKey: word(accessKey, scene), secretKey: read(secretKey, scene) };
+      const { securityToken, ...key } = keyOf(settings, scene);
       const added = {
         "x-sdk-date": sdkDate(scene.clocks.now()),
         "x-project-id": scene.projectId,
-        ...(securityToken !== undefined && { "x-security-token": word(securityToken, scene) }),
+        ...(securityToken !== undefined && { "x-security-token": securityToken }),
       };
       const signed = {
         ...Object.fromEntries(Object.entries(headers).filter(([name]) => SIGNED.has(name))),
@@ -72,6 +72,22 @@ function byKey({ accessKey, secretKey, securityToken }: KeySettings, scene: Scen
       return { headers: { ...headers, ...added, authorization }, forget: () => {} };
     },
   };
+}
+
+/** The key as it is now. What goes into a header as it is has to be one word. */
+function keyOf(settings: KeySettings | KeyFileSettings, scene: Scene): WholeKey {
+  const key =
+    settings.kind === "key file"
+      ? read(() => readKeyFile(settings.file), scene)
+      : {
+          accessKey: read(settings.accessKey, scene),
+          secretKey: read(settings.secretKey, scene),
+          securityToken: settings.securityToken && read(settings.securityToken, scene),
+        };
+  if (![key.accessKey, key.securityToken ?? "-"].every((word) => /^[!-~]+$/.test(word))) {
+    throw unusable("have spaces, line ends or other letters in them", scene);
+  }
+  return key;
 }
 
 /** A token with the password that it was given for. */
@@ -116,19 +132,12 @@ function byToken(settings: IamSettings, scene: Scene): Credentials {
 }
 
 /** A secret as it is now. */
-function read(give: GiveSecret, scene: Scene): string {
+function read<Secret>(give: () => Secret, scene: Scene): Secret {
   try {
     return give();
   } catch (error) {
     throw unusable("cannot be read", scene, error); // the cause says where they should be, and goes to the log alone
   }
-}
-
-/** A secret that goes into a header as it is. */
-function word(give: GiveSecret, scene: Scene): string {
-  const secret = read(give, scene);
-  if (!/^[!-~]+$/.test(secret)) throw unusable("have spaces, line ends or other letters in them", scene);
-  return secret;
 }
 
 const unusable = (why: string, { projectId, service }: Scene, cause?: unknown): Failure =>

@@ -16,6 +16,9 @@ export const REPLIES: Replies<VendorReply> = {
 /** What the configuration of {@link withService} names. */
 export const ENV = { CHAOS_AK: SANDBOX_KEY.accessKey, CHAOS_SK: SANDBOX_KEY.secretKey };
 
+/** In a region that nobody knows every service has to be named. */
+const NOWHERE = { cse: "http://127.0.0.1:1", dcs: "http://127.0.0.1:1", ddm: "http://127.0.0.1:1" };
+
 /** Adds a service of the project. */
 export function withService(sections: Sections, service: "cse" | "dcs" | "ddm", url: string): Sections {
   const { projects: [project] = [] } = (sections.huaweicloud ?? {}) as { projects?: { endpoints: object }[] };
@@ -28,7 +31,7 @@ export function withService(sections: Sections, service: "cse" | "dcs" | "ddm", 
           project_id: PROJECT_ID,
           region: "sandbox-1",
           credentials: { access_key: { env: "CHAOS_AK" }, secret_key: { env: "CHAOS_SK" } },
-          endpoints: { ...project?.endpoints, [service]: url },
+          endpoints: { ...NOWHERE, ...project?.endpoints, [service]: url },
         },
       ],
     },

@@ -6,6 +6,7 @@ import { createValidator } from "@bufbuild/protovalidate";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { file_restart_config_v1_config } from "../../../gen/restart/config/v1/config_pb.ts";
 import { type HuaweicloudSettings, type IamSettings, readHuaweicloud } from "../../../src/clouds/huawei/config.ts";
+import { readKeyFile } from "../../../src/clouds/huawei/key-file.ts";
 import { loadConfig } from "../../../src/config.ts";
 import { ConfigError, formatProblem } from "../../../src/core/problem.ts";
 import { withDependencies } from "../../../src/core/schema.ts";
@@ -25,42 +26,40 @@ describe("readHuaweicloud()", () => {
   it("knows where services are, and how often to look", () => {
     const settings = load(`
       projects:
-        - { project_id: p1, region: eu-west-0, credentials: ${KEY} }
-        - { project_id: p2, region: eu-west-101, credentials: ${KEY} }
+        - { project_id: p1, region: cn-north-4, credentials: ${KEY} }
+        - project_id: p2
+          region: eu-west-101
+          credentials: ${KEY}
+          endpoints: { cse: "https://cse.example.com", dcs: "https://dcs.example.com" }
         - project_id: p3
           region: eu-de
           credentials: ${KEY}
-          endpoints: { ddm: "https://ddm.eu-de.otc.t-systems.com/", cse: "http://127.0.0.1:8001/base/" }`);
+          endpoints: { ddm: "https://ddm.eu-de.otc.t-systems.com/", cse: "http://127.0.0.1:8001/base/", dcs: "http://127.0.0.1:8002" }`);
     expect(settings.pollIntervalMs).toBe(10_000);
-    expect(
-      settings.projects.map(({ projectId, region, endpoints, ca }) => ({ projectId, region, endpoints, ca })),
-    ).toEqual([
+    expect(settings.projects.map(({ projectId, endpoints, ca }) => ({ projectId, endpoints, ca }))).toEqual([
       {
         projectId: "p1",
-        region: "eu-west-0",
         endpoints: {
-          cse: "https://cse.eu-west-0.myhuaweicloud.com",
-          dcs: "https://dcs.eu-west-0.myhuaweicloud.com",
-          ddm: "https://ddm.eu-west-0.myhuaweicloud.com",
+          cse: "https://cse.cn-north-4.myhuaweicloud.com",
+          dcs: "https://dcs.cn-north-4.myhuaweicloud.com",
+          ddm: "https://ddm.cn-north-4.myhuaweicloud.com",
         },
         ca: undefined,
       },
       {
         projectId: "p2",
-        region: "eu-west-101",
         endpoints: {
-          cse: "https://cse.eu-west-101.myhuaweicloud.com",
-          dcs: "https://dcs.eu-west-101.myhuaweicloud.com",
+          cse: "https://cse.example.com",
+          dcs: "https://dcs.example.com",
           ddm: "https://ddm.eu-west-101.myhuaweicloud.eu",
         },
         ca: undefined,
       },
       {
         projectId: "p3",
-        region: "eu-de",
         endpoints: {
           cse: "http://127.0.0.1:8001/base",
-          dcs: "https://dcs.eu-de.myhuaweicloud.com",
+          dcs: "http://127.0.0.1:8002",
           ddm: "https://ddm.eu-de.otc.t-systems.com",
         },
         ca: undefined,
@@ -68,10 +67,91 @@ describe("readHuaweicloud()", () => {
     ]);
   });
 
+  it.each([
+    ["eu-west-101", ["cse", "dcs"]],
+    ["eu-west-102", ["cse", "dcs"]],
+    ["ap-southeast-2", ["ddm"]],
+    ["eu-de", ["cse", "dcs", "ddm"]],
+    ["ru-moscow-1", ["cse", "dcs", "ddm"]],
+    ["eu-west-0", ["cse", "dcs", "ddm"]],
+    ["cn-north-40", ["cse", "dcs", "ddm"]],
+    ["eu-west-1-x", ["cse", "dcs", "ddm"]],
+  ])("guesses no address in %s", (region, unknown) => {
+    const found = mistakes(`
+      projects:
+        - project_id: p
+          region: ${region}
+          credentials: ${KEY}`);
+    expect(found).toEqual(
+      unknown.map((service) =>
+        expect.stringMatching(
+          `^restartd.yaml:3:\\d+: huaweicloud.projects\\[0\\].endpoints.${service}: must be the address of .* in region ${region},`,
+        ),
+      ),
+    );
+  });
+
+  it("guesses no address of IAM", () => {
+    const iam = "{ iam: { username: u, domain: d, password: { env: HW_SK } } }";
+    const all = "{ cse: https://c.example.com, dcs: https://d.example.com, ddm: https://m.example.com }";
+    const found = mistakes(`
+      projects:
+        - { project_id: p, region: ap-southeast-5, credentials: ${iam}, endpoints: ${all} }`);
+    expect(found).toEqual([
+      expect.stringMatching(
+        /huaweicloud.projects\[0\].credentials.iam.endpoint: must be the address of IAM in region ap/,
+      ),
+    ]);
+  });
+
+  it("reads the parts of a key out of one file, as one", () => {
+    const securitytoken = "the-token";
+    write("hw.json", JSON.stringify({ credential: { access: "AK1", secret: "SK1", securitytoken, expires_at: "x" } }));
+    const [project] = load(
+      `projects: [{ project_id: p, region: cn-north-4, credentials: { file: hw.json } }]`,
+    ).projects;
+    if (project?.credentials.kind !== "key file") throw new Error("no key file");
+    const { file } = project.credentials;
+    expect(readKeyFile(file)).toEqual({ accessKey: "AK1", secretKey: "SK1", securityToken: "the-token" });
+    write("hw.json", JSON.stringify({ access: "AK2", secret: "SK2" }));
+    expect(readKeyFile(file)).toEqual({ accessKey: "AK2", secretKey: "SK2", securityToken: undefined });
+  });
+
+  it.each([
+    ["no JSON", "AK1:SK1", "is no JSON object"],
+    ["no secret", '{"access": "AK1"}', "has no text secret in it"],
+    ["no access", '{"secret": "SK1"}', "has no text access in it"],
+    [
+      "a token that is no text",
+      '{"access": "AK1", "secret": "SK1", "securitytoken": 1}',
+      "a securitytoken that is no text",
+    ],
+  ])("refuses a key file with %s, and shows nothing of it", (_what, content, message) => {
+    write("hw.json", content);
+    const found = mistakes(`projects: [{ project_id: p, region: cn-north-4, credentials: { file: hw.json } }]`);
+    expect(found).toEqual([
+      expect.stringMatching(/^restartd.yaml:2:\d+: huaweicloud.projects\[0\].credentials.file: must be a JSON file/),
+    ]);
+    expect(found[0]).toContain(message);
+    expect(found[0]).not.toMatch(/AK1|SK1/);
+  });
+
+  it("writes ids that have the form of a UUID in lower case, and takes no project twice by letter case", () => {
+    const id = "7D2A6D4F0B1C4F0E9A3B5C6D7E8F9A0B";
+    const one = (projectId: string) => `{ project_id: ${projectId}, region: cn-north-4, credentials: ${KEY} }`;
+    expect(load(`projects: [${one(id)}, ${one("NoUuid")}]`).projects.map(({ projectId }) => projectId)).toEqual([
+      id.toLowerCase(),
+      "NoUuid",
+    ]);
+    expect(mistakes(`projects: [${one(id)}, ${one(id.toLowerCase())}]`)).toEqual([
+      expect.stringContaining("project_id: must be unique"),
+    ]);
+  });
+
   it("takes an interval of its own", () => {
     const settings = load(`
       poll_interval: 1.5s
-      projects: [{ project_id: p, region: r, credentials: ${KEY} }]`);
+      projects: [{ project_id: p, region: cn-north-4, credentials: ${KEY} }]`);
     expect(settings.pollIntervalMs).toBe(1_500);
   });
 
@@ -79,9 +159,9 @@ describe("readHuaweicloud()", () => {
     write("token", "from the file\n");
     const settings = load(`
       projects:
-        - { project_id: p1, region: r, credentials: ${KEY} }
+        - { project_id: p1, region: cn-north-4, credentials: ${KEY} }
         - project_id: p2
-          region: r
+          region: cn-north-4
           credentials: { access_key: { env: HW_AK }, secret_key: { env: HW_SK }, security_token: { file: token } }`);
     const [permanent, temporary] = settings.projects.map(({ credentials }) => credentials);
     if (permanent?.kind !== "key" || temporary?.kind !== "key") throw new Error("no keys");
@@ -98,15 +178,16 @@ describe("readHuaweicloud()", () => {
   it("finds an IAM user, and where IAM is", () => {
     write("password", "hunter2");
     const user = "username: u, domain: d, password: { file: password }";
+    const there = "{ cse: https://cse.example.com, dcs: https://dcs.example.com }";
     const settings = load(`
       projects:
-        - { project_id: p1, region: eu-west-101, credentials: { iam: { ${user} } } }
-        - { project_id: p2, region: eu-west-101, credentials: { iam: { ${user}, endpoint: "https://iam.example.com/" } } }`);
+        - { project_id: p1, region: eu-west-101, credentials: { iam: { ${user} } }, endpoints: ${there} }
+        - { project_id: p2, region: cn-north-4, credentials: { iam: { ${user}, endpoint: "https://iam.example.com/" } } }`);
     const users = settings.projects.flatMap(({ credentials }): IamSettings[] =>
       credentials.kind === "iam" ? [credentials] : [],
     );
     expect(users.map(({ endpoint, username, domain, password }) => [endpoint, username, domain, password()])).toEqual([
-      ["https://iam.eu-west-101.myhuaweicloud.com", "u", "d", "hunter2"],
+      ["https://iam.eu-west-101.myhuaweicloud.eu", "u", "d", "hunter2"],
       ["https://iam.example.com", "u", "d", "hunter2"],
     ]);
   });
@@ -114,7 +195,9 @@ describe("readHuaweicloud()", () => {
   it("reads the authorities of a project", () => {
     const { cert } = createAuthority("of this test");
     write("ca.pem", cert);
-    const [project] = load(`projects: [{ project_id: p, region: r, credentials: ${KEY}, ca: ca.pem }]`).projects;
+    const [project] = load(
+      `projects: [{ project_id: p, region: cn-north-4, credentials: ${KEY}, ca: ca.pem }]`,
+    ).projects;
     expect(project?.ca).toBe(cert);
   });
 
@@ -128,13 +211,13 @@ describe("readHuaweicloud()", () => {
     write("ca.pem", "no certificate");
     const found = mistakes(`
       projects:
-        - { project_id: p1, region: r, credentials: ${KEY} }
-        - { project_id: p1, region: r, credentials: ${KEY}, ca: nowhere.pem }
-        - { project_id: p2, region: r, credentials: ${KEY}, ca: ca.pem }
-        - { project_id: p3, region: r, credentials: { access_key: { env: NOBODY }, secret_key: { env: EMPTY } } }
-        - { project_id: p4, region: r, credentials: { iam: { username: u, domain: d, password: { file: empty } } } }
+        - { project_id: p1, region: cn-north-4, credentials: ${KEY} }
+        - { project_id: p1, region: cn-north-4, credentials: ${KEY}, ca: nowhere.pem }
+        - { project_id: p2, region: cn-north-4, credentials: ${KEY}, ca: ca.pem }
+        - { project_id: p3, region: cn-north-4, credentials: { access_key: { env: NOBODY }, secret_key: { env: EMPTY } } }
+        - { project_id: p4, region: cn-north-4, credentials: { iam: { username: u, domain: d, password: { file: empty } } } }
         - project_id: p5
-          region: r
+          region: cn-north-4
           credentials: { access_key: { env: HW_AK }, secret_key: { env: HW_SK }, security_token: { file: nowhere } }`);
     expect(found).toEqual([
       'restartd.yaml:4:25: huaweicloud.projects[1].project_id: must be unique, but is "p1", the project_id of huaweicloud.projects[0] (line 3)',
@@ -151,15 +234,21 @@ describe("readHuaweicloud()", () => {
   });
 
   it.each([
-    ["nobody", "{}", "must have access_key and secret_key, or iam"],
+    ["nobody", "{}", "must have access_key and secret_key, file, or iam"],
     ["half a key", "{ access_key: { env: HW_AK } }", "must have access_key and secret_key together"],
+    [
+      "a file and a key",
+      "{ file: hw.json, access_key: { env: HW_AK } }",
+      "must be one of access_key and secret_key, file, or iam, not several",
+    ],
     [
       "both",
       "{ access_key: { env: HW_AK }, secret_key: { env: HW_SK }, iam: { username: u, domain: d, password: { env: HW_SK } } }",
-      "must be either access_key and secret_key, or iam, not both",
+      "must be one of access_key and secret_key, file, or iam, not several",
     ],
   ])("refuses credentials of %s", (_who, credentials, message) => {
-    const found = mistakes(`projects: [{ project_id: p, region: r, credentials: ${credentials} }]`);
+    write("hw.json", JSON.stringify({ access: "AK1", secret: "SK1" }));
+    const found = mistakes(`projects: [{ project_id: p, region: cn-north-4, credentials: ${credentials} }]`);
     expect(found).toEqual([expect.stringContaining(message)]);
   });
 });

@@ -32,7 +32,7 @@ export interface Scene extends AsyncDisposable {
 export interface SceneOptions {
   readonly account?: AccountOptions;
   /** Default the account's first key. */
-  readonly credentials?: (account: Account, iam: VendorServer) => KeySettings | IamSettings;
+  readonly credentials?: (account: Account, iam: VendorServer) => ProjectSettings["credentials"];
   readonly handle?: HuaweiHandler;
   readonly tls?: { readonly key: string; readonly cert: string };
   readonly settings?: Partial<ProjectSettings>;
