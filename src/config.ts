@@ -6,13 +6,13 @@ import { ConfigSchema, type Deadline, type Config as Sections } from "../gen/res
 import { type Decoded, decodeYaml } from "./config/decode.ts";
 import { createReport, type Origin, type Report } from "./config/report.ts";
 import { readStore, type StoreSettings } from "./config/store.ts";
-import { brokenRules } from "./config/violations.ts";
+import { brokenRules, knownBroken } from "./config/violations.ts";
 import { readYaml } from "./config/yaml.ts";
-import { ConfigError, formatPath, type Problem } from "./core/problem.ts";
+import { ConfigError, type Problem } from "./core/problem.ts";
 import type { ReadSections, SectionReader } from "./core/section-reader.ts";
 
 /** What the server works with. */
-export interface Config<Settings> {
+export interface Config<Settings, Access = undefined> {
   /** Where to listen: a host without brackets, and a port (0: any free one). */
   readonly listen: { readonly host: string; readonly port: number };
   /** Origins whose web pages may call, as browsers send them. */
@@ -25,16 +25,20 @@ export interface Config<Settings> {
   readonly targets: Settings;
   /** Which sections name systems. */
   readonly systems: readonly string[];
+  /** What was made of the sections about who may do what; undefined when nobody is asked who they are. */
+  readonly access: Access | undefined;
   /** What deserves a line in the log, though it is no mistake. */
   readonly warnings: readonly Problem[];
 }
 
 /** What reading a configuration takes. */
-export interface ConfigOptions<Settings> {
+export interface ConfigOptions<Settings, Access = undefined> {
   /** Knows the rules that restart.config.v1 uses: its registry has restart.kubernetes.v1's. Shared, since its first use is slow. */
   readonly validator: Validator;
   /** Reads the sections of all targets. */
   readonly readSections: ReadSections<Sections, Settings>;
+  /** Reads the sections about who may do what. Default: nobody is asked who they are. */
+  readonly readAccess?: ReadSections<Sections, Access | undefined>;
   /** HOST:PORT out of the command line: stands in for `listen`. */
   readonly listen?: string | undefined;
   /** Whether operations are kept in memory when no section says where. Default: in a file beside the configuration's. */
@@ -57,7 +61,10 @@ const DEADLINE_MS = { default: 60_000, max: 600_000 };
  * @param file its path, also what messages call it.
  * @throws ConfigError with every mistake: of syntax alone where there is one, since nothing else can be judged then.
  */
-export function loadConfig<Settings>(file: string, options: ConfigOptions<Settings>): Config<Settings> {
+export function loadConfig<Settings, Access = undefined>(
+  file: string,
+  options: ConfigOptions<Settings, Access>,
+): Config<Settings, Access> {
   const source = readYaml(file, file);
   if (!("root" in source)) throw new ConfigError(source);
   const decoded = decodeYaml(ConfigSchema, source);
@@ -71,10 +78,10 @@ export function loadConfig<Settings>(file: string, options: ConfigOptions<Settin
  * @param make returns the sections; relative paths are relative to the working directory.
  * @throws ConfigError with every mistake.
  */
-export function makeConfig<Settings>(
+export function makeConfig<Settings, Access = undefined>(
   make: (reader: SectionReader) => MessageInitShape<typeof ConfigSchema>,
-  options: ConfigOptions<Settings>,
-): Config<Settings> {
+  options: ConfigOptions<Settings, Access>,
+): Config<Settings, Access> {
   const origin: Origin = { file: undefined, folder: process.cwd(), positionOf: () => undefined };
   const making = createReport(origin, [], NO_MISTAKES.unreadable);
   const sections = create(ConfigSchema, make(making.reader));
@@ -83,17 +90,18 @@ export function makeConfig<Settings>(
   return { ...config, warnings: [...making.warnings, ...config.warnings] };
 }
 
-function finish<Settings>(
+function finish<Settings, Access>(
   sections: Sections,
   origin: Origin,
   mistakes: Mistakes,
-  { validator, readSections, listen, storeInMemory }: ConfigOptions<Settings>,
-): Config<Settings> {
+  { validator, readSections, readAccess, listen, storeInMemory }: ConfigOptions<Settings, Access>,
+): Config<Settings, Access> {
   if (listen !== undefined) sections.listen = listen;
   const report = createReport(origin, mistakes.problems, mistakes.unreadable);
   judge(validator, sections, mistakes.unreadable, report, listen !== undefined);
   const store = readStore(sections.store, report.reader, { inMemory: storeInMemory });
   const targets = readSections(sections, report.reader);
+  const access = readAccess?.(sections, report.reader);
   if (store === undefined || report.problems.length > 0) throw new ConfigError(report.problems);
   return {
     listen: address(sections.listen),
@@ -102,6 +110,7 @@ function finish<Settings>(
     store,
     targets,
     systems: SYSTEMS.filter((name) => sections[name] !== undefined),
+    access,
     warnings: report.warnings,
   };
 }
@@ -114,9 +123,7 @@ function judge(
   report: Report,
   listenIsArgument: boolean,
 ): void {
-  for (const { path, about, message } of brokenRules(validator, ConfigSchema, sections)) {
-    const around = path.map((_, length) => path.slice(0, length));
-    if ([...around, ...about].some((field) => unreadable.has(formatPath(field)))) continue;
+  for (const { path, message } of knownBroken(brokenRules(validator, ConfigSchema, sections), unreadable)) {
     if (listenIsArgument && path[0] === "listen") {
       report.problems.push({ file: undefined, line: undefined, column: undefined, field: "--listen", message });
     } else {

@@ -1,5 +1,6 @@
 import { createRegistry } from "@bufbuild/protobuf";
 import { file_restart_config_v1_config } from "../gen/restart/config/v1/config_pb.ts";
+import { type OpenAccess, readAccess } from "./access/access.ts";
 import { type Command, HELP, parseCommand, UsageError } from "./cli.ts";
 import { type Config, type ConfigOptions, loadConfig, makeConfig } from "./config.ts";
 import { ConfigError } from "./core/problem.ts";
@@ -48,9 +49,11 @@ async function run({ source, listen }: Serve, log: Logger): Promise<void> {
   const stopping = interrupted();
   process.stdout.on("error", (error) => log.warn({ cause: describeCause(error) }, "stdout cannot be written"));
   await using stack = new AsyncDisposableStack();
-  const options: ConfigOptions<OpenTarget[]> = {
-    validator: newValidator(createRegistry(...withDependencies([file_restart_config_v1_config]))),
+  const validator = newValidator(createRegistry(...withDependencies([file_restart_config_v1_config])));
+  const options: ConfigOptions<OpenTarget[], OpenAccess> = {
+    validator,
     readSections: (sections, reader) => TARGETS.map((target) => target.read(sections, reader)),
+    readAccess: (sections, reader) => readAccess(sections, reader, { validator, now: () => new Date() }),
     listen,
     storeInMemory: source.kind === "sandbox",
   };
@@ -92,9 +95,9 @@ async function lookAfterOperations(args: readonly string[]): Promise<void> {
 
 async function configOf(
   source: Serve["source"],
-  options: ConfigOptions<OpenTarget[]>,
+  options: ConfigOptions<OpenTarget[], OpenAccess>,
   stack: AsyncDisposableStack,
-): Promise<Config<OpenTarget[]>> {
+): Promise<Config<OpenTarget[], OpenAccess>> {
   switch (source.kind) {
     case "config":
       return loadConfig(source.file, options);

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import type { OpenAccess } from "./access/access.ts";
 import type { StoreSettings } from "./config/store.ts";
 import type { Config } from "./config.ts";
 import { isMutating, type Route } from "./core/route.ts";
@@ -16,7 +17,7 @@ import { Shutdown } from "./server/shutdown.ts";
 
 /** What a whole server is made of. */
 export interface ServeOptions {
-  readonly config: Config<readonly OpenTarget[]>;
+  readonly config: Config<readonly OpenTarget[], OpenAccess | undefined>;
   readonly log: Logger;
   /** Whether the configuration's systems are simulated ones: callers are told. Default: they are not. */
   readonly sandbox?: boolean;
@@ -90,8 +91,20 @@ export async function serve(options: ServeOptions): Promise<Served> {
       shutdown: shutdown.signal,
     }),
   ];
+  const access = config.access?.({ now, warn: (message) => log.warn(message) });
+  if (access !== undefined) stack.use(access);
   const { deadline, allowedOrigins, listen } = config;
-  const server = stack.use(await startServer({ ...listen, routes, deadline, allowedOrigins, log, shutdown }));
+  const server = stack.use(
+    await startServer({
+      ...listen,
+      routes,
+      deadline,
+      allowedOrigins,
+      log,
+      shutdown,
+      authenticate: access?.authenticate,
+    }),
+  );
   storeHealth.follow(server.health, routes);
   const parts = stack.move();
   return {

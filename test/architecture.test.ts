@@ -28,7 +28,7 @@ const LAYERS: readonly (readonly [layer: string, files: RegExp])[] = [
   ["server", /^src\/server\//],
   ["stores", /^src\/operations\/store\/(sqlite|postgres)\//],
   ["operations", /^src\/operations\//],
-  ["services", /^src\/(interceptors|health|reflection)\//],
+  ["services", /^src\/(access|interceptors|health|reflection)\//],
   ["list", /^src\/targets\/index\.ts$/],
   ["targets", /^src\/targets\/[^/]+\//],
   ["clouds", /^src\/clouds\//],
@@ -61,9 +61,11 @@ describe("architecture", () => {
     expect(upward.map(({ file, module }) => `${file} -> ${module}`)).toEqual([]);
   });
 
-  it("keeps targets, stores, interceptors, health and reflection from each other", () => {
+  it("keeps targets, stores, access, interceptors, health and reflection from each other", () => {
     const room = (file: string) =>
-      /^src\/(targets\/[^/]+|operations\/store\/(?:sqlite|postgres)|interceptors|health|reflection)\//.exec(file)?.[1];
+      /^src\/(targets\/[^/]+|operations\/store\/(?:sqlite|postgres)|access|interceptors|health|reflection)\//.exec(
+        file,
+      )?.[1];
     const sideways = edges.filter(({ file, module }) => {
       const [from, to] = [room(file), room(module)];
       return from !== undefined && to !== undefined && from !== to;

@@ -10,11 +10,12 @@ import {
   ScalarType,
   toJson,
 } from "@bufbuild/protobuf";
-import { DurationSchema } from "@bufbuild/protobuf/wkt";
+import { DurationSchema, TimestampSchema } from "@bufbuild/protobuf/wkt";
 import { isMap, isScalar, isSeq, type Node, type Pair, type YAMLMap } from "yaml";
 import { nearName } from "../core/near-name.ts";
 import { type FieldPath, formatPath, type Problem } from "../core/problem.ts";
 import { showValue } from "../core/show-value.ts";
+import { secondsOf } from "./duration.ts";
 import type { Position, YamlFile } from "./yaml.ts";
 
 /** What a file says, as far as it can be understood. */
@@ -41,21 +42,42 @@ interface Context {
  * a mapping, a repeated field a list, and everything else is read as protobuf's JSON has it.
  */
 export function decodeYaml<Desc extends DescMessage>(schema: Desc, source: YamlFile): Decoded<Desc> {
-  const context: Context = { source, problems: [], unreadable: new Set(), positions: new Map() };
-  const json = source.root === undefined ? {} : decodeMessage(context, schema, source.root, []);
-  return {
-    message: fromJson(schema, json),
-    problems: context.problems,
-    unreadable: context.unreadable,
-    positionOf: (path) => {
-      for (let length = path.length; length >= 0; length--) {
-        const position = context.positions.get(formatPath(path.slice(0, length)));
-        if (position !== undefined) return position;
-      }
-      return undefined;
-    },
-  };
+  const context = newContext(source);
+  return decoded(context, schema, source.root === undefined ? {} : decodeMessage(context, schema, source.root, []));
 }
+
+/**
+ * Reads a file that is a list.
+ *
+ * @param schema a message whose one field is that list. Paths begin with an index: the file does not say the field's name.
+ */
+export function decodeYamlList<Desc extends DescMessage>(schema: Desc, source: YamlFile): Decoded<Desc> {
+  const [field] = schema.fields;
+  if (field?.fieldKind !== "list") throw new Error(`${schema}: its first field must be a list`);
+  const context = newContext(source);
+  const items = source.root && decodeList(context, field, source.root, source.root, []);
+  return decoded(context, schema, items === undefined ? {} : { [field.jsonName]: items });
+}
+
+const newContext = (source: YamlFile): Context => ({
+  source,
+  problems: [],
+  unreadable: new Set(),
+  positions: new Map(),
+});
+
+const decoded = <Desc extends DescMessage>(context: Context, schema: Desc, json: JsonObject): Decoded<Desc> => ({
+  message: fromJson(schema, json),
+  problems: context.problems,
+  unreadable: context.unreadable,
+  positionOf: (path) => {
+    for (let length = path.length; length >= 0; length--) {
+      const position = context.positions.get(formatPath(path.slice(0, length)));
+      if (position !== undefined) return position;
+    }
+    return undefined;
+  },
+});
 
 function decodeMessage(context: Context, desc: DescMessage, node: Node, path: FieldPath): JsonObject {
   place(context, node, path);
@@ -173,9 +195,11 @@ function decodeSingular(
   if (field.message !== undefined && !isLeaf(field.message)) {
     return isNode(value) ? decodeMessage(context, field.message, value, path) : {};
   }
-  const leaf = isScalar(value) ? value.value : value;
+  const written = isScalar(value) ? value.value : value;
+  const duration = field.message?.typeName === DurationSchema.typeName && typeof written === "string";
+  const leaf = duration ? (secondsOf(written) ?? written) : written;
   if (isJsonScalar(leaf) && readable(field, leaf)) return leaf;
-  const shown = isJsonScalar(leaf) ? showValue(field, leaf) : kindOf(value);
+  const shown = isJsonScalar(written) ? showValue(field, written) : kindOf(value);
   const wrong = leaf === null ? `must have a value: ${expected(field)}` : `must be ${expected(field)}, but is ${shown}`;
   reject(context, node, path, wrong);
   return undefined;
@@ -192,7 +216,8 @@ function readable(field: DescField, value: string | number | boolean): boolean {
 }
 
 function expected(field: DescField): string {
-  if (field.message !== undefined) return "a duration in seconds, such as 60s";
+  if (field.message?.typeName === TimestampSchema.typeName) return "a time of RFC 3339, such as 2026-01-31T12:00:00Z";
+  if (field.message !== undefined) return "a duration, such as 60s or 1h30m";
   if (field.enum !== undefined) return `one of ${field.enum.values.map((value) => value.name).join(", ")}`;
   switch (field.scalar) {
     case ScalarType.STRING:
@@ -207,7 +232,8 @@ function expected(field: DescField): string {
   }
 }
 
-const isLeaf = (message: DescMessage): boolean => message.typeName === DurationSchema.typeName;
+const isLeaf = ({ typeName }: DescMessage): boolean =>
+  typeName === DurationSchema.typeName || typeName === TimestampSchema.typeName;
 
 const isJsonScalar = (value: unknown): value is string | number | boolean =>
   typeof value === "string" || typeof value === "number" || typeof value === "boolean";

@@ -2,7 +2,7 @@ import { type DescField, type DescMessage, getOption, type MessageShape, toJson 
 import { isReflectList, isReflectMessage, type Path, type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
 import type { Validator } from "@bufbuild/protovalidate";
 import { message as messageRules } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
-import type { FieldPath } from "../core/problem.ts";
+import { type FieldPath, formatPath } from "../core/problem.ts";
 import { showValue } from "../core/show-value.ts";
 
 /** A rule that a message breaks. */
@@ -42,6 +42,13 @@ export function brokenRules<Desc extends DescMessage>(
     return { path, about: [path, ...inside], message: shown === undefined ? rule : `${rule}, but is ${shown}` };
   });
 }
+
+/** The broken rules but for those about something that could not be read: of that all is said. */
+export const knownBroken = (broken: readonly BrokenRule[], unreadable: ReadonlySet<string>): BrokenRule[] =>
+  broken.filter(({ path, about }) => {
+    const around = path.map((_, length) => path.slice(0, length));
+    return ![...around, ...about].some((field) => unreadable.has(formatPath(field)));
+  });
 
 /** The fields that a message's rule speaks of; none for a rule of the field that holds the message. */
 function fieldsOfRule(desc: DescMessage, ruleId: string): DescField[] {

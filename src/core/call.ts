@@ -1,5 +1,6 @@
 import { type ConnectError, type ContextKey, createContextKey, type HandlerContext } from "@connectrpc/connect";
 import { type Failure, type Outcome, toConnectError, toFailure } from "./errors.ts";
+import type { Principal } from "./principal.ts";
 
 /** What is known of one call while it runs: the log line at its end is made of this, and a failure says what it says. */
 export interface Call {
@@ -15,6 +16,8 @@ export interface Call {
   received: boolean;
   /** Warnings of the vendor's own server, in its words: for the log. */
   serverWarning: string | undefined;
+  /** Who made it; undefined while that is not known, and where nobody is asked. */
+  principal: Principal | undefined;
   /** Why it failed; undefined while it has not. */
   failure: Failure | undefined;
 }
@@ -27,6 +30,7 @@ export const newCall = (id: string): Call => ({
   outcome: "not_applied",
   received: false,
   serverWarning: undefined,
+  principal: undefined,
   failure: undefined,
 });
 

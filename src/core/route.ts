@@ -9,6 +9,8 @@ export interface Route {
   readonly service: DescService;
   /** Whether its calls are answered while the server drains, when every other is refused with SHUTTING_DOWN. */
   readonly whileDraining: boolean;
+  /** Names of its methods that anybody may call, whoever they are. */
+  readonly forAnybody: readonly string[];
   /** Registers every method of the service: those without side effects with the options of reads, all others with those of mutations. */
   register(router: ConnectRouter, options: RouteOptions): void;
 }
@@ -27,7 +29,7 @@ export const isMutating = (method: DescMethod): boolean =>
 export function route<Desc extends DescService>(
   service: Desc,
   implementation: ServiceImpl<Desc>,
-  { whileDraining = false }: { whileDraining?: boolean } = {},
+  { whileDraining = false, forAnybody = [] }: Partial<Pick<Route, "whileDraining" | "forAnybody">> = {},
 ): Route {
   const part = (mutating: boolean): Desc => ({
     ...service,
@@ -36,6 +38,7 @@ export function route<Desc extends DescService>(
   return {
     service,
     whileDraining,
+    forAnybody,
     register(router, { reads, mutations }) {
       router.service<Desc>(part(false), implementation, reads);
       router.service<Desc>(part(true), implementation, mutations);

@@ -55,7 +55,7 @@ export function createHealth(services: readonly string[]): Health {
           watch(() => statuses.get(service) ?? Status.SERVICE_UNKNOWN, watchers, context.signal),
         list: () => ({ statuses: Object.fromEntries([...statuses].map(([name, status]) => [name, { status }])) }),
       },
-      { whileDraining: true },
+      { whileDraining: true, forAnybody: ["Check"] },
     ),
   };
 }

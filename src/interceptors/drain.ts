@@ -1,5 +1,6 @@
 import type { Interceptor } from "@connectrpc/connect";
 import { follow } from "./abort.ts";
+import { finallyDo } from "./finally.ts";
 
 /**
  * Tells streams that the server is shutting down: their signal fires for the reason of `shutdown`. Unary calls finish.
@@ -32,12 +33,3 @@ export const drain =
         throw error;
       }
     };
-
-/** The same messages, and `end` after the last of them, however the stream ends. */
-async function* finallyDo<T>(messages: AsyncIterable<T>, end: () => void): AsyncGenerator<T> {
-  try {
-    yield* messages;
-  } finally {
-    end();
-  }
-}

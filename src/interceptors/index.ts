@@ -3,6 +3,7 @@ import type { Interceptor } from "@connectrpc/connect";
 import { type DeadlineOptions, deadline } from "./deadline.ts";
 import { drain } from "./drain.ts";
 import { errors } from "./errors.ts";
+import { lapse } from "./lapse.ts";
 import { validate } from "./validate.ts";
 
 /** What the interceptors need. None of them names a service: they read descriptors. */
@@ -21,6 +22,7 @@ export interface InterceptorOptions {
 export const interceptors = (options: InterceptorOptions): Interceptor[] => [
   errors(options.newId), // outermost: what any other throws, a caller gets in one form
   drain(options.shutdown), // outside the deadline, which sees to it that whoever is told also ends
+  lapse(), // outside the deadline too, for the same reason
   deadline(options.deadline), // outside validation, so that an expired call costs no more
   validate(options.validator), // innermost: a handler gets nothing that was not checked
 ];

@@ -4,9 +4,12 @@ import type { Registry } from "@bufbuild/protobuf";
 import { base64Decode } from "@bufbuild/protobuf/wire";
 import { createContextValues } from "@connectrpc/connect";
 import type { UniversalServerRequest, UniversalServerResponse } from "@connectrpc/connect/protocol";
+import type { Authenticate, Authenticated } from "../access/authenticate.ts";
+import { unauthenticated } from "../access/unauthenticated.ts";
 import { type Call, callKey, fail, newCall } from "../core/call.ts";
 import { deadlineKey } from "../core/deadline.ts";
 import { excerpt, Failure } from "../core/errors.ts";
+import { lapsedKey, principalKey } from "../core/principal.ts";
 import { isMutating } from "../core/route.ts";
 import { type DeadlineLimits, deadlineOf } from "../interceptors/deadline.ts";
 import { answer, formOf } from "./answer.ts";
@@ -15,7 +18,7 @@ import type { Endpoint } from "./endpoints.ts";
 import type { Gate } from "./gate.ts";
 import { type Logger, logCall } from "./log.ts";
 import type { Pages } from "./pages.ts";
-import { type Refusal, refusalOf, unknownProcedure, wrongMethod } from "./refusals.ts";
+import { challenge, type Refusal, refusalOf, unknownProcedure, wrongMethod } from "./refusals.ts";
 import { send } from "./send.ts";
 import { type Shutdown, shuttingDown } from "./shutdown.ts";
 
@@ -27,6 +30,8 @@ export interface AdapterOptions {
   readonly gate: Gate;
   /** Answers browsers. */
   readonly pages: Pages;
+  /** Finds out who calls; undefined when nobody is asked. */
+  readonly authenticate: Authenticate | undefined;
   /** Waits for calls, and says when no more are taken. */
   readonly shutdown: Shutdown;
   /** How long calls may take. */
@@ -142,6 +147,7 @@ async function respondTo(exchange: Exchange, options: AdapterOptions): Promise<U
     if (page !== undefined) {
       return page;
     }
+    const caller = await callerOf(exchange, options);
     if (endpoint === undefined) {
       return refuse(exchange, options, unknownProcedure(exchange.path, options.endpoints));
     }
@@ -151,13 +157,38 @@ async function respondTo(exchange: Exchange, options: AdapterOptions): Promise<U
     if (isRefusedByDrain(endpoint, options)) {
       return refuse(exchange, options, { failure: shuttingDown() });
     }
-    const response = await endpoint.handler(toUniversal(exchange, endpoint, options));
+    const response = await endpoint.handler(toUniversal(exchange, endpoint, caller, options));
     const bare = refusalOf(response, endpoint, exchange);
     return bare === undefined ? response : refuse(exchange, options, bare);
   } catch (error) {
-    return answer(exchange.contentType, fail(call, gone.signal.aborted ? CLIENT_GONE : error), options);
+    const failed = fail(call, gone.signal.aborted ? CLIENT_GONE : error);
+    return answer(exchange.contentType, failed, { ...options, ...challenge(call.failure) });
   }
 }
+
+/**
+ * Who calls, before anything of the call is judged: strangers learn nothing of what is there.
+ *
+ * @returns undefined for whoever need not say: where nobody is asked, and of what anybody may call.
+ */
+async function callerOf(
+  { call, request, endpoint }: Exchange,
+  { authenticate }: AdapterOptions,
+): Promise<Authenticated | undefined> {
+  if (authenticate === undefined) {
+    return undefined;
+  }
+  const caller = await authenticate({ authorization: valuesOf(request, "authorization") });
+  if (caller === undefined && !endpoint?.forAnybody) {
+    throw unauthenticated("NO_CREDENTIALS", "the call says nothing of who it comes from: send a bearer token");
+  }
+  call.principal = caller?.principal;
+  return caller;
+}
+
+/** Every value of a header as it came: of two of a kind Node keeps the first, without a word. */
+const valuesOf = ({ rawHeaders }: IncomingMessage | Http2ServerRequest, name: string): string[] =>
+  rawHeaders.filter((_, at) => at % 2 === 1 && rawHeaders[at - 1]?.toLowerCase() === name);
 
 const refuse = (
   { call, contentType, method }: Exchange,
@@ -172,7 +203,12 @@ const refuse = (
 };
 
 /** The request as connect takes it. Deadlines are ours: connect would refuse the long ones and abort its own work at the short ones. */
-function toUniversal(exchange: Exchange, endpoint: Endpoint, options: AdapterOptions): UniversalServerRequest {
+function toUniversal(
+  exchange: Exchange,
+  endpoint: Endpoint,
+  caller: Authenticated | undefined,
+  options: AdapterOptions,
+): UniversalServerRequest {
   const { request, method, started, gone, call } = exchange;
   const { methodKind } = endpoint.handler.method;
   const header = new Headers();
@@ -194,6 +230,9 @@ function toUniversal(exchange: Exchange, endpoint: Endpoint, options: AdapterOpt
   const single = methodKind === "unary" || methodKind === "server_streaming";
   const until = single ? Math.min(deadline, started + options.bodyTimeoutMs) : Number.POSITIVE_INFINITY;
   const contextValues = createContextValues().set(callKey, call).set(deadlineKey, deadline);
+  if (caller !== undefined) {
+    contextValues.set(principalKey, caller.principal).set(lapsedKey, caller.lapsed);
+  }
   let body: AsyncIterable<Uint8Array> = requestBody(request, until);
   if (isMutating(endpoint.handler.method) && isPlainJson(header)) {
     const { body: same, text } = recorded(body);

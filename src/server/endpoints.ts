@@ -18,6 +18,8 @@ export interface Endpoint {
   readonly contentTypes: readonly string[];
   /** Whether it is answered while the server drains. */
   readonly whileDraining: boolean;
+  /** Whether it is answered to callers without credentials. */
+  readonly forAnybody: boolean;
 }
 
 /** What all endpoints share. */
@@ -61,6 +63,7 @@ export function endpointsOf(routes: readonly Route[], options: EndpointOptions):
         methods: unary ? handler.allowedMethods : ["POST"],
         contentTypes: typesOf(unary ? "" : "connect+"),
         whileDraining: route.whileDraining,
+        forAnybody: route.forAnybody.includes(handler.method.name),
       });
     }
   }

@@ -22,7 +22,9 @@ export interface Gate {
 /** For so many seconds a browser may remember what a preflight said. Chromium has no more patience than this. */
 const PREFLIGHT_MAX_AGE = "7200";
 
-const EXPOSED_HEADERS = [...cors.exposedHeaders, OPERATION_HEADER, WARNING_HEADER].join(", ");
+const EXPOSED_HEADERS = [...cors.exposedHeaders, OPERATION_HEADER, WARNING_HEADER, "WWW-Authenticate"].join(", ");
+
+const ALLOWED_HEADERS = [...cors.allowedHeaders, "Authorization"].join(", ");
 
 /** @param allowedOrigins the origins whose pages may call, such as `http://localhost:5173`. */
 export function createGate(allowedOrigins: readonly string[]): Gate {
@@ -60,7 +62,7 @@ export function createGate(allowedOrigins: readonly string[]): Gate {
       return method === "OPTIONS" && headers.origin !== undefined && "access-control-request-method" in headers
         ? {
             "access-control-allow-methods": cors.allowedMethods.join(", "),
-            "access-control-allow-headers": cors.allowedHeaders.join(", "),
+            "access-control-allow-headers": ALLOWED_HEADERS,
             "access-control-max-age": PREFLIGHT_MAX_AGE,
           }
         : undefined;

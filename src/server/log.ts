@@ -52,6 +52,9 @@ export function logCall(log: Logger, call: Call, line: CallLine): void {
     protocol: line.protocol,
     http: line.http,
     peer: line.peer,
+    principal: call.principal?.id,
+    authenticator: call.principal?.authenticator ?? call.failure?.metadata.authenticator,
+    why: call.failure?.metadata.why,
     ...endOf(call),
     duration_ms: Math.round(line.durationMs * 10) / 10,
   };

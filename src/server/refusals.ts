@@ -75,6 +75,18 @@ export const needsHttp2 = (endpoint: Endpoint): Refusal => ({
   header: { connection: "close" }, // a client that waits to send would wait for ever
 });
 
+/** What a caller who is not known is told by a header, in every protocol (RFC 6750); nothing for any other failure. */
+export function challenge(failure: Failure | undefined): Pick<Refusal, "header"> {
+  if (failure?.reason !== "UNAUTHENTICATED") {
+    return {};
+  }
+  const error =
+    failure.metadata.why === "NO_CREDENTIALS"
+      ? ""
+      : `, error="invalid_token", error_description="${failure.message.replace(/[^ -~]|["\\]/g, "?")}"`;
+  return { header: { "www-authenticate": `Bearer realm="restartd"${error}` } };
+}
+
 /** What connect said with a bare status, as a refusal; undefined when it gave a real answer. */
 export function refusalOf(
   answer: UniversalServerResponse,

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import type { Authenticate } from "../access/authenticate.ts";
 import { newCall } from "../core/call.ts";
 import { isLoopbackHost } from "../core/loopback.ts";
 import type { Route } from "../core/route.ts";
@@ -29,6 +30,8 @@ export interface ServerOptions {
   readonly deadline: DeadlineLimits;
   /** Origins whose web pages may call. */
   readonly allowedOrigins: readonly string[];
+  /** Finds out who calls. Default: nobody is asked, and everybody is anonymous. */
+  readonly authenticate?: Authenticate | undefined;
   /** Gets a line per call. */
   readonly log: Logger;
   /** Shared with whoever registers work that outlives its call. Default: the server's own. */
@@ -99,6 +102,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     }),
     gate: createGate(options.allowedOrigins),
     pages: options.pages ?? createPages(),
+    authenticate: options.authenticate,
     shutdown,
     deadline: options.deadline,
     bodyTimeoutMs: options.bodyTimeoutMs ?? DEFAULTS.bodyTimeoutMs,

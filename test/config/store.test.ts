@@ -45,7 +45,7 @@ const MISTAKES: readonly (readonly [string, string, readonly string[]])[] = [
   [
     "a retention in days",
     "store: { retention: 30d }",
-    ['2:21: store.retention: must be a duration in seconds, such as 60s, but is "30d"'],
+    ['2:21: store.retention: must be a duration, such as 60s or 1h30m, but is "30d"'],
   ],
   [
     "an empty path",

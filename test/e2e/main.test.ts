@@ -282,7 +282,7 @@ describe("--config", () => {
       '  /restartd.yaml:1:9: listen: must be a loopback address (127.0.0.0/8, [::1] or localhost) as long as calls are not authenticated, but is "10.0.0.1:8080"',
       "  /restartd.yaml:2:1: cros: is not a known key; known here: listen, cors, deadline, kubernetes, store, arcgis, huaweicloud",
       '  /restartd.yaml:4:50: cors.allowed_origins[1]: must be an origin in lower case, scheme://host or scheme://host:port, without a path, but is "https://a/b"',
-      "  /restartd.yaml:5:22: deadline.default: must be a duration in seconds, such as 60s, but is 60",
+      "  /restartd.yaml:5:22: deadline.default: must be a duration, such as 60s or 1h30m, but is 60",
       '  /restartd.yaml:5:31: deadline.max: must be greater than or equal to 0.001s and less than or equal to 86400s, but is "100000s"',
       '  /restartd.yaml:7:18: kubernetes.field_manager: must be 1 to 128 printable ASCII characters, but is ""',
       "  /restartd.yaml:9:33: kubernetes.clusters[0].kubeconfig: /prod.kubeconfig cannot be read: no such file or directory",

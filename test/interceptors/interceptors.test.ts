@@ -381,6 +381,12 @@ describe("interceptors()", () => {
       validator,
     });
     const next = () => Promise.reject(new Error("not called"));
-    expect(all.map((interceptor) => interceptor(next).name)).toEqual(["errors", "drain", "deadline", "validate"]);
+    expect(all.map((interceptor) => interceptor(next).name)).toEqual([
+      "errors",
+      "drain",
+      "lapse",
+      "deadline",
+      "validate",
+    ]);
   });
 });

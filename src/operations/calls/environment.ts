@@ -12,7 +12,7 @@ import {
   outcomeOfState,
   type PrepareContext,
 } from "../../core/operation.ts";
-import { ANONYMOUS } from "../../core/principal.ts";
+import { principalKey } from "../../core/principal.ts";
 import { answerOf, outcomeUnknown } from "../records/answer.ts";
 import type { Waiter } from "../records/wait.ts";
 import type { OperationRecord } from "../store/record.ts";
@@ -77,8 +77,11 @@ export function createInFlightCalls(): InFlightCalls {
 }
 
 /** Who asks for an operation, here and now. */
-export const acceptance = ({ store, newId, now }: CallEnvironment): Acceptance => ({
-  principal: ANONYMOUS,
+export const acceptance = (
+  { store, newId, now }: CallEnvironment,
+  { values }: Pick<HandlerContext, "values">,
+): Acceptance => ({
+  principal: values.get(principalKey).id,
   replica: store.replica,
   newId,
   now: now(),

@@ -24,7 +24,7 @@ export const createRunAll =
     if (request.validateOnly) {
       return batch.combine(request, unsent(await plan()));
     }
-    const accepted = acceptance(running);
+    const accepted = acceptance(running, context);
     const whole = { ...newRecord(batch, request, accepted), blocks: false };
     const before = await findUse(running, whole);
     if (before !== undefined) {

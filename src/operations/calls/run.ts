@@ -34,7 +34,7 @@ export const createRun =
       if (blocked !== undefined) throw blocked;
       return create(action.method.output);
     }
-    const record = newRecord(action, request, acceptance(running));
+    const record = newRecord(action, request, acceptance(running, context));
     const before = await findUse(running, record);
     if (before !== undefined) {
       return repeat(running, before, record, action, context);

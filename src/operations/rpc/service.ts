@@ -12,7 +12,7 @@ import { OperationService } from "../../../gen/restart/operation/v1/operation_se
 import { callKey } from "../../core/call.ts";
 import { remainingMs } from "../../core/deadline.ts";
 import { badRequest, excerpt, Failure } from "../../core/errors.ts";
-import { ANONYMOUS } from "../../core/principal.ts";
+import { principalKey } from "../../core/principal.ts";
 import { type Route, route } from "../../core/route.ts";
 import { findOperation } from "../records/find.ts";
 import { guarded } from "../records/unavailable.ts";
@@ -51,7 +51,10 @@ export function createOperationRoutes(options: OperationRoutesOptions): Route[] 
   const { store, output, rollUp = async () => {}, backup = {} } = options;
   const waiter = createWaiter(store);
   const makeBackup = createBackup(store, backup);
-  const judge: Actor = { actor: ANONYMOUS, now: () => options.now().getTime() };
+  const actorOf = ({ values }: HandlerContext): Actor => ({
+    actor: values.get(principalKey).id,
+    now: () => options.now().getTime(),
+  });
   const present = (record: OperationRecord): Operation => presentOperation(record, output);
   const find = (name: string, { values }: HandlerContext): Promise<OperationRecord> => {
     values.get(callKey).target = excerpt(name, 100);
@@ -67,7 +70,7 @@ export function createOperationRoutes(options: OperationRoutesOptions): Route[] 
       return present(await waitForEnd(record, limitMs, waiter, context.signal, options.shutdown));
     },
     async cancelOperation({ name }, context) {
-      await cancelOperation(store, await find(name, context), judge);
+      await cancelOperation(store, await find(name, context), actorOf(context));
       return create(EmptySchema);
     },
     async deleteOperation({ name }, context) {
@@ -91,7 +94,7 @@ export function createOperationRoutes(options: OperationRoutesOptions): Route[] 
     async resolveOperation({ name, outcome, note }, context) {
       const record = await find(name, context);
       const applied = outcome === RestartMetadata_Outcome.APPLIED;
-      const resolved = await resolveOperation(store, record, { ...judge, applied, note });
+      const resolved = await resolveOperation(store, record, { ...actorOf(context), applied, note });
       // Every time: the server may have died between the two before.
       await guarded(rollUp(resolved.parent ?? resolved.name));
       return present(await findOperation(store, name));
