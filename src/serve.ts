@@ -80,8 +80,10 @@ export async function serve(options: ServeOptions): Promise<Served> {
   };
   for (const open of config.targets) targets.push(open(runtime));
   await runner.begin(targets.flatMap(({ actions }) => actions));
+  const access = config.access?.({ now, warn: (message) => log.warn(message) });
+  if (access !== undefined) stack.use(access);
   const routes = [
-    createAboutRoute({ sandbox, systems: config.systems }),
+    createAboutRoute({ sandbox, systems: config.systems, issuers: access?.issuers }),
     ...targets.flatMap((target) => target.routes),
     ...createOperationRoutes({
       store,
@@ -91,8 +93,6 @@ export async function serve(options: ServeOptions): Promise<Served> {
       shutdown: shutdown.signal,
     }),
   ];
-  const access = config.access?.({ now, warn: (message) => log.warn(message) });
-  if (access !== undefined) stack.use(access);
   const { deadline, allowedOrigins, listen } = config;
   const server = stack.use(
     await startServer({

@@ -21,6 +21,8 @@ export interface AccessRuntime {
 /** Who may do what, at work. */
 export interface RunningAccess extends Disposable {
   readonly authenticate: Authenticate;
+  /** Who gives out tokens that are taken, beside those of a file. */
+  readonly issuers: readonly { readonly name: string; readonly issuer: string }[];
 }
 
 /** Begins to work, by what the configuration says. */
@@ -56,7 +58,11 @@ export function readAccess(
   return (runtime) => {
     const tokens = keepTokens(named, first?.tokens ?? new Map(), validator, runtime);
     const token = createTokenVerifier(tokens.current, runtime.now);
-    return { authenticate: createAuthenticate({ token }), [Symbol.dispose]: () => tokens[Symbol.dispose]() };
+    return {
+      authenticate: createAuthenticate({ token }),
+      issuers: [],
+      [Symbol.dispose]: () => tokens[Symbol.dispose](),
+    };
   };
 }
 

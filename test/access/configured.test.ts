@@ -1,10 +1,13 @@
 import { writeFile } from "node:fs/promises";
+import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { expect, it } from "vitest";
 import { Operations } from "../../gen/google/longrunning/operations_pb.ts";
 import { WorkloadService } from "../../gen/restart/kubernetes/v1/workload_service_pb.ts";
+import { Auth_Kind, ServerSchema, ServerService } from "../../gen/restart/server/v1/server_service_pb.ts";
 import { hashOf } from "../../src/access/tokens.ts";
+import { VERSION } from "../../src/core/version.ts";
 import { startConfigured } from "../support/configured.ts";
 import { temporaryFolder } from "../support/folder.ts";
 
@@ -33,6 +36,14 @@ it("serves holders of tokens, whose operations are theirs, and reads the file ag
   const workloads = createClient(WorkloadService, transport);
   const operations = createClient(Operations, transport);
 
+  const about = createClient(ServerService, transport);
+  expect(await about.getServer({})).toEqual(create(ServerSchema, { auth: { kind: Auth_Kind.BEARER } }));
+  expect(await about.getServer({}, as("rsd_first"))).toMatchObject({
+    version: VERSION,
+    principal: "token:nightly",
+    auth: { kind: Auth_Kind.BEARER },
+  });
+  expect(await codeOf(about.getServer({}, as("rsd_none")))).toBe(Code.Unauthenticated);
   expect(await codeOf(workloads.restart(WEB))).toBe(Code.Unauthenticated);
   expect(configured.patches()).toBe(0);
   const requestId = "6f0a4c1e-9f0b-4a55-8a0e-0d7b5c1f2e11";
