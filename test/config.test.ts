@@ -274,6 +274,8 @@ describe("loadConfig()", () => {
       deadline: { defaultMs: 60_000, maxMs: 600_000 },
       store: { kind: "sqlite", path: join(folder, "restartd.db"), retentionMs: 2_592_000_000 },
       targets: ["here"],
+      systems: ["kubernetes"],
+      access: undefined,
       warnings: [],
     });
   });
@@ -295,6 +297,8 @@ describe("loadConfig()", () => {
       deadline: { defaultMs: 1_500, maxMs: 90_000 },
       store: { kind: "sqlite", path: join(folder, "operations.db"), retentionMs: 86_400_000 },
       targets: ["arn:aws:eks:eu-west-1:1:cluster/x", "arn:aws:eks:eu-west-1:1:cluster/x"],
+      systems: ["kubernetes"],
+      access: undefined,
       warnings: [],
     });
   });
