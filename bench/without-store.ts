@@ -2,12 +2,14 @@
  * `node bench/without-store.ts KUBECONFIG`: restartd without operations. A restart is checked, sent and answered, and nothing of it is
  * kept: what an operation costs is measured against that.
  */
+
 import { createRegistry, type DescMessage, type MessageShape } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
 import { file_restart_config_v1_config } from "../gen/restart/config/v1/config_pb.ts";
 import { makeConfig } from "../src/config.ts";
 import { callKey, type Warning, warn } from "../src/core/call.ts";
 import { remainingMs } from "../src/core/deadline.ts";
+import { noMeter } from "../src/core/meter.ts";
 import type { Action, MutatingRequest, Operations, PrepareContext } from "../src/core/operation.ts";
 import { withDependencies } from "../src/core/schema.ts";
 import { newValidator } from "../src/interceptors/validate.ts";
@@ -63,6 +65,7 @@ const targets = config.targets.map((open) =>
     random: Math.random,
     warn: () => {},
     background: createBackground(shutdown, log),
+    meter: noMeter,
     operations,
   }),
 );

@@ -1,7 +1,10 @@
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { durationMs } from "@bufbuild/protobuf/wkt";
 import type { Validator } from "@bufbuild/protovalidate";
+import { LogSchema } from "../gen/restart/config/v1/admin_pb.ts";
 import { ConfigSchema, type Deadline, type Config as Sections } from "../gen/restart/config/v1/config_pb.ts";
 import { type Decoded, decodeYaml } from "./config/decode.ts";
 import { createReport, type Origin, type Report } from "./config/report.ts";
@@ -21,6 +24,16 @@ export interface Config<Settings, Access = undefined> {
   readonly deadline: { readonly defaultMs: number; readonly maxMs: number };
   /** Where operations are kept, and for how long. */
   readonly store: StoreSettings;
+  /** Where probes and metrics are served: a host without brackets, and a port; undefined: nowhere. */
+  readonly admin:
+    | { readonly host: string; readonly port: number; readonly allowedHosts: readonly string[] }
+    | undefined;
+  /** After SIGTERM calls are still taken for `delayMs`, and have `limitMs` to end then. */
+  readonly drain: { readonly delayMs: number; readonly limitMs: number };
+  /** The least important level that is logged. */
+  readonly logLevel: string;
+  /** SHA-256 of the file's bytes, in hex; empty without a file. */
+  readonly sha256: string;
   /** What the targets made of their sections. */
   readonly targets: Settings;
   /** Which sections name systems. */
@@ -48,6 +61,9 @@ export interface ConfigOptions<Settings, Access = undefined> {
 /** Sections that name systems: the schema's rule `config.target` wants one of them. */
 const SYSTEMS = ["kubernetes", "arcgis", "huaweicloud"] as const satisfies (keyof Sections)[];
 
+/** How long calls under way may take after SIGTERM when the configuration does not say; the schema's comment names it too. */
+const DRAIN_LIMIT_MS = 30_000;
+
 type Mistakes = Pick<Decoded<typeof ConfigSchema>, "problems" | "unreadable">;
 
 const NO_MISTAKES: Mistakes = { problems: [], unreadable: new Set() };
@@ -69,7 +85,10 @@ export function loadConfig<Settings, Access = undefined>(
   if (!("root" in source)) throw new ConfigError(source);
   const decoded = decodeYaml(ConfigSchema, source);
   const origin: Origin = { file, folder: dirname(resolve(file)), positionOf: decoded.positionOf };
-  return finish(decoded.message, origin, decoded, options);
+  return {
+    ...finish(decoded.message, origin, decoded, options),
+    sha256: createHash("sha256").update(readFileSync(file)).digest("hex"),
+  };
 }
 
 /**
@@ -108,6 +127,13 @@ function finish<Settings, Access>(
     allowedOrigins: sections.cors?.allowedOrigins ?? [],
     deadline: deadlines(sections.deadline),
     store,
+    admin: sections.admin && { ...address(sections.admin.listen), allowedHosts: sections.admin.allowedHosts },
+    drain: {
+      delayMs: sections.drain?.delay === undefined ? 0 : durationMs(sections.drain.delay),
+      limitMs: sections.drain?.limit === undefined ? DRAIN_LIMIT_MS : durationMs(sections.drain.limit),
+    },
+    logLevel: (sections.log ?? create(LogSchema)).level,
+    sha256: "",
     targets,
     systems: SYSTEMS.filter((name) => sections[name] !== undefined),
     access,

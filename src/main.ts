@@ -61,6 +61,7 @@ async function run({ source, listen }: Serve, log: Logger): Promise<void> {
   for (const { file, line, field, message } of config.warnings) {
     log.warn({ file, line, field }, message);
   }
+  log.level = config.logLevel;
   const served = stack.use(await serve({ config, log, sandbox: source.kind === "sandbox" }));
   process.stdout.write(`restartd listening on ${served.url}\n`);
   log.info(
@@ -68,6 +69,7 @@ async function run({ source, listen }: Serve, log: Logger): Promise<void> {
       version: VERSION,
       source: source.kind,
       url: served.url,
+      admin: served.adminUrl,
       store: config.store.kind === "sqlite" ? config.store.path : config.store.kind,
       ...(source.kind === "sandbox" && { try: TRY(served.url) }),
     },

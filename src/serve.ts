@@ -1,7 +1,9 @@
 import { randomUUID } from "node:crypto";
+import { setTimeout } from "node:timers/promises";
 import type { OpenAccess } from "./access/access.ts";
 import type { StoreSettings } from "./config/store.ts";
 import type { Config } from "./config.ts";
+import { noMeter } from "./core/meter.ts";
 import { isMutating, type Route } from "./core/route.ts";
 import type { OpenTarget, RunningTarget, Runtime } from "./core/target.ts";
 import type { Health } from "./health/health.ts";
@@ -9,6 +11,7 @@ import type { FailpointHook } from "./operations/records/failpoint.ts";
 import type { Timing } from "./operations/records/timing.ts";
 import { createOperationRoutes } from "./operations/rpc/service.ts";
 import { createRunner } from "./operations/runner.ts";
+import { meterStore } from "./operations/store/metered.ts";
 import type { Store } from "./operations/store/store.ts";
 import { createAboutRoute } from "./server/about.ts";
 import { createBackground, describeCause, type Logger } from "./server/log.ts";
@@ -33,9 +36,16 @@ export interface ServeOptions {
 export interface Served extends AsyncDisposable {
   /** Where it listens, such as `http://127.0.0.1:8080`. */
   readonly url: string;
+  /** Where probes and metrics are served; undefined: nowhere. */
+  readonly adminUrl: string | undefined;
   /** Loads what the first call would otherwise wait for. */
   warmUp(): Promise<void>;
-  /** Drains: see RunningServer.close. What is left over, operations and their store last, ends with the dispose. */
+  /**
+   * Says that it is not ready, takes calls for `drain.delay` still, and drains then: see RunningServer.close. What is left over,
+   * operations and their store last, ends with the dispose.
+   *
+   * @param limitMs Default: `drain.limit`.
+   */
   close(limitMs?: number): Promise<boolean>;
 }
 
@@ -55,7 +65,11 @@ export async function serve(options: ServeOptions): Promise<Served> {
   stack.defer(async () => {
     for (const target of targets.reverse()) await target[Symbol.asyncDispose]();
   });
-  const store = stack.use(await openStore(config.store, { replica: randomUUID(), now, monotonic, log }));
+  const admin = stack.use(await openAdmin(config, { now, monotonic }));
+  const meter = admin?.meter ?? noMeter;
+  const opened = stack.use(await openStore(config.store, { replica: randomUUID(), now, monotonic, log }));
+  const store = admin === undefined ? opened : meterStore(opened, meter, monotonic);
+  admin?.storeOpened(store);
   const storeHealth = createStoreHealth(log);
   const runner = stack.use(
     createRunner({
@@ -65,7 +79,10 @@ export async function serve(options: ServeOptions): Promise<Served> {
       newId: randomUUID,
       background,
       timing: { retentionMs: config.store.retentionMs, ...options.timing },
-      health: storeHealth.tell,
+      health: (available) => {
+        storeHealth.tell(available);
+        admin?.storeUsable(available);
+      },
       onError: (error, what) => log.warn({ cause: describeCause(error) }, `${what} failed; it is tried again`),
       ...(options.failpoint && { failpoint: options.failpoint }),
     }),
@@ -77,6 +94,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
     warn: (message, fields) => log.warn(fields, message),
     background,
     operations: runner.operations,
+    meter,
   };
   for (const open of config.targets) targets.push(open(runtime));
   await runner.begin(targets.flatMap(({ actions }) => actions));
@@ -102,17 +120,38 @@ export async function serve(options: ServeOptions): Promise<Served> {
       allowedOrigins,
       log,
       shutdown,
+      meter,
       authenticate: access?.authenticate,
     }),
   );
   storeHealth.follow(server.health, routes);
+  const actions = targets.flatMap((target) => target.actions);
+  admin?.serving(
+    server.services,
+    actions.map(({ method, verbs }) => ({ method: `${method.parent.typeName}/${method.name}`, verbs })),
+  );
   const parts = stack.move();
   return {
     url: server.url,
     warmUp: async () => void (await Promise.all(targets.map((target) => target.warmUp()))),
-    close: (limitMs) => server.close(limitMs),
+    adminUrl: admin?.url,
+    async close(limitMs = config.drain.limitMs) {
+      admin?.draining();
+      await setTimeout(config.drain.delayMs);
+      return server.close(limitMs);
+    },
     [Symbol.asyncDispose]: () => parts.disposeAsync(),
   };
+}
+
+/** Probes and metrics, where the configuration asks for them: nothing of them is loaded otherwise. */
+async function openAdmin(
+  { admin, sha256 }: Pick<Config<unknown>, "admin" | "sha256">,
+  clocks: { readonly now: () => Date; readonly monotonic: () => number },
+) {
+  if (admin === undefined) return undefined;
+  const { startWatch } = await import("./admin/admin.ts");
+  return startWatch({ listen: admin, configSha256: sha256, ...clocks });
 }
 
 interface StoreContext {

@@ -25,7 +25,7 @@ const LAYERS: readonly (readonly [layer: string, files: RegExp])[] = [
   ["commands", /^src\/commands\//],
   ["sandbox", /^src\/sandbox\//],
   ["serve", /^src\/serve\.ts$/],
-  ["server", /^src\/server\//],
+  ["server", /^src\/(server|admin)\//],
   ["stores", /^src\/operations\/store\/(sqlite|postgres)\//],
   ["operations", /^src\/operations\//],
   ["services", /^src\/(access|interceptors|health|reflection)\//],
@@ -147,6 +147,7 @@ describe("architecture", () => {
         /^src\/(clouds\/http|targets\/kubernetes\/cluster\/(kube-config|credentials|fresh-pool))\.ts$/,
         "requests to vendors are made in one place each",
       ],
+      [/^prom-client/, /^src\/admin\//, "who counts does not know who reads"],
       [/^pino/, /^src\/server\/log\.ts$/, "one log"],
       [/^kysely/, /^src\/operations\//, "operations alone are stored"],
       [/^node:sqlite/, /^src\/operations\/store\/sqlite\//, "what is SQLite's way stands in one place"],
@@ -158,7 +159,7 @@ describe("architecture", () => {
       ],
       [
         /^node:(http2?|net)$/,
-        /^src\/(server\/|targets\/[^/]+\/simulator|clouds\/simulator\/)/,
+        /^src\/(server\/|admin\/|targets\/[^/]+\/simulator|clouds\/simulator\/)/,
         "servers listen in the server's folder and in simulators",
       ],
     ];

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -268,7 +269,10 @@ afterEach(() => rmSync(folder, { recursive: true }));
 
 describe("loadConfig()", () => {
   it("takes the defaults for what the file does not say", () => {
-    expect(load("kubernetes: { clusters: [{ name: here, in_cluster: true }] }")).toEqual({
+    expect(load("kubernetes: { clusters: [{ name: here, in_cluster: true }] }")).toMatchObject({
+      admin: undefined,
+      drain: { delayMs: 0, limitMs: 30_000 },
+      logLevel: "info",
       listen: { host: "127.0.0.1", port: 8080 },
       allowedOrigins: [],
       deadline: { defaultMs: 60_000, maxMs: 600_000 },
@@ -291,7 +295,7 @@ describe("loadConfig()", () => {
           - &first { name: arn:aws:eks:eu-west-1:1:cluster/x, kubeconfig: a }
           - *first
       `;
-    expect(load(text)).toEqual({
+    expect(load(text)).toMatchObject({
       listen: { host: "::1", port: 0 },
       allowedOrigins: ["http://localhost:5173", "https://[::1]:8443", "chrome-extension://abc"],
       deadline: { defaultMs: 1_500, maxMs: 90_000 },
@@ -318,6 +322,17 @@ describe("loadConfig()", () => {
   it.each(MISTAKES)("reports %s", (_, text, expected) => {
     const lines = mistakes(text).message.split("\n").slice(1);
     expect(lines.map((line) => line.replace(/^ {2}restartd\.yaml:/, "").trim())).toEqual(expected);
+  });
+
+  it("reads what watches over the process, and how it ends", () => {
+    const text = `admin: { listen: "0.0.0.0:8081", allowed_hosts: [r.example.com] }\ndrain: { delay: 5s, limit: 0s }\nlog: { level: debug }\n${CLUSTERS}`;
+    const { admin, drain, logLevel, sha256 } = load(text);
+    expect({ admin, drain, logLevel }).toEqual({
+      admin: { host: "0.0.0.0", port: 8081, allowedHosts: ["r.example.com"] },
+      drain: { delayMs: 5000, limitMs: 0 },
+      logLevel: "debug",
+    });
+    expect(sha256).toBe(createHash("sha256").update(text).digest("hex"));
   });
 
   it("reports ten mistakes together", () => {

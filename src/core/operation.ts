@@ -51,6 +51,8 @@ export interface Action<
   readonly settleMs: number;
   /** Resource name of what a request is about. */
   targetOf(request: MessageShape<Input>): string;
+  /** Every word that {@link actionOf} may answer. */
+  readonly verbs: readonly string[];
   /** What is done, in the vendor's word: `restart`, `soft_restart`. */
   actionOf(request: MessageShape<Input>): string;
   /**
@@ -160,6 +162,8 @@ export interface BatchAction<
   readonly item: Action<Input, Output, Plan>;
   /** Resource name of what a call is about as a whole. */
   targetOf(request: MessageShape<Input>): string;
+  /** Every word that {@link actionOf} may answer. */
+  readonly verbs: readonly string[];
   /** What is done, in the vendor's word. */
   actionOf(request: MessageShape<Input>): string;
   /** The call's request, narrowed to each of its targets, in the order of the answer; each target once. */

@@ -1,6 +1,7 @@
 import type { DescService, MessageInitShape } from "@bufbuild/protobuf";
 import type { Config, ConfigSchema } from "../../gen/restart/config/v1/config_pb.ts";
 import type { Call } from "./call.ts";
+import type { Meter } from "./meter.ts";
 import type { Action, BatchAction, Operations } from "./operation.ts";
 import type { Route } from "./route.ts";
 import type { SectionReader } from "./section-reader.ts";
@@ -71,4 +72,6 @@ export interface Runtime {
   readonly background: (call: Call, work: Promise<unknown>) => void;
   /** Makes operations of mutating calls. */
   readonly operations: Operations;
+  /** Counts requests to vendors. */
+  readonly meter: Meter;
 }

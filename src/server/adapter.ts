@@ -9,6 +9,7 @@ import { unauthenticated } from "../access/unauthenticated.ts";
 import { type Call, callKey, fail, newCall } from "../core/call.ts";
 import { deadlineKey } from "../core/deadline.ts";
 import { excerpt, Failure } from "../core/errors.ts";
+import type { Meter } from "../core/meter.ts";
 import { lapsedKey, principalKey } from "../core/principal.ts";
 import { isMutating } from "../core/route.ts";
 import { type DeadlineLimits, deadlineOf } from "../interceptors/deadline.ts";
@@ -16,7 +17,7 @@ import { answer, formOf } from "./answer.ts";
 import { CLIENT_GONE, jsonKey, recorded, requestBody } from "./body.ts";
 import type { Endpoint } from "./endpoints.ts";
 import type { Gate } from "./gate.ts";
-import { type Logger, logCall } from "./log.ts";
+import { type Logger, logCall, resultOf } from "./log.ts";
 import type { Pages } from "./pages.ts";
 import { challenge, type Refusal, refusalOf, unknownProcedure, wrongMethod } from "./refusals.ts";
 import { send } from "./send.ts";
@@ -44,6 +45,8 @@ export interface AdapterOptions {
   readonly log: Logger;
   /** Makes the id of each call. */
   readonly newId: () => string;
+  /** Counts calls. */
+  readonly meter: Meter;
 }
 
 /** One request and what is known of it while it is answered. */
@@ -67,6 +70,7 @@ export const createAdapter =
     const { call, gone, started } = exchange;
     const peer = `${request.socket.remoteAddress}:${request.socket.remotePort}`;
     const closed = Promise.withResolvers<void>();
+    if (exchange.endpoint !== undefined) options.meter.callBegan(exchange.endpoint.name);
     let sent = false;
     response.once("close", () => {
       if (!sent) {
@@ -89,13 +93,15 @@ export const createAdapter =
       if (!sent && call.failure === undefined) {
         call.failure = new Failure("CANCELLED", CLIENT_GONE.rawMessage, { outcome: call.outcome });
       }
-      logCall(options.log, call, {
+      const line = {
         method: exchange.endpoint?.name ?? excerpt(exchange.path, 200),
         protocol: formOf(exchange.contentType),
         http: request.httpVersion,
         peer,
         durationMs: performance.now() - started,
-      });
+      };
+      logCall(options.log, call, line);
+      options.meter.callEnded({ ...line, rpc: exchange.endpoint?.name, ...resultOf(call) });
     };
     const over = respond();
     if (exchange.endpoint !== undefined && !isRefusedByDrain(exchange.endpoint, options)) {

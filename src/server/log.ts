@@ -83,12 +83,18 @@ export const createBackground =
 const isDefect = (failure: Failure | undefined): boolean =>
   failure?.reason === "INTERNAL" || failure?.reason === "OUTCOME_UNKNOWN";
 
+/** How a call ended: `ok` or its code in snake_case, and its reason, empty without one. */
+export const resultOf = ({ failure }: Pick<Call, "failure">): { code: string; reason: string } => ({
+  code: failure === undefined ? "ok" : codeToString(failure.code),
+  reason: failure?.reason ?? "",
+});
+
 const endOf = ({ target, operation, outcome, serverWarning, failure }: Call): Record<string, unknown> => ({
   target,
   operation,
   outcome,
   server_warning: serverWarning?.slice(0, MAX_MESSAGE),
-  code: failure === undefined ? "ok" : codeToString(failure.code),
+  code: resultOf({ failure }).code,
   reason: failure?.reason,
   cause: failure?.cause === undefined ? undefined : describeCause(failure.cause),
 });

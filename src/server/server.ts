@@ -1,7 +1,9 @@
 import { randomUUID } from "node:crypto";
+import type { DescService } from "@bufbuild/protobuf";
 import type { Authenticate } from "../access/authenticate.ts";
 import { newCall } from "../core/call.ts";
 import { isLoopbackHost } from "../core/loopback.ts";
+import { type Meter, noMeter } from "../core/meter.ts";
 import type { Route } from "../core/route.ts";
 import { schemaOf } from "../core/schema.ts";
 import { createHealth, HEALTH_SERVICE, type Health } from "../health/health.ts";
@@ -46,6 +48,8 @@ export interface ServerOptions {
   readonly pages?: Pages;
   /** Makes ids of calls. Default: random UUIDs. */
   readonly newId?: () => string;
+  /** Counts calls. Default: nobody does. */
+  readonly meter?: Meter;
 }
 
 /** A server that accepts calls. */
@@ -56,6 +60,8 @@ export interface RunningServer extends AsyncDisposable {
   readonly port: number;
   /** Where services say that they do not serve. */
   readonly health: Health;
+  /** Every service that it serves, health and reflection among them. */
+  readonly services: readonly DescService[];
   /**
    * Ends without cutting anything off: health says NOT_SERVING, new calls are refused, streams are told to end, calls under way and
    * their background work finish, connections are closed.
@@ -109,6 +115,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     registry,
     log,
     newId,
+    meter: options.meter ?? noMeter,
   });
   const open = new Port({ request: adapter, refused: createRefuser(log, newId) }, log, options.limits);
   const port = await open.listen(host.replace(/^\[|\]$/g, ""), options.port);
@@ -121,6 +128,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     url: urlOf(host, port),
     port,
     health,
+    services,
     close: (limitMs = DEFAULTS.closeMs) => close(limitMs),
     async [Symbol.asyncDispose]() {
       await close(0);

@@ -205,6 +205,7 @@ export function createActionOf<Input extends DescMessage, Output extends DescMes
     blocksUntil,
     settleMs,
     targetOf,
+    verbs: ["restart"],
     actionOf: () => "restart",
 
     async prepare(request, asking) {

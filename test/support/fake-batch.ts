@@ -42,6 +42,7 @@ export function createFakeBatch(options: FakeBatchOptions): FakeBatch {
         }),
     }),
     targetOf: ({ projectId }) => `projects/${projectId}`,
+    verbs: ["restart"],
     actionOf: () => "restart",
     itemsOf: (request) => request.instanceIds.map((id) => ({ ...request, instanceIds: [id] })),
     async prepareAll(_request, items, asking) {

@@ -172,6 +172,15 @@ export function createMemoryDatabase({ now, doubt, compareAndSet = true }: Memor
       children: (parent) => through(() => [...operations.values()].filter((one) => one.parent === parent)),
       list: (query) => through(() => page([...operations.values()], query)),
       open: () => through(() => [...operations.values()].filter(({ state }) => !ENDED.has(state))),
+      summary: () =>
+        through(() => ({
+          open: [...operations.values()]
+            .filter(({ state }) => !ENDED.has(state) || state === "UNRESOLVED")
+            .map(({ method, state, createTime }) => ({ method, state, count: 1, oldest: createTime })),
+          schemaVersion: 1,
+          sizeBytes: undefined,
+          lastBackup: undefined,
+        })),
       audit: (name) => through(() => audit.filter(({ operation }) => operation === name)),
       remove: ({ name, version }) =>
         through(() => {

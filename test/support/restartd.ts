@@ -3,6 +3,7 @@ import type { DescService } from "@bufbuild/protobuf";
 import { type Client, createClient, createRouterTransport, type Interceptor } from "@connectrpc/connect";
 import { WorkloadService } from "../../gen/restart/kubernetes/v1/workload_service_pb.ts";
 import { type Call, callKey, newCall } from "../../src/core/call.ts";
+import { noMeter } from "../../src/core/meter.ts";
 import type { Operations } from "../../src/core/operation.ts";
 import { schemaOf } from "../../src/core/schema.ts";
 import type { OpenTarget } from "../../src/core/target.ts";
@@ -89,7 +90,7 @@ export function targetsInMemory(targets: readonly OpenTarget[], options: Serving
     run: async (...call) => (await opening).runner.operations.run(...call),
     runAll: async (...call) => (await opening).runner.operations.runAll(...call),
   };
-  const runtime = { ...clock, random: Math.random, warn: () => {}, operations };
+  const runtime = { ...clock, random: Math.random, warn: () => {}, operations, meter: noMeter };
   const open = targets.map((target) => target(runtime));
   const routes = open.flatMap((target) => target.routes);
   const { registry } = schemaOf(routes.map(({ service }) => service));

@@ -11,6 +11,7 @@ import {
 import type { HuaweicloudSettings } from "../../src/clouds/huawei/config.ts";
 import type { Account } from "../../src/clouds/huawei/simulator/account.ts";
 import { callKey, newCall, OPERATION_HEADER } from "../../src/core/call.ts";
+import { noMeter } from "../../src/core/meter.ts";
 import type { OperationState } from "../../src/core/operation.ts";
 import { schemaOf } from "../../src/core/schema.ts";
 import { parseFailure } from "../../src/core/status.ts";
@@ -68,6 +69,7 @@ export async function serveTarget(open: OpenTarget, options: ServeOptions = {}):
     warn: () => {},
     background,
     operations: runner.operations,
+    meter: noMeter,
   });
   await runner.begin(target.actions);
   const transport = createRouterTransport(

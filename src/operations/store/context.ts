@@ -21,6 +21,8 @@ export interface Engine {
   readonly wake: Store["wake"];
   readonly subscribe: Store["subscribe"];
   readonly backup?: NonNullable<Store["backup"]>;
+  /** Bytes of the database's file. */
+  sizeBytes?(): number | Promise<number>;
   /** Stops wake-ups and closes the database. */
   close(): Promise<void>;
 }

@@ -7,6 +7,7 @@ import { removeEnded, removeOperation } from "./remove.ts";
 import { createRows, StoreDamaged } from "./rows.ts";
 import type { OperationTable, Trx } from "./schema.ts";
 import type { Step, Store } from "./store.ts";
+import { noteBackup, summarize } from "./summary.ts";
 
 /** A replica that has not beaten for so long (ms, by the wall clock) is forgotten; one that lives beats again and is back. */
 const FORGET_REPLICA_MS = 30 * 24 * 3600 * 1000;
@@ -41,18 +42,24 @@ export function createKyselyStore(options: KyselyStoreOptions): Store {
       ),
     list: async (query) => records(await listOperations(db, query)),
     open: async () => records(await db.selectFrom("operations").selectAll().where("end_time", "is", null).execute()),
+    summary: () => summarize(context),
     audit: (name) => auditTrail(context, name),
     remove: (record) => removeOperation(context, record),
     purge: (endedBefore, limit) => removeEnded(context, endedBefore, limit),
     beat: () => beat(context),
     wake: engine.wake,
     subscribe: engine.subscribe,
-    ...(engine.backup && { backup: engine.backup }),
+    ...(engine.backup && { backup: (file: string) => backup(context, file) }),
     [Symbol.asyncDispose]: () => {
       closed ??= engine.close();
       return closed;
     },
   };
+}
+
+async function backup(context: Context, file: string): Promise<void> {
+  await context.engine.backup?.(file);
+  await noteBackup(context);
 }
 
 async function auditTrail({ db, rows }: Context, name: string): Promise<AuditRow[]> {

@@ -36,6 +36,8 @@ export interface Store extends AsyncDisposable {
   list(query: ListQuery): Promise<OperationRecord[]>;
   /** Every operation that has not ended. */
   open(): Promise<OperationRecord[]>;
+  /** Facts about the whole store, for those who watch over it. */
+  summary(): Promise<StoreSummary>;
   /** The audit trail of an operation, oldest first. */
   audit(name: string): Promise<AuditRow[]>;
   /** Leaves of an ended operation its tombstone alone, if it still has this version. */
@@ -80,6 +82,22 @@ export type Inserted =
 export type Found =
   | { readonly record: OperationRecord; readonly tombstone?: undefined }
   | { readonly tombstone: Tombstone; readonly record?: undefined };
+
+/** What {@link Store.summary} answers. */
+export interface StoreSummary {
+  /** Operations that have not ended, and those that are UNRESOLVED: how many of each rpc in each state, and since when (epoch ms) the oldest. */
+  readonly open: readonly {
+    readonly method: string;
+    readonly state: OperationState;
+    readonly count: number;
+    readonly oldest: number;
+  }[];
+  readonly schemaVersion: number;
+  /** Bytes of its file; undefined where that is not ours to know. */
+  readonly sizeBytes: number | undefined;
+  /** When (epoch ms) it was last copied by {@link Store.backup}; undefined: never. */
+  readonly lastBackup: number | undefined;
+}
 
 /** Which operations to list. */
 export interface ListQuery {

@@ -77,6 +77,7 @@ export function createRefreshAction({ sites, pollIntervalMs }: RefreshActionOpti
     blocksUntil: "ended",
     settleMs: SETTLE_MS,
     targetOf: ({ site, deploymentId }) => deploymentName(site, deploymentId),
+    verbs: ["refresh"],
     actionOf: () => "refresh",
 
     async prepare(request, { signal }) {

@@ -57,6 +57,7 @@ export function createRetryAction({ clientOf, pollIntervalMs, now }: RetryAction
     blocksUntil: "ended",
     settleMs: SETTLE_MS,
     targetOf: targetName,
+    verbs: ["retry"],
     actionOf: () => "retry",
 
     prepare: (request, { signal }) => check(clientOf(request.projectId), request, signal),

@@ -46,6 +46,7 @@ export type FlushAction = BatchAction<
 /** What is particular to one of the two rpcs. */
 interface Rpc<Input extends DescMessage, Output extends DescMessage> {
   readonly method: DescMethodUnary<Input, Output>;
+  readonly verbs: readonly Ask["action"][];
   ask(request: MessageShape<Input>): Ask;
   narrow(request: MessageShape<Input>, instanceId: string): MessageShape<Input>;
   answer(results: InstanceResult[]): MessageShape<Output>;
@@ -64,6 +65,7 @@ const SETTLE_MS = SEND_WINDOW_MS + 2 * REQUEST_LIMIT_MS + PAUSE_MS;
 export const createRestartAction = (options: ActionOptions): RestartAction =>
   createBatch(options, {
     method: InstanceService.method.restartInstances,
+    verbs: ["restart", "soft_restart"],
     ask: ({ projectId, instanceIds, action, acknowledgeDataLoss }) => ({
       projectId,
       instanceIds,
@@ -78,6 +80,7 @@ export const createRestartAction = (options: ActionOptions): RestartAction =>
 export const createFlushAction = (options: ActionOptions): FlushAction =>
   createBatch(options, {
     method: InstanceService.method.flushInstances,
+    verbs: ["flush"],
     ask: ({ projectId, instanceIds, acknowledgeDataLoss }) => ({
       projectId,
       instanceIds,
@@ -100,6 +103,7 @@ function createBatch<Input extends DescMessage, Output extends DescMessage>(
   };
   return {
     method,
+    verbs: rpc.verbs,
     actionOf,
     item: createItem(options, rpc, prepareAll),
     targetOf: (request) => `projects/${encodeURIComponent(rpc.ask(request).projectId)}/dcs/instances`,
@@ -126,6 +130,7 @@ function createItem<Input extends DescMessage, Output extends DescMessage>(
     method: rpc.method,
     blocksUntil: "ended",
     settleMs: SETTLE_MS,
+    verbs: rpc.verbs,
     actionOf: (request) => rpc.ask(request).action,
     targetOf(request) {
       const { projectId, instanceId } = oneOf(rpc.ask(request));

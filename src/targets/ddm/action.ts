@@ -61,6 +61,7 @@ export function createRestartAction({ clientOf, pollIntervalMs, now }: RestartAc
     blocksUntil: "ended",
     settleMs: SETTLE_MS,
     targetOf: targetName,
+    verbs: ["soft_restart", "hard_restart"],
     actionOf: (request) => `${typeOf(request)}_restart`,
 
     async prepare(request, { signal }) {

@@ -65,6 +65,7 @@ export function createRestartAction({ clusters, fieldManager, now }: RestartActi
     blocksUntil: "applied",
     settleMs: SETTLE_MS,
     targetOf: (request) => targetName(toRef(request)),
+    verbs: ["restart"],
     actionOf: () => "restart",
 
     async prepare(request, asking) {

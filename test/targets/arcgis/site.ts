@@ -4,6 +4,7 @@ import { ErrorInfoSchema } from "../../../gen/google/rpc/error_details_pb.ts";
 import { DeploymentService } from "../../../gen/restart/arcgis/v1/deployment_service_pb.ts";
 import { callKey, newCall, OPERATION_HEADER } from "../../../src/core/call.ts";
 import { Failure } from "../../../src/core/errors.ts";
+import { noMeter } from "../../../src/core/meter.ts";
 import type { PrepareContext, SendContext } from "../../../src/core/operation.ts";
 import { schemaOf } from "../../../src/core/schema.ts";
 import { interceptors } from "../../../src/interceptors/index.ts";
@@ -128,7 +129,7 @@ export async function startSite({
     }),
   );
   const { operations } = runner;
-  const runtime = { now, monotonic, random: Math.random, warn: () => {}, background, operations };
+  const runtime = { now, monotonic, random: Math.random, warn: () => {}, background, operations, meter: noMeter };
   const sites = [settingsOf(simulator, settings), settingsOf(simulator, { ...settings, name: "another" })];
   const target = stack.use(openArcgis({ sites, pollIntervalMs: 10 }, runtime));
   await runner.begin(target.actions);

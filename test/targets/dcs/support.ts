@@ -15,6 +15,7 @@ import { InstanceService } from "../../../gen/restart/dcs/v1/instance_service_pb
 import type { HuaweicloudSettings } from "../../../src/clouds/huawei/config.ts";
 import { SANDBOX_KEY } from "../../../src/clouds/huawei/simulator/account.ts";
 import { callKey, newCall, OPERATION_HEADER } from "../../../src/core/call.ts";
+import { noMeter } from "../../../src/core/meter.ts";
 import type { OperationState } from "../../../src/core/operation.ts";
 import { schemaOf } from "../../../src/core/schema.ts";
 import { interceptors } from "../../../src/interceptors/index.ts";
@@ -116,6 +117,7 @@ export async function startDcs(options: Options = {}): Promise<Dcs> {
       random: Math.random,
       warn: () => {},
       background: (_call, work) => void work.catch(() => {}),
+      meter: noMeter,
       operations: runner.operations,
     });
     await runner.begin(target.actions);

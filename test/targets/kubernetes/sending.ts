@@ -1,4 +1,5 @@
 import { newCall } from "../../../src/core/call.ts";
+import { noMeter } from "../../../src/core/meter.ts";
 import type { PrepareContext } from "../../../src/core/operation.ts";
 import type { RunningTarget } from "../../../src/core/target.ts";
 import { openKubernetes } from "../../../src/targets/kubernetes/index.ts";
@@ -27,6 +28,7 @@ export function openAlone(kubeconfig: string, contexts: readonly string[]): Runn
       random: Math.random,
       warn: () => {},
       background: () => {},
+      meter: noMeter,
       operations,
     },
   );

@@ -155,6 +155,10 @@ function createEngine(
       return () => listeners.delete(own);
     },
     backup: (file) => backupDatabase(database, file),
+    sizeBytes: () => {
+      const pages = database.prepare("select page_count * page_size as bytes from pragma_page_count, pragma_page_size");
+      return Number(pages.get()?.bytes);
+    },
     close: async () => {
       await alarm.stop();
       await db.destroy();

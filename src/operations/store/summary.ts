@@ -1,0 +1,41 @@
+import type { OperationState } from "../../core/operation.ts";
+import type { Context } from "./context.ts";
+import type { StoreSummary } from "./store.ts";
+
+/** Key of `meta` under which the time (epoch ms) of the last backup stands. */
+const LAST_BACKUP = "last_backup";
+
+/** See `Store.summary`. */
+export async function summarize({ db, engine }: Context): Promise<StoreSummary> {
+  const open = await db
+    .selectFrom("operations")
+    .select(({ fn }) => ["method", "state", fn.countAll().as("count"), fn.min("create_time").as("oldest")])
+    .where(({ or, eb }) => or([eb("end_time", "is", null), eb("state", "=", "UNRESOLVED" satisfies OperationState)]))
+    .groupBy(["method", "state"])
+    .execute();
+  const meta = await db.selectFrom("meta").selectAll().where("key", "in", ["schema_version", LAST_BACKUP]).execute();
+  const facts = new Map(meta.map(({ key, value }) => [key, Number(value)]));
+  return {
+    open: open.map(({ method, state, count, oldest }) => ({
+      method,
+      state,
+      count: Number(count),
+      oldest: Number(oldest),
+    })),
+    schemaVersion: facts.get("schema_version") ?? 0,
+    sizeBytes: await engine.sizeBytes?.(),
+    lastBackup: facts.get(LAST_BACKUP),
+  };
+}
+
+/** Writes down that the store was copied just now. */
+export async function noteBackup({ now, engine }: Context): Promise<void> {
+  const value = String(now().getTime());
+  await engine.transaction(async (trx) => {
+    await trx
+      .insertInto("meta")
+      .values({ key: LAST_BACKUP, value })
+      .onConflict((conflict) => conflict.column("key").doUpdateSet({ value }))
+      .execute();
+  });
+}
