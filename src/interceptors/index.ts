@@ -3,6 +3,7 @@ import type { Interceptor } from "@connectrpc/connect";
 import { type DeadlineOptions, deadline } from "./deadline.ts";
 import { drain } from "./drain.ts";
 import { errors } from "./errors.ts";
+import { identifiers } from "./identifiers.ts";
 import { lapse } from "./lapse.ts";
 import { validate } from "./validate.ts";
 
@@ -24,5 +25,6 @@ export const interceptors = (options: InterceptorOptions): Interceptor[] => [
   drain(options.shutdown), // outside the deadline, which sees to it that whoever is told also ends
   lapse(), // outside the deadline too, for the same reason
   deadline(options.deadline), // outside validation, so that an expired call costs no more
+  identifiers, // outside whatever compares ids: rules, permissions, targets
   validate(options.validator), // innermost: a handler gets nothing that was not checked
 ];

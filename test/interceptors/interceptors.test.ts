@@ -386,6 +386,7 @@ describe("interceptors()", () => {
       "drain",
       "lapse",
       "deadline",
+      "identifiers",
       "validate",
     ]);
   });

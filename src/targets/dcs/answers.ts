@@ -53,7 +53,7 @@ export function readResult(json: unknown, instanceId: string): "success" | "fail
   if (!Array.isArray(results)) {
     return undefined;
   }
-  const about = results.map(fieldsOf).filter((one) => one?.instance === instanceId);
+  const about = results.map(fieldsOf).filter((one) => word(one?.instance).toLowerCase() === instanceId.toLowerCase());
   const result = about.length === 1 ? about[0]?.result : undefined;
   return result === "success" || result === "failed" ? result : undefined;
 }
