@@ -47,6 +47,16 @@ describe("every rpc of ours", () => {
     expect(bare.map(({ name }) => name)).toEqual([]);
   });
 
+  it.each(methods)("$name says how many items the lists of its request may have, and has no maps", ({ method }) => {
+    const unbounded = method.input.fields.filter((field) => {
+      if (field.fieldKind === "map") return true;
+      if (field.fieldKind !== "list") return false;
+      const { type } = getOption(field, fieldRules);
+      return type.case !== "repeated" || type.value.maxItems === 0n;
+    });
+    expect(unbounded.map(({ name }) => name)).toEqual([]);
+  });
+
   it.each(methods.filter(({ method }) => method.input.fields.some(({ name }) => name === "resource")))(
     "$name asks for a version where it asks for a resource",
     ({ method }) => {

@@ -185,6 +185,9 @@ export const help = (description: string, url: string): Detail<typeof HelpSchema
   value: { links: [{ description, url }] },
 });
 
+/** At most so many characters of a failure's sentence are told: what is longer is in the details, or nobody's to read. */
+const MAX_MESSAGE = 4000;
+
 /** Reasons whose failures name the call, so that somebody can find it in the log. */
 const NAMES_THE_CALL: ReadonlySet<Reason> = new Set<Reason>(["INTERNAL", "OUTCOME_UNKNOWN"]);
 
@@ -205,7 +208,8 @@ export function toConnectError(failure: Failure, call: Pick<CallState, "id">): C
     details.push({ desc: RequestInfoSchema, value: { requestId: call.id } });
   }
   // A lone surrogate, which JSON can carry, would not pass through gRPC's percent-encoded message.
-  return new ConnectError(failure.message.toWellFormed(), failure.code, undefined, details, failure.cause);
+  const message = excerpt(failure.message, MAX_MESSAGE).toWellFormed();
+  return new ConnectError(message, failure.code, undefined, details, failure.cause);
 }
 
 /** Reasons of the failures that connect makes of a request that it cannot read. Every other code, INTERNAL too, is a malformed body. */
@@ -261,7 +265,7 @@ export function toRequestFailure(error: ConnectError): Failure {
 
 /** At most so many characters of a text that a caller made. */
 export const excerpt = (text: string, maxLength: number): string =>
-  text.length > maxLength ? `${text.slice(0, maxLength)}...` : text;
+  text.length > maxLength ? `${text.slice(0, maxLength).toWellFormed()}...` : text;
 
 /** Refuses fields that the server does not know: a mistyped `validateOnly` must not restart anything. */
 export function unknownFields(names: readonly string[]): Failure {

@@ -1,6 +1,6 @@
 import type { HandlerContext } from "@connectrpc/connect";
 import { Health as HealthService, HealthCheckResponse_ServingStatus as Status } from "../../gen/health/v1/health_pb.ts";
-import { Failure, resourceInfo } from "../core/errors.ts";
+import { excerpt, Failure, resourceInfo } from "../core/errors.ts";
 import { type Route, route } from "../core/route.ts";
 
 /** What `grpc.health.v1.Health` tells: of each service by its full name, and of the server as a whole under the empty name. */
@@ -15,6 +15,9 @@ export interface Health {
 
 /** The service, by which schemas and routes know it. */
 export const HEALTH_SERVICE = HealthService;
+
+/** At most so many characters of a name that nobody has here are said again. */
+const MAX_NAME = 200;
 
 /** Health of a server: whole and every service given serve, until somebody says otherwise. */
 export function createHealth(services: readonly string[]): Health {
@@ -45,8 +48,9 @@ export function createHealth(services: readonly string[]): Health {
         check: ({ service }) => {
           const status = statuses.get(service);
           if (status === undefined) {
-            throw new Failure("TARGET_NOT_FOUND", `no service ${JSON.stringify(service)} is served here`, {
-              details: [resourceInfo("grpc.service", service)],
+            const asked = excerpt(service, MAX_NAME);
+            throw new Failure("TARGET_NOT_FOUND", `no service ${JSON.stringify(asked)} is served here`, {
+              details: [resourceInfo("grpc.service", asked)],
             });
           }
           return { status };

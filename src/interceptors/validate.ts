@@ -21,11 +21,12 @@ import {
   unknownFieldViolations,
 } from "../core/errors.ts";
 import { isMutating } from "../core/route.ts";
+import { tooManyItems } from "./too-many.ts";
 
-/** At most so many unknown fields are named: a request of garbage has thousands. */
-const MAX_UNKNOWN_FIELDS = 20;
+/** At most so many violations are listed: a request of garbage has thousands. */
+const MAX_VIOLATIONS = 20;
 
-/** At most so many characters of the name of one. */
+/** At most so many characters of the name of a field that the caller has made up, or of a path in which such a name stands. */
 const MAX_KEY = 100;
 
 /**
@@ -73,17 +74,27 @@ async function* checked<T extends Message>(
 }
 
 function check(validator: Validator, method: DescMethod, message: Message): void {
-  const result = validator.validate(method.input, message);
-  if (result.kind === "error") {
-    throw new Failure("INTERNAL", "internal error", { cause: result.error });
-  }
+  const violations = violationsOf(validator, method.input, message);
   const unknown = isMutating(method) ? unknownNumbers(method.input, message) : [];
-  if (result.kind === "invalid") {
-    throw invalid(result.violations, unknown);
+  if (violations.length > 0) {
+    throw invalid(violations, unknown);
   }
   if (unknown.length > 0) {
     throw unknownFields(unknown);
   }
+}
+
+/** @throws Failure INTERNAL when a rule cannot be evaluated. */
+function violationsOf(validator: Validator, desc: DescMessage, message: Message): readonly Violation[] {
+  const long = tooManyItems(desc, message);
+  if (long.length > 0) {
+    return long;
+  }
+  const result = validator.validate(desc, message);
+  if (result.kind === "error") {
+    throw new Failure("INTERNAL", "internal error", { cause: result.error });
+  }
+  return result.kind === "invalid" ? result.violations : [];
 }
 
 /**
@@ -94,9 +105,10 @@ function check(validator: Validator, method: DescMethod, message: Message): void
 export function failureOfJson(validator: Validator, method: DescMethod, text: string): Failure | undefined {
   try {
     const json: JsonValue = JSON.parse(text);
-    const unknown = unknownKeys(method.input, json, "").slice(0, MAX_UNKNOWN_FIELDS);
-    const result = validator.validate(method.input, fromJson(method.input, json, { ignoreUnknownFields: true }));
-    return result.kind === "invalid" ? invalid(result.violations, unknown) : unknownFields(unknown);
+    const unknown = unknownKeys(method.input, json, "").slice(0, MAX_VIOLATIONS);
+    const message = fromJson(method.input, json, { ignoreUnknownFields: true });
+    const violations = violationsOf(validator, method.input, message);
+    return violations.length > 0 ? invalid(violations, unknown) : unknownFields(unknown);
   } catch {
     return undefined; // the caller has a failure already, which says less
   }
@@ -127,14 +139,14 @@ function invalid(violations: readonly Violation[], unknown: readonly string[]): 
   const [first] = fields;
   const more = fields.length > 1 ? `, and ${fields.length - 1} more` : "";
   const where = first?.field ? `${first.field}: ` : "";
-  const [value, desc] = violationsToProto([...violations]);
+  const [value, desc] = violationsToProto(violations.slice(0, MAX_VIOLATIONS));
   return new Failure("INVALID_ARGUMENT", `${where}${first?.description}${more}`, {
-    details: [badRequest(fields), { desc, value }],
+    details: [badRequest(fields.slice(0, MAX_VIOLATIONS)), { desc, value }],
   });
 }
 
 const fieldViolation = (violation: Violation): FieldViolation => ({
-  field: pathToString(violation.field),
+  field: excerpt(pathToString(violation.field), MAX_KEY),
   description: violation.message,
   reason: violation.ruleId.replace(/[^A-Za-z0-9]+/g, "_").toUpperCase(),
 });
@@ -142,7 +154,7 @@ const fieldViolation = (violation: Violation): FieldViolation => ({
 function unknownNumbers(desc: DescMessage, message: Message): string[] {
   const found = new Set<string>();
   collect(reflect(desc, message), "", found);
-  return [...found].slice(0, MAX_UNKNOWN_FIELDS);
+  return [...found].slice(0, MAX_VIOLATIONS);
 }
 
 function collect(message: ReflectMessage, path: string, found: Set<string>): void {

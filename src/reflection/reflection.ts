@@ -8,6 +8,7 @@ import {
   type ServerReflectionRequest as ServerReflectionRequestAlpha,
   ServerReflection as ServerReflectionV1Alpha,
 } from "../../gen/grpc/reflection/v1alpha/reflection_pb.ts";
+import { excerpt } from "../core/errors.ts";
 import { type Route, route } from "../core/route.ts";
 import type { Schema } from "../core/schema.ts";
 import { fileSerializer, symbolsOf } from "./symbols.ts";
@@ -55,6 +56,11 @@ const refusal = (errorCode: Code, errorMessage: string): Answer => ({
   value: { errorCode, errorMessage },
 });
 
+/** At most so many characters of a name that nobody has here are said again. */
+const MAX_NAME = 200;
+
+const quoted = (name: string): string => JSON.stringify(excerpt(name, MAX_NAME));
+
 /** Answers questions. Files that `sent` holds, for they went over the same stream, are not sent again. */
 function answerer(schema: Schema): (question: Question, sent: Set<DescFile>) => Answer {
   const symbols = symbolsOf(schema);
@@ -80,14 +86,14 @@ function answerer(schema: Schema): (question: Question, sent: Set<DescFile>) => 
           value: { service: schema.services.map((service) => ({ name: service.typeName })) },
         };
       case "fileByFilename":
-        return fileAnswer(files.get(question.value), sent, `no file ${JSON.stringify(question.value)}`);
+        return fileAnswer(files.get(question.value), sent, `no file ${quoted(question.value)}`);
       case "fileContainingSymbol":
-        return fileAnswer(symbols.get(question.value), sent, `no symbol ${JSON.stringify(question.value)}`);
+        return fileAnswer(symbols.get(question.value), sent, `no symbol ${quoted(question.value)}`);
       case "fileContainingExtension": {
         const { containingType, extensionNumber } = question.value;
         const extendee = schema.registry.getMessage(containingType);
         const extension = extendee && schema.registry.getExtensionFor(extendee, extensionNumber);
-        const missing = `no extension ${extensionNumber} of ${JSON.stringify(containingType)}`;
+        const missing = `no extension ${extensionNumber} of ${quoted(containingType)}`;
         return fileAnswer(extension?.file, sent, missing);
       }
       case "allExtensionNumbersOfType":
@@ -100,7 +106,7 @@ function answerer(schema: Schema): (question: Question, sent: Set<DescFile>) => 
 
 function extensionNumbers(schema: Schema, typeName: string): Answer {
   if (schema.registry.getMessage(typeName) === undefined) {
-    return refusal(Code.NotFound, `no message ${JSON.stringify(typeName)}`);
+    return refusal(Code.NotFound, `no message ${quoted(typeName)}`);
   }
   const extensionNumber: number[] = [];
   for (const desc of schema.registry) {

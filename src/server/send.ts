@@ -1,4 +1,5 @@
 import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
+import { trailersOf } from "./grpc-status.ts";
 
 /** What the responses of HTTP/1.1 and HTTP/2 have in common. */
 export interface NodeResponse {
@@ -43,27 +44,13 @@ export async function send(
     }
     if (answer.trailer !== undefined) {
       response.flushHeaders?.(); // otherwise HTTP/1.1 would announce an empty body, which has no trailers
-      response.addTrailers(plainTrailers(answer.trailer));
+      response.addTrailers(trailersOf(answer.trailer));
     }
     response.end();
     return true;
   } finally {
     await chunks?.return?.();
   }
-}
-
-/**
- * Trailers whose grpc-message has nothing encoded that gRPC's specification does not want encoded. connect encodes all punctuation,
- * and grpc-js shows what it did not expect as it is: `no procedure %2Fa.B%2FC`.
- */
-function plainTrailers(trailer: Headers): Record<string, string> {
-  const message = trailer.get("grpc-message");
-  return message === null
-    ? Object.fromEntries(trailer)
-    : {
-        ...Object.fromEntries(trailer),
-        "grpc-message": decodeURIComponent(message).replace(/[^\x20-\x24\x26-\x7e]/gu, encodeURIComponent),
-      };
 }
 
 function writeHead(

@@ -1,5 +1,6 @@
 import { create, type DescFile, toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
+import { Operations } from "../../gen/google/longrunning/operations_pb.ts";
 import { ServerService } from "../../gen/restart/server/v1/server_service_pb.ts";
 import { schemaOf } from "../../src/core/schema.ts";
 import { HEALTH_SERVICE } from "../../src/health/health.ts";
@@ -7,10 +8,11 @@ import { TARGETS } from "../../src/targets/index.ts";
 
 /**
  * All that a client written elsewhere can know of the API, as `protoc --descriptor_set_out --include_imports` writes it: every service of
- * every target, health, and the messages that error details hold. Files stand after those that they import.
+ * every target, operations, health, and the messages that error details hold. Files stand after those that they import.
  */
 export function descriptorSet(): Uint8Array {
-  const { files } = schemaOf([...TARGETS.flatMap(({ services }) => services), ServerService, HEALTH_SERVICE]);
+  const services = [...TARGETS.flatMap((target) => target.services), ServerService, Operations, HEALTH_SERVICE];
+  const { files } = schemaOf(services);
   const ordered = new Set<DescFile>();
   const add = (file: DescFile): void => {
     file.dependencies.forEach(add);
