@@ -21,6 +21,8 @@ export interface ControlPlaneOptions {
   readonly nodes?: number;
   /** Further flags of kube-apiserver, for example an audit log's. Default none. */
   readonly apiServerFlags?: readonly string[];
+  /** Further flags of etcd, for example a quota. Default none. */
+  readonly etcdFlags?: readonly string[];
 }
 
 /**
@@ -162,6 +164,7 @@ function processSpecs(
         `--advertise-client-urls=${etcd}`,
         `--listen-peer-urls=http://127.0.0.1:${ports.peerPort}`,
         "--unsafe-no-fsync",
+        ...(options.etcdFlags ?? []),
       ],
     },
     "kube-apiserver": { program: program("kube-apiserver"), args: apiServerArgs(file, etcd, ports.apiPort, options) },

@@ -1,20 +1,8 @@
 import { type Answer, NoAnswer } from "../../clouds/http.ts";
 import { type Detail, Failure, preconditionFailure, type Reason, resourceInfo, retryInfo } from "../../core/errors.ts";
 import { CredentialsError } from "./cluster/credentials-error.ts";
+import { inFront, isRefusedByApiServer, type Status, statusIn } from "./cluster/who-answered.ts";
 import { targetName, type WorkloadRef } from "./workload/object.ts";
-
-/** The fields of a Kubernetes Status that decide. Its message can hold whole objects: it is looked at, never shown. */
-interface Status {
-  readonly kind: "Status";
-  readonly message?: string;
-  readonly reason?: string;
-  readonly details?: {
-    readonly name?: string;
-    readonly kind?: string;
-    readonly retryAfterSeconds?: number;
-    readonly causes?: readonly { readonly reason?: string; readonly field?: string }[];
-  };
-}
 
 /** What a request was about, for the sentences. */
 export interface RequestSubject {
@@ -30,13 +18,17 @@ export interface RequestSubject {
 /** A refusal that is recognised: it surely changed nothing. `sentence` continues "cluster NAME: ". */
 interface Rule {
   readonly reason: Reason;
-  readonly matches: (answer: Answer, status: Partial<Status>) => boolean;
+  /** Who says so. Default the API server: it has to be known that it was. */
+  readonly by?: "anybody";
+  /** Default both. A read meets no admission. */
+  readonly of?: "reads" | "writes";
+  readonly matches: (answer: Answer, status: Status) => boolean;
   readonly sentence: (asked: RequestSubject, message: string) => string;
   /** Dynamic parts that are names and safe to show. */
   readonly metadata?: (message: string, answer: Answer, asked: RequestSubject) => Record<string, string>;
   /** Milliseconds after which the same call may succeed, where the server does not say. */
   readonly retryMs?: number;
-  readonly details?: (asked: RequestSubject, status: Partial<Status>, sentence: string) => Detail[];
+  readonly details?: (asked: RequestSubject, status: Status, sentence: string) => Detail[];
 }
 
 const WEBHOOK_DENIED = /^admission webhook "([^"]+)" denied the request/;
@@ -47,7 +39,7 @@ const first = (pattern: RegExp, text: string): string => pattern.exec(text)?.[1]
 
 const precondition =
   (reason: Reason) =>
-  (asked: RequestSubject, _status: Partial<Status>, description: string): Detail[] => [
+  (asked: RequestSubject, _status: Status, description: string): Detail[] => [
     preconditionFailure([{ type: reason, subject: asked.what, description }]),
   ];
 
@@ -59,11 +51,13 @@ const target = (asked: RequestSubject): Detail[] => [
 const RULES: readonly Rule[] = [
   {
     reason: "UPSTREAM_REDIRECT",
+    by: "anybody",
     matches: ({ status }) => status >= 300 && status < 400,
     sentence: () => "the answer is a redirect, which is never followed; check the cluster's server address",
   },
   {
     reason: "DRY_RUN_UNSUPPORTED",
+    of: "writes",
     matches: ({ status }, { message }) => status === 400 && (message ?? "").includes("does not support dry run"),
     sentence: () => "an admission webhook does not support dry runs, so that validate_only cannot be answered",
     metadata: (message) => ({ webhook: first(/admission webhook "([^"]+)"/, message) }),
@@ -71,20 +65,23 @@ const RULES: readonly Rule[] = [
   },
   {
     reason: "ADMISSION_DENIED",
-    matches: (_answer, { kind, message }) => kind === "Status" && WEBHOOK_DENIED.test(message ?? ""),
+    of: "writes",
+    matches: (_answer, { message }) => WEBHOOK_DENIED.test(message ?? ""),
     sentence: (_asked, message) => `admission webhook ${first(WEBHOOK_DENIED, message)} denied the restart`,
     metadata: (message) => ({ webhook: first(WEBHOOK_DENIED, message) }),
     details: precondition("ADMISSION_DENIED"),
   },
   {
     reason: "ADMISSION_DENIED",
-    matches: ({ status }, { kind, message }) => status < 500 && kind === "Status" && POLICY_DENIED.test(message ?? ""),
+    of: "writes",
+    matches: ({ status }, { message }) => status < 500 && POLICY_DENIED.test(message ?? ""),
     sentence: (_asked, message) => `ValidatingAdmissionPolicy ${first(POLICY_DENIED, message)} denied the restart`,
     metadata: (message) => ({ policy: first(POLICY_DENIED, message), binding: POLICY_DENIED.exec(message)?.[2] ?? "" }),
     details: precondition("ADMISSION_DENIED"),
   },
   {
     reason: "ADMISSION_WEBHOOK_UNAVAILABLE",
+    of: "writes",
     matches: ({ status }, { message }) => status === 500 && WEBHOOK_DOWN.test(message ?? ""),
     sentence: (_asked, message) =>
       `admission webhook ${first(WEBHOOK_DOWN, message)} does not answer, so that nothing is admitted`,
@@ -95,6 +92,13 @@ const RULES: readonly Rule[] = [
     reason: "CLUSTER_CREDENTIALS_REJECTED",
     matches: ({ status }) => status === 401,
     sentence: () => "the API server did not accept restartd's own credentials; its operator has to renew them",
+  },
+  {
+    reason: "CLUSTER_CREDENTIALS_REJECTED",
+    by: "anybody",
+    matches: ({ status }) => status === 401,
+    sentence: () =>
+      "something in front of the API server answered HTTP 401: it did not accept restartd's own credentials; its operator has to renew them",
   },
   {
     reason: "IMPERSONATION_DENIED",
@@ -113,7 +117,15 @@ const RULES: readonly Rule[] = [
     details: target,
   },
   {
+    reason: "RBAC_DENIED",
+    of: "reads",
+    matches: ({ status }) => status === 403,
+    sentence: ({ verb, what }) => `the API server does not let restartd's account ${verb} ${what}`,
+    details: target,
+  },
+  {
     reason: "ADMISSION_DENIED",
+    of: "writes",
     matches: ({ status }) => status === 403,
     sentence: () => "the API server's admission forbids the restart (a quota, Pod Security, or a policy)",
     details: precondition("ADMISSION_DENIED"),
@@ -190,6 +202,13 @@ const RULES: readonly Rule[] = [
     retryMs: 1_000,
   },
   {
+    reason: "THROTTLED",
+    by: "anybody",
+    matches: ({ status }) => status === 429,
+    sentence: () => "something in front of the API server answered HTTP 429: it has too many requests",
+    retryMs: 1_000,
+  },
+  {
     reason: "CLUSTER_NOT_READY",
     matches: ({ status, text }) => status === 503 && text.includes("before all known HTTP paths have been installed"),
     sentence: () => "the API server is starting",
@@ -205,25 +224,28 @@ const RULES: readonly Rule[] = [
 const hasCause = (details: Status["details"], field: string): boolean =>
   details?.causes?.some((cause) => cause.field === field) ?? false;
 
-const statusOf = ({ json }: Answer): Partial<Status> => {
-  const status = json as Partial<Status> | null | undefined;
-  return status?.kind === "Status" ? status : {};
-};
-
-const messageOf = (answer: Answer): string => statusOf(answer).message ?? answer.text;
+/** What an answer says, to recognise it by. */
+export const messageOf = (answer: Answer): string => statusIn(answer)?.message ?? answer.text;
 
 /** A success refuses nothing, whatever its text, which is the object's, may say. */
-const ruleOf = (answer: Answer): Rule | undefined =>
-  answer.status < 300
-    ? undefined
-    : RULES.find(({ matches }) => matches(answer, { ...statusOf(answer), message: messageOf(answer) }));
+function ruleOf(answer: Answer, { verb }: Pick<RequestSubject, "verb">): Rule | undefined {
+  if (answer.status < 300) {
+    return undefined;
+  }
+  const known = isRefusedByApiServer(answer);
+  const status = { ...statusIn(answer), message: messageOf(answer) };
+  const kind = verb === "patch" ? "writes" : "reads";
+  return RULES.find(
+    ({ by, of = kind, matches }) => (known || by === "anybody") && of === kind && matches(answer, status),
+  );
+}
 
 /** What is safe to show of an answer that a failure comes from. */
-const evidence = (answer: Answer, asked: RequestSubject): Record<string, string> => ({
+export const evidence = (answer: Answer, asked: RequestSubject): Record<string, string> => ({
   cluster: asked.cluster,
   vendor: "kubernetes",
   vendor_http_status: String(answer.status),
-  ...entry("vendor_code", statusOf(answer).reason),
+  ...entry("vendor_code", statusIn(answer)?.reason),
   ...entry("vendor_request_id", answer.headers["audit-id"]),
 });
 
@@ -232,7 +254,7 @@ const entry = (key: string, value: string | undefined): Record<string, string> =
 /** Seconds of a Retry-After, or of the Status, in milliseconds. A date is not honoured, as client-go does not. */
 function retryAfterMs(answer: Answer): number | undefined {
   const seconds =
-    /^\d{1,5}$/.exec(answer.headers["retry-after"] ?? "")?.[0] ?? statusOf(answer).details?.retryAfterSeconds;
+    /^\d{1,5}$/.exec(answer.headers["retry-after"] ?? "")?.[0] ?? statusIn(answer)?.details?.retryAfterSeconds;
   return seconds === undefined ? undefined : Number(seconds) * 1000;
 }
 
@@ -244,7 +266,7 @@ export function asCause(answer: Answer): Error {
   if (answer.status < 300) {
     return new Error(`HTTP ${answer.status}: a body of type ${answer.headers["content-type"] ?? "unknown"}`);
   }
-  const fields = (statusOf(answer).details?.causes ?? []).filter(({ field }) => field !== undefined);
+  const fields = (statusIn(answer)?.details?.causes ?? []).filter(({ field }) => field !== undefined);
   const text =
     fields.length > 0
       ? fields.map(({ field, reason }) => `${field}: ${reason}`).join(", ")
@@ -254,12 +276,12 @@ export function asCause(answer: Answer): Error {
 
 /**
  * A refusal that surely changed nothing, or undefined when the answer proves neither: an HTTP 5xx that no rule knows, a 422 of which
- * nothing is said, a 2xx.
+ * nothing is said, what something in front of the API server answered, a 2xx.
  */
 export function refusalOf(answer: Answer, asked: RequestSubject): Failure | undefined {
-  const status = statusOf(answer);
+  const status = statusIn(answer) ?? {};
   const message = messageOf(answer);
-  const rule = ruleOf(answer);
+  const rule = ruleOf(answer, asked);
   if (rule === undefined) {
     return undefined;
   }
@@ -274,7 +296,8 @@ export function refusalOf(answer: Answer, asked: RequestSubject): Failure | unde
 }
 
 /** A JSON Patch of which a `test` failed: 422, and nothing said of where or by whom (contracts: kubernetes §6.4). */
-export const isGuardRefusal = (answer: Answer): boolean => answer.status === 422 && ruleOf(answer) === undefined;
+export const isGuardRefusal = (answer: Answer): boolean =>
+  answer.status === 422 && statusIn(answer) !== undefined && ruleOf(answer, { verb: "patch" }) === undefined;
 
 /** Why a read, or a dry run, has no result. It changed nothing, whatever happened. */
 export function failureOfRead(evidenceOrError: unknown, asked: RequestSubject): Failure {
@@ -289,24 +312,31 @@ export function failureOfRead(evidenceOrError: unknown, asked: RequestSubject): 
   if (refusal !== undefined) {
     return refusal;
   }
-  const options = { metadata: evidence(answer, asked), cause: asCause(answer) };
-  const intro = `cluster ${asked.cluster}:`;
-  if (answer.status < 400 || answer.status === 422) {
-    return new Failure("VENDOR_BAD_RESPONSE", `${intro} the answer cannot be understood`, options);
+  const { reason, sentence, retryMs } = unusable(answer);
+  return new Failure(reason, `cluster ${asked.cluster}: ${sentence}`, {
+    metadata: evidence(answer, asked),
+    details: retryMs === undefined ? [] : [retryInfo(retryAfterMs(answer) ?? retryMs)],
+    cause: asCause(answer),
+  });
+}
+
+/** What is wrong with an answer to a read that no rule knows. */
+function unusable(answer: Answer): { reason: Reason; sentence: string; retryMs?: number } {
+  const { status, json } = answer;
+  const known = status < 300 ? json !== undefined : isRefusedByApiServer(answer);
+  if (status === 502 || status === 504) {
+    const sentence = known ? "the API server did not answer in time" : inFront(answer);
+    return { reason: "CLUSTER_UNREACHABLE", sentence, retryMs: 1_000 };
   }
-  if (answer.status === 502 || answer.status === 504) {
-    return new Failure("CLUSTER_UNREACHABLE", `${intro} a proxy answered in the API server's place`, {
-      ...options,
-      details: [retryInfo(1_000)],
-    });
+  if (status === 503) {
+    const sentence = known ? "the API server, or the one behind it, is not available" : inFront(answer);
+    return { reason: "CLUSTER_NOT_READY", sentence, retryMs: 5_000 };
   }
-  if (answer.status === 503) {
-    return new Failure("CLUSTER_NOT_READY", `${intro} the API server, or the one behind it, is not available`, {
-      ...options,
-      details: [retryInfo(retryAfterMs(answer) ?? 5_000)],
-    });
+  if (status >= 500) {
+    const sentence = known ? `the API server failed with HTTP ${status}` : inFront(answer);
+    return { reason: "VENDOR_INTERNAL_ERROR", sentence };
   }
-  return new Failure("VENDOR_INTERNAL_ERROR", `${intro} the API server failed with HTTP ${answer.status}`, options);
+  return { reason: "VENDOR_BAD_RESPONSE", sentence: known ? "the answer cannot be understood" : inFront(answer) };
 }
 
 /** The cluster was not reached, or its answer did not come: surely nothing changed where nothing was sent, or only a read was. */

@@ -5,7 +5,7 @@ import type { Runtime } from "../../core/target.ts";
 import type { RestartAction } from "./action.ts";
 import type { OpenCluster } from "./cluster/cluster.ts";
 import { type Clusters, find, findCluster, findServedKind } from "./cluster/find.ts";
-import { listClusters, listWorkloads, servedKinds } from "./cluster/lists.ts";
+import { LISTED_KINDS, type ListedKind, listClusters, listWorkloads } from "./cluster/lists.ts";
 import { getRollout, watchRollout } from "./rollout/watch-rollout.ts";
 import { targetName, toRef, type WorkloadRef } from "./workload/object.ts";
 
@@ -54,9 +54,9 @@ export function createWorkloadService(options: ServiceOptions): ServiceImpl<type
   };
 }
 
-async function kindsAskedFor(cluster: OpenCluster, request: ListWorkloadsRequest) {
+async function kindsAskedFor(cluster: OpenCluster, request: ListWorkloadsRequest): Promise<readonly ListedKind[]> {
   if (request.resource === "") {
-    return servedKinds(cluster);
+    return LISTED_KINDS;
   }
   const { group, version, resource, namespace } = request;
   const ref = { cluster: cluster.name, group, version, resource, namespace: namespace || "*", name: "*" };

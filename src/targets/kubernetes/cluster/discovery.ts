@@ -5,6 +5,7 @@ import type { Client } from "../client.ts";
 import { failureOfRead } from "../errors.ts";
 import { apiPath, subjectOf, type WorkloadRef } from "../workload/object.ts";
 import { createMemory } from "./memory.ts";
+import { isNotServed } from "./who-answered.ts";
 
 /** One resource that an API server serves. */
 export interface Resource {
@@ -48,7 +49,7 @@ export function createDiscovery(cluster: string, client: Client, monotonic: () =
     const path = apiPath(group, version);
     // It serves every caller that waits for it, so that none of them may end it.
     const answer = await readOrFail(cluster, client, path);
-    if (answer.status === 404) {
+    if (isNotServed(answer)) {
       return undefined;
     }
     const list = answer.json as { resources?: Partial<Resource>[] } | undefined;

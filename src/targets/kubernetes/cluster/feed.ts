@@ -3,6 +3,7 @@ import type { Failure, Reason } from "../../../core/errors.ts";
 import type { Client } from "../client.ts";
 import { failureOfRead, type RequestSubject } from "../errors.ts";
 import { asWorkload, type WorkloadObject } from "../workload/object.ts";
+import { isExpired } from "./who-answered.ts";
 
 /** The newest of what happened to one object. */
 export type Change =
@@ -145,7 +146,7 @@ async function list(
     });
     const page = answer.json as Page | undefined;
     const resourceVersion = page?.metadata?.resourceVersion;
-    if (answer.status === 410) {
+    if (isExpired(answer)) {
       throw new ListAgain("the list took longer than the server keeps its pages");
     }
     if (answer.status !== 200 || resourceVersion === undefined) {
@@ -188,7 +189,7 @@ async function open(
     timeoutMs: silenceMs,
   });
   if ("status" in opened) {
-    throw opened.status === 410 ? new ListAgain("the server forgot that version") : failureOfRead(opened, asked);
+    throw isExpired(opened) ? new ListAgain("the server forgot that version") : failureOfRead(opened, asked);
   }
   return opened;
 }

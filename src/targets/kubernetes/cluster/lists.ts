@@ -15,12 +15,15 @@ import {
   ListClustersResponseSchema,
   ListWorkloadsResponseSchema,
 } from "../../../../gen/restart/kubernetes/v1/workload_service_pb.ts";
+import { Failure } from "../../../core/errors.ts";
 import { badField, readPageToken, writePageToken } from "../../../core/page-token.ts";
+import { statusOf } from "../../../core/status.ts";
 import { failureOfRead, type RequestSubject } from "../errors.ts";
 import { KINDS, type Kind } from "../workload/kinds.ts";
 import { restartedAt } from "../workload/known.ts";
 import { apiPath, asWorkload, type WorkloadObject } from "../workload/object.ts";
 import type { OpenCluster } from "./cluster.ts";
+import { isExpired, statusIn } from "./who-answered.ts";
 
 const DEFAULT_PAGE_SIZE = 100;
 
@@ -56,28 +59,42 @@ async function describe(
     const answer = await clusters
       .get(name)
       ?.client.request({ method: "GET", path: "/version", signal: limit, timeoutMs: REACH_TIMEOUT_MS });
-    const version = answer?.json as { gitVersion?: string } | undefined;
-    return create(ClusterSchema, { name, reachable: answer?.status === 200, serverVersion: version?.gitVersion ?? "" });
+    const version = answer?.json as { gitVersion?: unknown } | null | undefined;
+    // A login page answers 200 as well.
+    const serverVersion = answer?.status === 200 && typeof version?.gitVersion === "string" ? version.gitVersion : "";
+    return create(ClusterSchema, { name, reachable: serverVersion !== "", serverVersion });
   } catch {
     signal.throwIfAborted();
     return create(ClusterSchema, { name, reachable: false }); // what it is asked for
   }
 }
 
-/** Where a list of workloads goes on: the kind by its place in {@link KINDS}, and the API server's own token within it. */
+/** Where a list of workloads goes on: the kind by its place among those asked for, and the API server's own token within it. */
 interface Position {
   readonly kind: number;
   readonly continue: string;
 }
 
+/** A kind to list, in one version. */
+export interface ListedKind {
+  readonly kind: Kind;
+  readonly version: string;
+}
+
+/** Every kind that can be listed, in the version that lists ask for, whether a cluster serves it or not. */
+export const LISTED_KINDS: readonly ListedKind[] = KINDS.flatMap((kind) =>
+  kind.listedVersion === undefined ? [] : [{ kind, version: kind.listedVersion }],
+);
+
 /**
- * Lists a page of workloads: kinds are gone through until it is full, or nothing is left.
+ * Lists a page of workloads: kinds are gone through until it is full, or nothing is left. Of several kinds, one that cannot be listed is
+ * named on the page and left out; it is an error when none can.
  *
- * @param kinds what was asked for: one kind, or all.
+ * @param kinds what was asked for: one kind, which the cluster serves, or {@link LISTED_KINDS}.
  */
 export async function listWorkloads(
   cluster: OpenCluster,
-  kinds: readonly { readonly kind: Kind; readonly version: string }[],
+  kinds: readonly ListedKind[],
   request: ListWorkloadsRequest,
   signal: AbortSignal,
 ): Promise<ListWorkloadsResponse> {
@@ -91,69 +108,73 @@ export async function listWorkloads(
   ];
   const size = request.pageSize || DEFAULT_PAGE_SIZE;
   const workloads: Workload[] = [];
+  const failures: Failure[] = [];
+  let listed = request.pageToken !== "";
   let position = readPageToken(request.pageToken, asked, positionAmong(kinds.length)) ?? { kind: 0, continue: "" };
-  while (workloads.length < size) {
-    const entry = kinds[position.kind];
-    if (entry === undefined) {
-      return create(ListWorkloadsResponseSchema, { workloads });
+  for (let entry = kinds[position.kind]; entry !== undefined && workloads.length < size; entry = kinds[position.kind]) {
+    const limit = size - workloads.length;
+    try {
+      const page = await listPage(
+        cluster,
+        entry,
+        request,
+        { limit, token: position.continue, several: kinds.length > 1 },
+        signal,
+      );
+      listed ||= page !== undefined;
+      workloads.push(...(page?.workloads ?? []));
+      position = page?.continue ? { ...position, continue: page.continue } : { kind: position.kind + 1, continue: "" };
+    } catch (error) {
+      // A wrong field, or a caller who has left, is the whole list's.
+      if (kinds.length === 1 || !(error instanceof Failure) || error.reason === "INVALID_ARGUMENT") {
+        throw error;
+      }
+      if (error.reason === "API_VERSION_NOT_SERVED") {
+        cluster.discovery.forget(entry.kind.group, entry.version);
+      }
+      failures.push(ofKind(entry, error));
+      position = { kind: position.kind + 1, continue: "" };
     }
-    const page = await listPage(
-      cluster,
-      entry.kind,
-      entry.version,
-      request,
-      size - workloads.length,
-      position.continue,
-      signal,
-    );
-    workloads.push(...page.objects.map((object) => toWorkload(entry.kind, entry.version, object)));
-    position =
-      page.continue === "" ? { kind: position.kind + 1, continue: "" } : { ...position, continue: page.continue };
   }
   const more = position.kind < kinds.length;
+  const [first] = failures;
+  if (first !== undefined && !listed && !more) {
+    throw first;
+  }
   return create(ListWorkloadsResponseSchema, {
     workloads,
     nextPageToken: more ? writePageToken([position.kind, position.continue], asked) : "",
+    unavailable: failures.map(statusOf),
   });
 }
 
-/** Every kind that the cluster serves, in the version that lists ask for. */
-export async function servedKinds(cluster: OpenCluster): Promise<{ kind: Kind; version: string }[]> {
-  const candidates = KINDS.flatMap((kind) =>
-    kind.listedVersion === undefined ? [] : [{ kind, version: kind.listedVersion }],
-  );
-  const served = await Promise.all(
-    candidates.map(async ({ kind, version }) => {
-      const resources = await cluster.discovery.resources(kind.group, version);
-      return resources?.some(({ name }) => name === kind.resource) ?? false;
-    }),
-  );
-  return candidates.filter((_, index) => served[index]);
-}
-
+/** A page of one kind, or undefined where it is one of several and the cluster does not serve it. */
 async function listPage(
-  { client, name: cluster }: OpenCluster,
-  kind: Kind,
-  version: string,
+  { client, discovery, name: cluster }: OpenCluster,
+  { kind, version }: ListedKind,
   { namespace, labelSelector }: ListWorkloadsRequest,
-  limit: number,
-  token: string,
+  { limit, token, several }: { readonly limit: number; readonly token: string; readonly several: boolean },
   signal: AbortSignal,
-): Promise<{ objects: WorkloadObject[]; continue: string }> {
+): Promise<{ workloads: Workload[]; continue: string } | undefined> {
+  const { group, resource } = kind;
+  if (several && !(await discovery.resources(group, version))?.some(({ name }) => name === resource)) {
+    return undefined;
+  }
   const where = namespace === "" ? "" : `namespaces/${namespace}/`;
-  const asked: RequestSubject = { cluster, verb: "list", what: `${kind.resource}.${kind.group}` };
+  const asked: RequestSubject = { cluster, verb: "list", what: `${resource}.${group}` };
   const query = { limit: String(limit), continue: token || undefined, labelSelector: labelSelector || undefined };
-  const path = `${apiPath(kind.group, version)}/${where}${kind.resource}`;
+  const path = `${apiPath(group, version)}/${where}${resource}`;
   const answer = await client
     .request({ method: "GET", path, query, signal, timeoutMs: LIST_TIMEOUT_MS })
     .catch((error: unknown) => {
       signal.throwIfAborted();
       throw failureOfRead(error, asked);
     });
-  if (answer.status === 410 || (answer.status === 400 && token !== "" && answer.text.includes("continue"))) {
+  const refusedAsWrong = answer.status === 400 && statusIn(answer) !== undefined;
+  if (isExpired(answer) || (refusedAsWrong && token !== "" && answer.text.includes("continue"))) {
     throw badField("page_token", "has expired: begin again without it");
   }
-  if (answer.status === 400 && labelSelector !== "") {
+  if (refusedAsWrong && labelSelector !== "") {
     throw badField("label_selector", "is not a label selector, such as app=web,tier in (front,back)");
   }
   const list = answer.json as { items?: unknown[]; metadata?: { continue?: string } } | undefined;
@@ -161,8 +182,19 @@ async function listPage(
     throw failureOfRead(answer, asked);
   }
   const objects = list.items.map(asWorkload).filter((object) => object !== undefined);
-  return { objects, continue: list.metadata?.continue ?? "" };
+  return {
+    workloads: objects.map((object) => toWorkload(kind, version, object)),
+    continue: list.metadata?.continue ?? "",
+  };
 }
+
+/** A failure that names the kind it is about. */
+const ofKind = ({ kind: { group, resource }, version }: ListedKind, failure: Failure): Failure =>
+  new Failure(failure.reason, failure.message, {
+    metadata: { ...failure.metadata, group, version, resource },
+    details: failure.details,
+    cause: failure.cause,
+  });
 
 function toWorkload(kind: Kind, version: string, object: WorkloadObject): Workload {
   const { namespace = "", name, uid } = object.metadata;

@@ -1,7 +1,7 @@
 import type { JsonObject } from "@bufbuild/protobuf";
-import type { Mechanism } from "../workload/kinds.ts";
-import type { Known } from "../workload/known.ts";
-import type { WorkloadObject } from "../workload/object.ts";
+import type { Kind, Mechanism } from "../workload/kinds.ts";
+import { type Known, restartedAt } from "../workload/known.ts";
+import { subjectOf, type WorkloadObject, type WorkloadRef } from "../workload/object.ts";
 
 /**
  * What an operation keeps of a restart, so that whoever looks later, in whichever process, can tell what became of it. What is not
@@ -52,4 +52,43 @@ export function readEvidence(json: JsonObject): RestartEvidence | undefined {
         uid: typeof uid === "string" ? uid : undefined,
         generationBefore: typeof generationBefore === "number" ? generationBefore : undefined,
       };
+}
+
+/**
+ * Why an object can show neither that a restart was applied nor that it was not. The latter is shown by an object that has not changed
+ * since before, or by one whose generation moved once and not to our value: ours, and what took its place, would have moved it twice.
+ * After more changes a value that is what it was can have been put back (`kubectl rollout undo`, GitOps).
+ */
+export function doubtOf(
+  { kind, ref }: { readonly kind: Kind; readonly ref: WorkloadRef },
+  evidence: RestartEvidence | undefined,
+  object: WorkloadObject | undefined,
+): string | undefined {
+  if (evidence === undefined) {
+    return "what was sent was not recorded";
+  }
+  const { restartedAt: sent, baseline, uid, generationBefore } = evidence;
+  if (object === undefined) {
+    return `${subjectOf(ref)} does not exist any more`;
+  }
+  const value = restartedAt(kind, object) ?? "";
+  const replaced = uid !== undefined && object.metadata.uid !== uid;
+  const moves = (object.metadata.generation ?? 0) - (generationBefore ?? 0);
+  const moved = replaced || moves > 0;
+  if (value === sent) {
+    return moved ? undefined : "its value is in place, and the generation did not move";
+  }
+  if (replaced) {
+    return `${subjectOf(ref)} was deleted and made anew`;
+  }
+  if (baseline === undefined || generationBefore === undefined) {
+    return "what was in place before could not be read";
+  }
+  if (moves === 1) {
+    return undefined;
+  }
+  if (value !== baseline) {
+    return "another restart is in place";
+  }
+  return moved ? "the restart from before is in place, in an object that has changed since" : undefined;
 }

@@ -9,7 +9,7 @@ import type { Kind } from "../workload/kinds.ts";
 import { restartedAt } from "../workload/known.ts";
 import { subjectOf, targetName, type WorkloadObject, type WorkloadRef } from "../workload/object.ts";
 import { type KindStatus, NoRolloutError } from "../workload/status.ts";
-import { appliedEvidence, type RestartEvidence, readEvidence } from "./evidence.ts";
+import { appliedEvidence, doubtOf, type RestartEvidence, readEvidence } from "./evidence.ts";
 import { refusalByGuards } from "./state.ts";
 
 /** What is looked at, and with what. */
@@ -79,41 +79,6 @@ function observeUnknown(
     vendorJob: evidence.restartedAt,
     evidence: appliedEvidence(operation.evidence, object),
   };
-}
-
-/**
- * Why an object can show neither that a restart was applied nor that it was not. The latter is shown by an object that has not changed
- * since before, or by one whose generation moved once and not to our value: ours, and what took its place, would have moved it twice.
- * After more changes a value that is what it was can have been put back (`kubectl rollout undo`, GitOps).
- */
-function doubtOf(
-  { kind, ref }: ObserveContext,
-  { restartedAt: sent, baseline, uid, generationBefore }: RestartEvidence,
-  object: WorkloadObject | undefined,
-): string | undefined {
-  if (object === undefined) {
-    return `${subjectOf(ref)} does not exist any more`;
-  }
-  const value = restartedAt(kind, object) ?? "";
-  const replaced = uid !== undefined && object.metadata.uid !== uid;
-  const moves = (object.metadata.generation ?? 0) - (generationBefore ?? 0);
-  const moved = replaced || moves > 0;
-  if (value === sent) {
-    return moved ? undefined : "its value is in place, and the generation did not move";
-  }
-  if (replaced) {
-    return `${subjectOf(ref)} was deleted and made anew`;
-  }
-  if (baseline === undefined || generationBefore === undefined) {
-    return "what was in place before could not be read";
-  }
-  if (moves === 1) {
-    return undefined;
-  }
-  if (value !== baseline) {
-    return "another restart is in place";
-  }
-  return moved ? "the restart from before is in place, in an object that has changed since" : undefined;
 }
 
 /** A restart that was applied: how far its rollout has come, as long as it is its own. */

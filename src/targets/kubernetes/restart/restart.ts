@@ -17,7 +17,8 @@ import {
   type WorkloadObject,
   type WorkloadRef,
 } from "../workload/object.ts";
-import { appliedEvidence, plannedEvidence } from "./evidence.ts";
+import { endingOf } from "./ending.ts";
+import { appliedEvidence, doubtOf, plannedEvidence, readEvidence } from "./evidence.ts";
 import { restartPatch, restartValue } from "./patch.ts";
 import { refusalByGuards, refusalByState, stripped, warningsOf } from "./state.ts";
 
@@ -207,7 +208,10 @@ async function settle(context: RestartContext, written: Written, preflight: Pref
   return applied(context, object, written);
 }
 
-/** One bounded read decides: our value is unique, so that finding it in place proves that the request was applied. */
+/**
+ * One bounded read decides: our value is unique, so that finding it in place proves that the request was applied. Where it is not, the
+ * request was not applied if its answer ended it.
+ */
 async function settleUnknown(context: RestartContext, written: Written, { blind }: Preflight): Promise<Applied> {
   const { answer, value, cause } = written;
   if (context.validateOnly) {
@@ -223,6 +227,14 @@ async function settleUnknown(context: RestartContext, written: Written, { blind 
     );
   });
   if (restartedAt(context.kind, object) !== value) {
+    const ending = answer && endingOf(answer, asked(context));
+    if (
+      ending !== undefined &&
+      (ending.refused || doubtOf(context, readEvidence(written.evidence), object) === undefined)
+    ) {
+      settled(context, "not_applied");
+      throw ending.failure;
+    }
     throw outcomeUnknown(context, value, reason);
   }
   context.warn(warningsOf(context.kind, object, { blind, warned: false }));

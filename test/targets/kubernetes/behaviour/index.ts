@@ -3,6 +3,7 @@ import type { Backend } from "../../../support/backend.ts";
 import { accessRows } from "./access.ts";
 import { admissionRows } from "./admission.ts";
 import { discoveryRows } from "./discovery.ts";
+import { frontRows } from "./front.ts";
 import { requestRows } from "./requests.ts";
 import { stateRows } from "./state.ts";
 import { transportRows } from "./transport.ts";
@@ -37,6 +38,7 @@ export function behaviour(name: Backend["name"], open: () => Promise<Backend>, m
 
     requestRows(world);
     discoveryRows(world);
+    frontRows(world);
     accessRows(world);
     stateRows(world);
     valueRows(world);

@@ -4,7 +4,10 @@ import { createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import { anyUnpack } from "@bufbuild/protobuf/wkt";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ErrorInfoSchema } from "../../../../gen/google/rpc/error_details_pb.ts";
+import type { Status } from "../../../../gen/google/rpc/status_pb.ts";
 import type { Workload } from "../../../../gen/restart/kubernetes/v1/workload_pb.ts";
 import type { ListWorkloadsRequestSchema } from "../../../../gen/restart/kubernetes/v1/workload_service_pb.ts";
 import { contextsOf, restartdInMemory } from "../../../support/restartd.ts";
@@ -275,6 +278,73 @@ function workloadRows(world: TheWorld): void {
     expect(await refused({ group: "apps", version: "v7", resource: "deployments" })).toMatchObject({
       reason: "API_VERSION_NOT_SERVED",
     });
+  });
+
+  const forbidKind = (resource: string) => {
+    const message = `${resource}.apps is forbidden: User "patcher" cannot list resource "${resource}" in API group "apps" in the namespace "${namespace}"`;
+    const body = { kind: "Status", status: "Failure", message, reason: "Forbidden", code: 403 };
+    world().tap.on(
+      ({ path }) => path.endsWith(`/namespaces/${namespace}/${resource}`),
+      () => ({ status: 403, body: JSON.stringify(body) }),
+    );
+  };
+  const seen = (request: Request = {}) =>
+    world().tapped.client.listWorkloads({ cluster: "patcher", namespace, ...request });
+  const named = (unavailable: readonly Status[]) =>
+    unavailable.map(({ details }) => {
+      const info = details.map((any) => anyUnpack(any, ErrorInfoSchema)).find((found) => found !== undefined);
+      return [info?.reason, info?.metadata.group, info?.metadata.version, info?.metadata.resource];
+    });
+
+  test("names a kind that may not be listed, and lists the others", async () => {
+    world().tap.reset();
+    forbidKind("statefulsets");
+    const { workloads, unavailable, nextPageToken } = await seen();
+    expect(workloads.map(keyOf)).toEqual(everything().filter((name) => !name.startsWith("statefulsets")));
+    expect(nextPageToken).toBe("");
+    expect(unavailable).toMatchObject([
+      {
+        code: 7,
+        message: "cluster patcher: restartd's account may not list statefulsets.apps; RBAC has to grant it that",
+      },
+    ]);
+    expect(named(unavailable)).toEqual([["RBAC_DENIED", "apps", "v1", "statefulsets"]]);
+    expect((await seen()).unavailable).toEqual([]); // the negative control
+  });
+
+  test("names it on the page on which it would begin", async () => {
+    world().tap.reset();
+    forbidKind("statefulsets");
+    const found: string[] = [];
+    const left: unknown[] = [];
+    let pageToken = "";
+    do {
+      const page = await seen({ pageSize: 2, pageToken });
+      found.push(...page.workloads.map(keyOf));
+      left.push(...named(page.unavailable));
+      pageToken = page.nextPageToken;
+    } while (pageToken !== "");
+    expect(found).toEqual(everything().filter((name) => !name.startsWith("statefulsets")));
+    expect(left).toEqual([["RBAC_DENIED", "apps", "v1", "statefulsets"]]);
+  });
+
+  test("names a kind of which it is not known whether it is served", async () => {
+    const restartd = world().another();
+    world().tap.reset();
+    world().tap.on(
+      ({ path }) => path === "/apis/argoproj.io/v1alpha1",
+      () => ({ status: 403, headers: { "content-type": "text/html" }, body: "<html>no</html>" }),
+    );
+    const { workloads, unavailable } = await restartd.client.listWorkloads({ cluster: "patcher", namespace });
+    expect(workloads.map(keyOf)).toEqual(everything().filter((name) => !name.startsWith("rollouts")));
+    expect(named(unavailable)).toEqual([["VENDOR_BAD_RESPONSE", "argoproj.io", "v1alpha1", "rollouts"]]);
+  });
+
+  test("leaves out a kind that is asked for by its name with an error", async () => {
+    world().tap.reset();
+    forbidKind("statefulsets");
+    const kind = { group: "apps", version: "v1", resource: "statefulsets" };
+    expect(await tell(() => seen(kind))).toMatchObject({ code: "PermissionDenied", reason: "RBAC_DENIED" });
   });
 
   test("tells who may not list so", async () => {

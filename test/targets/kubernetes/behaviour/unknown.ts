@@ -60,6 +60,36 @@ const inconclusive: readonly (readonly [row: number, what: string, answer: Tappe
   [73, "599", failure(599, "odder", "Bizarre")],
 ];
 
+/** Answers of the API server's own that end a write: nothing of it can still happen. */
+const endings: readonly (readonly [what: string, answer: TappedAnswer, cause: string])[] = [
+  ...[
+    "etcdserver: mvcc: database space exceeded",
+    "etcdserver: too many requests",
+    "etcdserver: corrupt cluster",
+    "rpc error: code = ResourceExhausted desc = etcdserver: mvcc: database space exceeded",
+  ].map((message): readonly [string, TappedAnswer, string] => [
+    message,
+    failure(500, message),
+    `its store does not take the write (etcd: ${message.replace(/^.*etcdserver: /, "")}); the cluster's operator has to mend that`,
+  ]),
+  [
+    "a webhook's patch that does not fit",
+    failure(500, "Internal error occurred: add operation does not apply: doc is missing path", "InternalError", {
+      causes: [{ message: "add operation does not apply" }],
+    }),
+    "the API server failed while it handled the write (HTTP 500)",
+  ],
+  [
+    "a panic",
+    {
+      status: 500,
+      headers: { "content-type": "text/plain; charset=utf-8" },
+      body: "This request caused apiserver to panic. Look in the logs for details.\n",
+    },
+    "the API server failed while it handled the write (HTTP 500)",
+  ],
+];
+
 /** Rows 53, 54, 58, 69 and 73: what was sent and not answered for is never sent again; one read settles it. */
 export function unknownRows(world: TheWorld): void {
   describe("unknown outcomes", () => {
@@ -115,6 +145,70 @@ export function unknownRows(world: TheWorld): void {
         }
       },
     );
+
+    test.each(endings)("%s ended it, and the read shows no value: not applied, now", async (_what, answer, cause) => {
+      for (const object of [await make(world(), "deployments"), await remembered()]) {
+        const { tap, tapped } = world();
+        const before = [await object.generation(), await object.restartedAt()];
+        tap.reset();
+        tap.on(isWrite, () => answer);
+        expect(await restart(tapped, object.ref)).toMatchObject({
+          code: "Internal",
+          reason: "VENDOR_INTERNAL_ERROR",
+          outcome: "not_applied",
+          message: `cluster patcher: ${cause}; the restart was not applied`,
+          metadata: { cluster: "patcher", vendor_http_status: "500" },
+          details: {},
+        });
+        expect(afterWrite(tap.requests)).toEqual(["GET"]);
+        expect([await object.generation(), await object.restartedAt()]).toEqual(before);
+        // Nothing blocks the target.
+        expect(await restart(tapped, object.ref)).toEqual({ code: "ok", warnings: [] });
+        expect(tap.writes).toHaveLength(2);
+      }
+    });
+
+    test.each(endings)("%s after the restart was applied all the same: the read proves it", async (_what, answer) => {
+      const object = await remembered();
+      world().tap.on(isWrite, async (_request, forward) => {
+        await forward();
+        return answer;
+      });
+      expect(await restart(world().tapped, object.ref)).toEqual({ code: "ok", warnings: [] });
+      expect(world().tap.writes).toHaveLength(1);
+    });
+
+    test("an answer that ended it, and another restart in its place: its outcome is unknown", async () => {
+      const object = await remembered();
+      world().tap.on(isWrite, async (_request, forward) => {
+        await forward();
+        const annotations = { "kubectl.kubernetes.io/restartedAt": "2026-05-04T03:02:01Z" };
+        await object.merge({ spec: { template: { metadata: { annotations } } } });
+        return failure(500, "Internal error occurred: encoding failed", "InternalError");
+      });
+      expect(await restart(world().tapped, object.ref)).toMatchObject({
+        reason: "OUTCOME_UNKNOWN",
+        outcome: "unknown",
+      });
+    });
+
+    test.each([
+      "Internal error occurred: rpc error: code = Unavailable desc = transport is closing",
+      "Internal error occurred: context deadline exceeded",
+      "Internal error occurred: resource quota evaluation timed out",
+      "etcdserver: server stopped",
+      "etcdserver: leader changed",
+      "etcdserver: request timed out, possibly due to previous leader failure",
+    ])("%s leaves it under way: its outcome is unknown", async (message) => {
+      const object = await remembered();
+      world().tap.on(isWrite, () =>
+        failure(500, message, message.startsWith("Internal") ? "InternalError" : undefined),
+      );
+      expect(await restart(world().tapped, object.ref)).toMatchObject({
+        reason: "OUTCOME_UNKNOWN",
+        outcome: "unknown",
+      });
+    });
 
     test.each([
       ["applied", true],

@@ -228,7 +228,11 @@ describe("feed()", () => {
   test.each([
     ["listing is forbidden", "RBAC_DENIED", () => forbidden],
     ["watching is forbidden", "RBAC_DENIED", watches(forbidden)],
-    ["the version is not served", "API_VERSION_NOT_SERVED", () => answer(404, {})],
+    [
+      "the version is not served",
+      "API_VERSION_NOT_SERVED",
+      () => refusal(404, "the server could not find the requested resource", "NotFound"),
+    ],
   ])("ends at once when %s from the beginning", async (_what, reason, script) => {
     using it = run(script);
     expect(await it.ended).toMatchObject({ reason });
@@ -237,7 +241,12 @@ describe("feed()", () => {
 
   test.each([
     ["the right to watch is taken away", "RBAC_DENIED", forbidden, 6],
-    ["the version is served no more", "API_VERSION_NOT_SERVED", answer(404, {}), 6],
+    [
+      "the version is served no more",
+      "API_VERSION_NOT_SERVED",
+      refusal(404, "the server could not find the requested resource", "NotFound"),
+      6,
+    ],
     ["the credentials are refused", "CLUSTER_CREDENTIALS_REJECTED", unauthorized, 3],
   ])(
     "ends after some refusals in a row when %s while it runs: a server that starts does so too",

@@ -200,7 +200,11 @@ describe("createWatchHub()", () => {
   });
 
   test("begins anew for who comes after a failure", async () => {
-    using it = hubOn(({ type }, count) => (type === "list" && count === 0 ? answer(404, {}) : undefined));
+    using it = hubOn(({ type }, count) =>
+      type === "list" && count === 0
+        ? refusal(404, "the server could not find the requested resource", "NotFound")
+        : undefined,
+    );
     const early = it.hub.subscribe(ref("web"));
     expect(await early.next(never)).toMatchObject({ type: "failed", failure: { reason: "API_VERSION_NOT_SERVED" } });
     const late = it.hub.subscribe(ref("web"));
