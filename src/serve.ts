@@ -67,7 +67,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
   });
   const admin = stack.use(await openAdmin(config, { now, monotonic }));
   const meter = admin?.meter ?? noMeter;
-  const opened = stack.use(await openStore(config.store, { replica: randomUUID(), now, monotonic, log }));
+  const opened = stack.use(await openStore(config.store, { replica: randomUUID(), now, log }));
   const store = admin === undefined ? opened : meterStore(opened, meter, monotonic);
   admin?.storeOpened(store);
   const storeHealth = createStoreHealth(log);
@@ -157,7 +157,6 @@ async function openAdmin(
 interface StoreContext {
   readonly replica: string;
   readonly now: () => Date;
-  readonly monotonic: () => number;
   readonly log: Logger;
 }
 

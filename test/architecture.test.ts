@@ -151,7 +151,7 @@ describe("architecture", () => {
       [/^pino/, /^src\/server\/log\.ts$/, "one log"],
       [/^kysely/, /^src\/operations\//, "operations alone are stored"],
       [/^node:sqlite/, /^src\/operations\/store\/sqlite\//, "what is SQLite's way stands in one place"],
-      [/^(pg|pg-boss)(\/|$)/, /^src\/operations\/store\/postgres\//, "what is PostgreSQL's way stands in one place"],
+      [/^(pg)(\/|$)/, /^src\/operations\/store\/postgres\//, "what is PostgreSQL's way stands in one place"],
       [
         /^yaml/,
         /^src\/(config\/|targets\/kubernetes\/(cluster\/(credentials|kubeconfig-file)|simulator))/,

@@ -33,7 +33,6 @@ async function openStore(path: string): Promise<Keeping> {
     path,
     replica: randomUUID(),
     now: () => new Date(),
-    monotonic: () => performance.now(),
     warn: (message) => void process.stderr.write(`${message}\n`),
   });
   return {

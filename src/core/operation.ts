@@ -75,6 +75,20 @@ export interface Action<
    * @throws anything when it could not look; it is asked again later, and concludes nothing.
    */
   observe(operation: OperationView, request: MessageShape<Input>, signal: AbortSignal): Promise<Observation<Output>>;
+  /**
+   * Follows what becomes of an operation that is SENT, where the target tells of its changes: then it is not looked at again and again.
+   *
+   * @returns ends it; undefined when it cannot be followed now, and has to be looked at.
+   */
+  follow?(operation: OperationView, request: MessageShape<Input>, follower: Follower<Output>): (() => void) | undefined;
+}
+
+/** Who follows an operation. */
+export interface Follower<Output extends DescMessage = DescMessage> {
+  /** Told what its target shows: as it is now, and after each change. Where several come at once, the last one counts. */
+  readonly seen: (observation: Observation<Output>) => void;
+  /** Told that nothing more will be shown: from now on it has to be looked at. */
+  readonly lost: () => void;
 }
 
 /** What an action gets for its checks. */

@@ -48,7 +48,6 @@ const TIMING: Timing = {
   leaseMs: 15_000,
   beatMs: 2_000,
   firstLookMs: 500,
-  forgottenMs: 30_000,
   settleMs: undefined,
   retentionMs: 30 * 24 * 3_600_000,
 };
@@ -62,18 +61,26 @@ export function createRunner(options: RunnerOptions): Runner {
   const timing = { ...TIMING, ...options.timing };
   const now = (): number => options.now().getTime();
   const inFlight = createInFlightCalls();
+  let reconciler: Reconciler | undefined;
   const waiter = createWaiter(store);
   const stopping = new AbortController();
-  const driving: ExecuteOptions = { store, now, monotonic, failpoint, pause: pauses(stopping.signal), ...timing };
+  const driving: ExecuteOptions = {
+    store,
+    now,
+    monotonic,
+    failpoint,
+    pause: pauses(stopping.signal),
+    over: (record) => reconciler?.adopt(record),
+    ...timing,
+  };
   const running: CallEnvironment = { store, now, newId, background, onError, driving, waiter, inFlight };
-  let keeper: Reconciler | undefined;
 
   return {
     operations: { run: createRun(running), runAll: createRunAll(running) },
-    rollUp: async (name) => keeper?.rollUp(name),
-    actionOf: (method) => keeper?.actionOf(method),
+    rollUp: async (name) => reconciler?.rollUp(name),
+    actionOf: (method) => reconciler?.actionOf(method),
     async begin(actions) {
-      const keeping: ReconcilerOptions = {
+      const reconciling: ReconcilerOptions = {
         store,
         now,
         monotonic,
@@ -84,10 +91,10 @@ export function createRunner(options: RunnerOptions): Runner {
         health: options.health ?? (() => {}),
         onError,
       };
-      keeper = await startReconciler(keeping);
+      reconciler = await startReconciler(reconciling);
     },
     async [Symbol.asyncDispose]() {
-      await keeper?.[Symbol.asyncDispose]();
+      await reconciler?.[Symbol.asyncDispose]();
       stopping.abort();
       await inFlight.landed();
       waiter[Symbol.dispose]();

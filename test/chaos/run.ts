@@ -50,7 +50,6 @@ const TIMING = {
   leaseMs: 1_000,
   beatMs: 250,
   firstLookMs: 100,
-  forgottenMs: 1_500,
   settleMs: 5_500,
 };
 const PAUSE_MS = [1_600, 2_800] as const;

@@ -67,7 +67,7 @@ export interface SessionOptions {
 }
 
 /** Short, in the order of the real ones; the last is longer than everything that a test keeps waiting. */
-const TIMING: Partial<Timing> = { beatMs: 25, firstLookMs: 10, forgottenMs: 75, settleMs: 400 };
+const TIMING: Partial<Timing> = { beatMs: 25, firstLookMs: 10, settleMs: 400 };
 
 /** Longer (ms) no test waits for anything. */
 const PATIENCE_MS = 10_000;

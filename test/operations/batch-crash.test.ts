@@ -43,7 +43,7 @@ interface Options {
   readonly decorate?: (batch: FakeBatch, vendor: FakeVendor) => FakeBatch;
 }
 
-const TIMING = { leaseMs: 100, beatMs: 20, firstLookMs: 5, forgottenMs: 100, settleMs: 250 };
+const TIMING = { leaseMs: 100, beatMs: 20, firstLookMs: 5, settleMs: 250 };
 const ID = "6f9f4a58-0f0a-4bb1-9d5c-6b0f2c8f0001";
 
 /** Each target's vendor: what becomes of its request. */
@@ -227,7 +227,6 @@ async function openSqlite(): Promise<World> {
       path: join(folder.path, "store.db"),
       replica,
       now: () => new Date(),
-      monotonic: () => performance.now(),
       warn: () => {},
     });
   const first = await open("first");

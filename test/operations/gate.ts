@@ -43,7 +43,7 @@ export function createGate(): Gate {
 }
 
 /** A store as a process uses it that may be held up before and after each use. */
-export function gated(store: Store, { alive, died }: Gate): Store {
+export function gated(store: Store, { alive }: Gate): Store {
   const through =
     <Args extends unknown[], Result>(work: (...args: Args) => Promise<Result>) =>
     async (...args: Args): Promise<Result> => {
@@ -66,7 +66,6 @@ export function gated(store: Store, { alive, died }: Gate): Store {
     remove: through(store.remove),
     purge: through(store.purge),
     beat: through(store.beat),
-    wake: (handler) => store.wake((name) => Promise.race([through(handler)(name), died])),
     subscribe: (listener) => store.subscribe((name) => void alive().then(() => listener(name))),
   };
 }

@@ -62,7 +62,6 @@ const TIMING = {
   leaseMs: 300,
   beatMs: 100,
   firstLookMs: 20,
-  forgottenMs: 1_000,
   settleMs: undefined,
   retentionMs: 3_600_000,
 };
@@ -219,7 +218,13 @@ async function startProcess(scene: Scene, replica: string): Promise<Process> {
     background: (_call, work) => void work.catch(() => {}), // judged by what is stored
     timing: TIMING,
   });
-  await runner.begin([options.decorate?.(action, vendor) ?? action]);
+  const decorated = options.decorate?.(action, vendor) ?? action;
+  // Who is dead looks at nothing either.
+  const observe: FakeAction["observe"] = async (...look) => {
+    await gate.alive();
+    return decorated.observe(...look);
+  };
+  await runner.begin([{ ...decorated, observe }]);
   const process = { gate, runner, store, action };
   scene.processes.push(process);
   return process;

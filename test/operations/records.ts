@@ -33,7 +33,6 @@ export function record(part: Partial<OperationRecord> = {}): OperationRecord {
     sendTime: undefined,
     updateTime: 1_000,
     endTime: undefined,
-    wakeTime: undefined,
     ...part,
   };
 }

@@ -42,7 +42,6 @@ export async function seedSqlite(path: string, seed: Seed): Promise<OperationRec
     path,
     replica: randomUUID(),
     now: () => new Date(seed.newest),
-    monotonic: () => performance.now(),
     warn: () => {},
   });
   await store[Symbol.asyncDispose]();
@@ -70,7 +69,6 @@ function seededRecord(index: number, { open, openState, newest }: Seed): Operati
   const blocks = (isOpen && state !== "SENT") || state === "UNRESOLVED";
   // Whoever blocks a target has it to itself.
   const name = isOpen || blocks ? `busy-${index}` : `web-${index % TARGETS}`;
-  const waits = state === "SENT" || state === "UNKNOWN";
   return record({
     principal: "anonymous",
     requestHash: "5".repeat(64),
@@ -97,7 +95,6 @@ function seededRecord(index: number, { open, openState, newest }: Seed): Operati
     updateTime: createTime + 800,
     sendTime: state === "ACCEPTED" ? undefined : createTime + 5,
     ...(!isOpen && { endTime: createTime + 800 }),
-    ...(waits && { wakeTime: newest }),
     ...(state === "SUCCEEDED" && { response: "{}" }),
     ...(bad !== undefined &&
       !isOpen && { error: formatFailure(new Failure("OUTCOME_UNKNOWN", "seeded", { outcome: "unknown" })) }),

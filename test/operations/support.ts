@@ -16,7 +16,6 @@ export const openStore = (now: () => Date = () => new Date(NOON)): Promise<Store
     path: IN_MEMORY,
     replica: randomUUID(),
     now,
-    monotonic: () => performance.now(),
     warn: (message) => {
       throw new Error(message);
     },
@@ -51,7 +50,6 @@ export function recordOf(different: Partial<OperationRecord> = {}): OperationRec
     sendTime: undefined,
     updateTime: NOON,
     endTime: undefined,
-    wakeTime: undefined,
     ...different,
   };
 }

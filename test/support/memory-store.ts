@@ -31,6 +31,8 @@ export interface MemoryOptions {
   readonly doubt?: (write: Write, replica: string) => Doubt | undefined;
   /** False: a change overwrites whatever is there. For negative controls alone. Default true. */
   readonly compareAndSet?: boolean;
+  /** See {@link Store.exclusive}. Default false. */
+  readonly exclusive?: boolean;
 }
 
 /** One database in memory that several replicas use at once, each in its own way of going wrong. */
@@ -46,14 +48,13 @@ export interface MemoryDatabase {
 }
 
 /** An empty database. */
-export function createMemoryDatabase({ now, doubt, compareAndSet = true }: MemoryOptions): MemoryDatabase {
+export function createMemoryDatabase(options: MemoryOptions): MemoryDatabase {
+  const { now, doubt, compareAndSet = true, exclusive = false } = options;
   const operations = new Map<string, OperationRecord>();
   const tombstones = new Map<string, Tombstone>();
   const audit: AuditRow[] = [];
   const beats = new Map<string, number>();
   const listeners = new Set<(name: string) => void>();
-  const handlers = new Set<(name: string) => void>();
-  const alarms = new Map<string, NodeJS.Timeout>();
 
   const use = (principal: string, requestId: string): Found | undefined => {
     const tombstone = tombstones.get(`${principal}/${requestId}`);
@@ -63,18 +64,7 @@ export function createMemoryDatabase({ now, doubt, compareAndSet = true }: Memor
   };
   const blocker = (target: string, but: string): OperationRecord | undefined =>
     [...operations.values()].find((one) => one.blocks && one.target === target && one.name !== but);
-  const wakeAt = (record: OperationRecord): void => {
-    clearTimeout(alarms.get(record.name));
-    alarms.delete(record.name);
-    if (record.wakeTime === undefined || record.endTime !== undefined) return;
-    const ring = (): void => {
-      alarms.delete(record.name);
-      for (const handle of handlers) handle(record.name);
-    };
-    alarms.set(record.name, setTimeout(ring, Math.max(0, record.wakeTime - now().getTime())));
-  };
   const written = (record: OperationRecord): void => {
-    wakeAt(record);
     for (const listener of listeners) queueMicrotask(() => listener(record.name));
   };
   const log = (
@@ -139,6 +129,7 @@ export function createMemoryDatabase({ now, doubt, compareAndSet = true }: Memor
     };
     return {
       replica,
+      exclusive,
       insert: (records, event, instead) =>
         through(() =>
           commit({ kind: "insert", records }, replica, () => {
@@ -199,17 +190,12 @@ export function createMemoryDatabase({ now, doubt, compareAndSet = true }: Memor
           beats.set(replica, (beats.get(replica) ?? 0) + 1);
           return new Map(beats);
         }),
-      wake: async (handler) => {
-        handlers.add((name) => void alive().then(() => handler(name)));
-      },
       subscribe: (listener) => {
         const own = (name: string): void => void alive().then(() => listener(name));
         listeners.add(own);
         return () => listeners.delete(own);
       },
-      [Symbol.asyncDispose]: async () => {
-        for (const alarm of alarms.values()) clearTimeout(alarm);
-      },
+      [Symbol.asyncDispose]: async () => {},
     };
   };
   return { operations, audit, connect };

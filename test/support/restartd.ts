@@ -50,7 +50,7 @@ export interface InMemoryOptions extends ServingOptions {
 }
 
 /** Nothing is looked at within an hour. */
-const NO_LOOKS: Partial<Timing> = { firstLookMs: 3_600_000, forgottenMs: 3_600_000 };
+const NO_LOOKS: Partial<Timing> = { firstLookMs: 3_600_000 };
 
 /** Clusters named after the contexts of a kubeconfig. */
 export const contextsOf = (kubeconfig: string, contexts: readonly string[]): Record<string, ClusterSource> =>

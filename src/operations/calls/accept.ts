@@ -57,7 +57,6 @@ export function newRecord<Input extends DescMessage>(
     sendTime: undefined,
     updateTime: now,
     endTime: undefined,
-    wakeTime: undefined,
   };
 }
 

@@ -19,8 +19,8 @@ export interface ExecuteOptions {
   readonly failpoint: FailpointHook;
   /** How long (ms) a permit is good for: a process that was held up longer does not send. */
   readonly sendWindowMs: number;
-  /** How long (ms) after the vendor took a request it is first looked at. */
-  readonly firstLookMs: number;
+  /** Told of an operation whose call is over, as it is stored then: from now on somebody has to look what becomes of it. */
+  readonly over: (record: OperationRecord) => void;
   /** Waits before a write that failed is tried again. */
   readonly pause: (attempt: number) => Promise<void>;
 }
@@ -77,6 +77,7 @@ export async function execute<Input extends DescMessage, Output extends DescMess
   await failpoint("before W3");
   const stored = conclude(permits.current, end, options).then(async (record) => {
     await failpoint("after W3");
+    options.over(record);
     return record;
   });
   return {
@@ -172,7 +173,7 @@ function concludeSent<Output extends DescMessage>(
   action: Action<DescMessage, Output>,
   { response, done = false, vendorJob, evidence }: SendResult<Output>,
   warnings: readonly string[],
-  { now, firstLookMs }: ExecuteOptions,
+  { now }: ExecuteOptions,
 ): Conclusion {
   const { output } = action.method;
   const answer = response ?? (done ? create(output) : undefined);
@@ -184,9 +185,7 @@ function concludeSent<Output extends DescMessage>(
       ...(answer && { response: toJsonString(output, answer, { registry }) }),
       ...(vendorJob !== undefined && { vendorJob }),
       ...(evidence && { evidence: JSON.stringify(evidence) }),
-      ...(done
-        ? { state: "SUCCEEDED" as const, endTime: now() }
-        : { state: "SENT" as const, wakeTime: now() + firstLookMs }),
+      ...(done ? { state: "SUCCEEDED" as const, endTime: now() } : { state: "SENT" as const }),
     },
   };
 }
@@ -195,13 +194,13 @@ function concludeFailed(
   failure: Failure,
   left: boolean,
   warnings: readonly string[],
-  { now, firstLookMs }: ExecuteOptions,
+  { now }: ExecuteOptions,
 ): Conclusion {
   const detail = `${failure.reason}: ${failure.message}`;
   if (left && failure.outcome === "unknown") {
     return {
       event: { event: "outcome unknown", detail },
-      change: { state: "UNKNOWN", warnings, wakeTime: now() + firstLookMs },
+      change: { state: "UNKNOWN", warnings },
     };
   }
   const given = failure.reason === "CANCELLED" || failure.reason === "DEADLINE_EXCEEDED";

@@ -1,29 +1,28 @@
 import type { JsonObject } from "@bufbuild/protobuf";
-import { create, type DescMessage, fromJsonString, toJsonString } from "@bufbuild/protobuf";
-import type { Action, Observation } from "../../core/operation.ts";
+import { create, type DescMessage, fromJsonString, type MessageShape, toJsonString } from "@bufbuild/protobuf";
+import type { Action, Observation, OperationView } from "../../core/operation.ts";
 import { formatFailure, registry } from "../../core/status.ts";
 import { notObserved, unresolved } from "../records/answer.ts";
 import type { FailpointHook } from "../records/failpoint.ts";
-import type { AuditEvent, Change, OperationRecord } from "../store/record.ts";
+import { type AuditEvent, type Change, ENDED, type OperationRecord } from "../store/record.ts";
 import type { Store } from "../store/store.ts";
 
-/** What looking takes. */
+/** What judging an observation takes. */
 export interface ObserveOptions {
   readonly store: Store;
   /** Epoch ms. */
   readonly now: () => number;
   readonly failpoint: FailpointHook;
-  /** How long (ms) an operation has been in its state, as far as this process has seen. */
-  readonly age: (record: OperationRecord) => number;
   /** Overrides every action's own. */
   readonly settleMs: number | undefined;
-  /** Bounds (ms) one look. */
-  readonly limitMs: number;
-  /** Fires when the process ends: a look is not waited for then. */
-  readonly stopping: AbortSignal;
-  /** Told why a look failed; it is repeated. */
-  readonly failed: (record: OperationRecord, error: unknown) => void;
 }
+
+/** Where an operation is after an observation. */
+export type Observed =
+  /** It has not ended, and is to be looked at again after so long (ms). */
+  | { readonly record: OperationRecord; readonly againMs: number }
+  /** Nothing is left to look for, or somebody else has changed it since it was read: what is stored says which. */
+  | { readonly record: undefined; readonly ended: boolean };
 
 /** When to look again (ms) when the action does not say, and after a look that failed. */
 const AGAIN_MS = 2_000;
@@ -31,55 +30,48 @@ const AGAIN_MS = 2_000;
 /** The longest time (ms) between two looks that no action asked for. */
 const MAX_AGAIN_MS = 15_000;
 
+/** Progress that nothing else comes with is written so long (ms) after the write before it. */
+const PROGRESS_EVERY_MS = 1_000;
+
 type AnyAction = Action<DescMessage, DescMessage, unknown>;
 
-/**
- * Looks what became of an operation that is SENT or UNKNOWN, and takes it one step on. Reads alone: however often, and in however many
- * replicas at once this happens, nothing is sent.
- */
-export async function observe(record: OperationRecord, action: AnyAction, options: ObserveOptions): Promise<void> {
-  const { now, limitMs, stopping, failed } = options;
-  // Before the look: what settles the doubt is a look that began after everything still under way has ended.
-  const age = options.age(record);
-  let seen: Observation;
-  try {
-    seen = await action.observe(
-      {
-        name: record.name,
-        target: record.target,
-        state: record.state,
-        evidence: JSON.parse(record.evidence) as JsonObject,
-        vendorJob: record.vendorJob,
-      },
-      fromJsonString(action.method.input, record.request, { ignoreUnknownFields: true }),
-      AbortSignal.any([stopping, AbortSignal.timeout(limitMs)]),
-    );
-  } catch (error) {
-    if (stopping.aborted) return;
-    failed(record, error);
-    await options.store.change(record, { wakeTime: now() + later(age, AGAIN_MS) }, undefined);
-    return;
-  }
-  await step(record, action, seen, age, options);
-}
+/** An operation as its action sees it. */
+export const viewOf = (record: OperationRecord): OperationView => ({
+  name: record.name,
+  target: record.target,
+  state: record.state,
+  evidence: JSON.parse(record.evidence) as JsonObject,
+  vendorJob: record.vendorJob,
+});
 
-async function step(
+/** The request of an operation. */
+export const requestOf = ({ method }: Pick<AnyAction, "method">, record: OperationRecord): MessageShape<DescMessage> =>
+  fromJsonString(method.input, record.request, { ignoreUnknownFields: true });
+
+/** The longer it takes already, the more rarely it is looked at (ms). */
+export const later = (age: number, askedMs = AGAIN_MS): number => Math.max(askedMs, Math.min(age / 10, MAX_AGAIN_MS));
+
+/**
+ * Takes an operation that is SENT or UNKNOWN one step on, by what was seen of its target. What was learned is written; an observation
+ * that shows nothing new writes nothing. However often, and in however many replicas at once this happens, nothing is sent.
+ *
+ * @param age how long (ms) the operation has been in its state when the look began, as far as this process has seen: what settles the
+ *   doubt is a look that began after everything still under way has ended.
+ */
+export async function judge(
   record: OperationRecord,
   action: AnyAction,
   seen: Observation,
   age: number,
   options: ObserveOptions,
-): Promise<void> {
-  const { store, now, failpoint } = options;
+): Promise<Observed> {
+  const { store, failpoint } = options;
   const learned = learn(seen);
-  const again = { ...learned, wakeTime: now() + later(age, seen.againMs ?? AGAIN_MS) };
+  const againMs = later(age, seen.againMs);
   if (seen.kind === "absent" || seen.kind === "unclear") {
-    const settleMs = options.settleMs ?? action.settleMs;
-    if (record.state === "UNKNOWN" && age >= settleMs) {
-      return end(record, giveUp(record, seen.kind), options, learned);
-    }
-    await store.change(record, again, undefined);
-    return;
+    return record.state === "UNKNOWN" && age >= (options.settleMs ?? action.settleMs)
+      ? end(record, giveUp(record, seen.kind), options, learned)
+      : keep(record, learned, againMs, options);
   }
   const answer = seen.kind === "failed" ? undefined : seen.response;
   const response = answer && { response: toJsonString(action.method.output, answer, { registry }) };
@@ -88,16 +80,13 @@ async function step(
     await failpoint("before W3");
     current = await store.change(
       record,
-      { ...again, ...response, state: "SENT", blocks: action.blocksUntil === "ended" },
+      { ...learned, ...response, state: "SENT", blocks: action.blocksUntil === "ended" },
       { event: "seen", ...(seen.progress !== undefined && { detail: seen.progress }) },
     );
     await failpoint("after W3");
-  } else if (seen.kind === "running") {
-    await store.change(record, { ...again, ...response }, undefined);
+    if (current === undefined) return STALE;
   }
-  if (current === undefined || seen.kind === "running") {
-    return;
-  }
+  if (seen.kind === "running") return keep(current, { ...learned, ...response }, againMs, options);
   const { output } = action.method;
   const verdict: Verdict =
     seen.kind === "failed"
@@ -115,6 +104,25 @@ async function step(
   return end(current, verdict, options, learned);
 }
 
+const STALE: Observed = { record: undefined, ended: false };
+
+/** Writes what is new of an operation that goes on: progress alone once a second at most. */
+async function keep(
+  record: OperationRecord,
+  learned: Change,
+  againMs: number,
+  { store, now }: ObserveOptions,
+): Promise<Observed> {
+  const news = Object.entries(learned).filter(([field, value]) => record[field as keyof Change] !== value);
+  const sinceMs = Math.abs(now() - record.updateTime);
+  if (news.length === 0) return { record, againMs };
+  if (news.every(([field]) => field === "progress") && sinceMs < PROGRESS_EVERY_MS) {
+    return { record, againMs: Math.min(againMs, PROGRESS_EVERY_MS - sinceMs) };
+  }
+  const current = await store.change(record, learned, undefined);
+  return current === undefined ? STALE : { record: current, againMs };
+}
+
 interface Verdict {
   readonly change: Change;
   readonly event: AuditEvent;
@@ -126,10 +134,15 @@ async function end(
   { change, event }: Verdict,
   { store, now, failpoint }: ObserveOptions,
   learned: Change,
-): Promise<void> {
+): Promise<Observed> {
   await failpoint("before W4");
-  await store.change(record, { ...learned, blocks: change.state === "UNRESOLVED", endTime: now(), ...change }, event);
+  const ended = await store.change(
+    record,
+    { ...learned, blocks: change.state === "UNRESOLVED", endTime: now(), ...change },
+    event,
+  );
   await failpoint("after W4");
+  return { record: undefined, ended: ended !== undefined };
 }
 
 const giveUp = (record: OperationRecord, kind: "absent" | "unclear"): Verdict =>
@@ -150,5 +163,6 @@ const learn = ({ progress, vendorJob, evidence }: Observation): Change => ({
   ...(evidence && { evidence: JSON.stringify(evidence) }),
 });
 
-/** The longer it takes already, the more rarely it is looked at. Whole milliseconds: a store keeps nothing else. */
-const later = (age: number, askedMs: number): number => Math.ceil(Math.max(askedMs, Math.min(age / 10, MAX_AGAIN_MS)));
+/** Whether an operation is one to look at: its call is over, and it has not ended. */
+export const isToBeLookedAt = ({ state }: Pick<OperationRecord, "state">): boolean =>
+  !ENDED.has(state) && state !== "ACCEPTED" && state !== "SENDING";

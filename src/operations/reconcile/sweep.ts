@@ -1,8 +1,9 @@
 import { Failure } from "../../core/errors.ts";
 import type { OperationState } from "../../core/operation.ts";
 import { formatFailure } from "../../core/status.ts";
-import { LOOK_EVERY_MS, type OperationRecord } from "../store/record.ts";
+import type { OpenOperation, OperationRecord } from "../store/record.ts";
 import type { Step, Store } from "../store/store.ts";
+import { isToBeLookedAt } from "./observe.ts";
 
 /** What sweeping takes. */
 export interface SweepOptions {
@@ -13,37 +14,35 @@ export interface SweepOptions {
   readonly monotonic: () => number;
   /** How long (ms) a replica may be silent before it counts as dead. */
   readonly leaseMs: number;
-  /** What waits to be looked at counts as forgotten when nothing of it has changed for so long (ms). */
-  readonly forgottenMs: number;
   /** Whether this process runs the call of an operation now. */
   readonly inFlight: (name: string) => boolean;
-  /** Whether an operation has parts. */
-  readonly isWhole: (record: OperationRecord) => boolean;
+  /** Whether an operation has children. */
+  readonly isParent: (record: OpenOperation) => boolean;
+}
+
+/** What a sweep has found. */
+export interface Swept {
+  /** Parents whose call has gone: they go where their children are. */
+  readonly orphans: readonly string[];
+  /** What this process is to look at, those included that it has just taken over. */
+  readonly own: readonly OpenOperation[];
 }
 
 /** Finds what nobody works on any longer. Only what is looked at depends on its judgement, never whether something is sent. */
 export interface Sweeper {
-  /**
-   * Looks at every operation that has not ended. Rejects when the store does.
-   *
-   * @returns names of those that somebody has to look at: their wake-up was lost, or they have parts and their call has gone.
-   */
-  sweep(): Promise<string[]>;
+  /** Looks through every operation that has not ended. Rejects when the store does. */
+  sweep(): Promise<Swept>;
   /** How long (ms) this process has seen an operation in its state. */
   age(record: Pick<OperationRecord, "name" | "state">): number;
 }
 
-/** At most so many operations are called forgotten at a time: the others have waited for long too. */
-const LOOKS_AT_ONCE = 32;
-
 /** At most so many operations are taken on in one transaction: whoever wants to write meanwhile waits for it. */
-const RELEASED_AT_ONCE = 32;
+const TAKEN_AT_ONCE = 32;
 
 /** Begins with knowing nothing: ages and leases are counted from what this process sees itself, so that no clock has to agree. */
 export function createSweeper(options: SweepOptions): Sweeper {
-  const { store, now, monotonic, leaseMs, forgottenMs, inFlight, isWhole } = options;
+  const { store, monotonic, leaseMs, inFlight, isParent } = options;
   const seen = new Map<string, { readonly state: OperationState; readonly since: number }>();
-  const versions = new Map<string, { readonly version: number; readonly since: number }>();
   const beats = new Map<string, { readonly count: number; readonly since: number }>();
 
   const age = ({ name, state }: Pick<OperationRecord, "name" | "state">): number => {
@@ -58,16 +57,9 @@ export function createSweeper(options: SweepOptions): Sweeper {
     const beat = beats.get(replica);
     return beat === undefined || monotonic() - beat.since > leaseMs;
   };
-  const isOrphan = ({ name, owner }: OperationRecord): boolean =>
+  const isOrphan = ({ name, owner }: OpenOperation): boolean =>
     owner === store.replica ? !inFlight(name) : isDead(owner);
-  const isForgotten = ({ name, version }: OperationRecord): boolean => {
-    const before = versions.get(name);
-    if (before?.version === version && monotonic() - before.since < forgottenMs) {
-      return false;
-    }
-    versions.set(name, { version, since: monotonic() });
-    return before?.version === version;
-  };
+  const isOwn = ({ owner }: OpenOperation): boolean => owner === store.replica || store.exclusive;
 
   return {
     age,
@@ -80,49 +72,64 @@ export function createSweeper(options: SweepOptions): Sweeper {
         }
       }
       const names = new Set(open.map(({ name }) => name));
-      for (const known of [seen, versions]) {
-        for (const name of known.keys()) {
-          if (!names.has(name)) known.delete(name);
-        }
+      for (const name of seen.keys()) {
+        if (!names.has(name)) seen.delete(name);
       }
       const orphans: string[] = [];
-      const released: Step[] = [];
-      const forgotten: string[] = [];
-      for (const record of open) {
-        age(record);
-        if (record.state === "SENT" || record.state === "UNKNOWN") {
-          if (forgotten.length < LOOKS_AT_ONCE && isForgotten(record)) forgotten.push(record.name);
-        } else if (isOrphan(record)) {
-          // What has parts sends nothing itself, and ends as they do.
-          if (isWhole(record)) orphans.push(record.name);
-          else released.push(release(record, now() + released.length * LOOK_EVERY_MS));
+      const own: OpenOperation[] = [];
+      const left: OpenOperation[] = [];
+      for (const one of open) {
+        age(one);
+        if (isToBeLookedAt(one)) {
+          if (isOwn(one)) own.push(one);
+          else if (isDead(one.owner)) left.push(one);
+        } else if (isOrphan(one)) {
+          // A parent sends nothing itself, and ends as its children do.
+          if (isParent(one)) orphans.push(one.name);
+          else left.push(one);
         }
       }
-      for (let at = 0; at < released.length; at += RELEASED_AT_ONCE) {
-        await store.changeAll(released.slice(at, at + RELEASED_AT_ONCE));
+      for (let at = 0; at < left.length; at += TAKEN_AT_ONCE) {
+        const taken = await take(options, left.slice(at, at + TAKEN_AT_ONCE));
+        own.push(...taken.filter(isToBeLookedAt));
       }
-      return [...orphans, ...forgotten];
+      return { orphans, own };
     },
   };
 }
 
+/** Takes on what nobody works on; what has changed since it was found is left to the next sweep. Answers what was taken. */
+async function take({ store, now }: SweepOptions, left: readonly OpenOperation[]): Promise<OperationRecord[]> {
+  const records = await Promise.all(left.map(({ name }) => store.get(name)));
+  const steps = left.flatMap(({ version }, at) => {
+    const before = records[at];
+    return before?.version === version ? [release(before, store.replica, now())] : [];
+  });
+  const taken = await store.changeAll(steps);
+  return taken.filter((record) => record !== undefined);
+}
+
 /**
- * Takes an operation on whose call has gone: what surely was not sent is cancelled, what may have been sent is looked for.
+ * Takes an operation on whose replica has gone: what surely was not sent is cancelled, what may have been sent is looked for.
  *
- * @param at when (epoch ms).
+ * @param owner who looks for it from now on.
+ * @param now when (epoch ms).
  */
-function release(before: OperationRecord, at: number): Step {
+function release(before: OperationRecord, owner: string, now: number): Step {
+  if (isToBeLookedAt(before)) {
+    return { before, change: { owner }, event: undefined };
+  }
   if (before.state === "SENDING") {
     return {
       before,
-      change: { state: "UNKNOWN", wakeTime: at },
+      change: { state: "UNKNOWN", owner },
       event: { event: "outcome unknown", detail: "the server that was sending it is gone" },
     };
   }
   const failure = new Failure("CANCELLED", "the server that had accepted the call is gone; nothing was sent");
   return {
     before,
-    change: { state: "CANCELLED", blocks: false, error: formatFailure(failure), endTime: at },
+    change: { state: "CANCELLED", blocks: false, error: formatFailure(failure), endTime: now },
     event: { event: "cancelled", detail: failure.message },
   };
 }

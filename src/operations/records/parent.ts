@@ -126,7 +126,7 @@ function follow<Input extends DescMessage, Output extends DescMessage>(
     return undefined;
   }
   return {
-    change: { ...change, ...(ended && { endTime: now, wakeTime: undefined }) },
+    change: { ...change, ...(ended && { endTime: now }) },
     event: whole.state === state ? undefined : { event: EVENTS[state], detail: change.progress },
   };
 }

@@ -8,8 +8,6 @@ export interface Timing {
   readonly beatMs: number;
   /** After a send it is first looked at after so long. Default 500. */
   readonly firstLookMs: number;
-  /** What waits to be looked at is looked at after so long even if its wake-up was lost. Default 30,000. */
-  readonly forgottenMs: number;
   /** Replaces every action's own settle time. Default: none. */
   readonly settleMs: number | undefined;
   /** Ended operations are kept so long; then their tombstones alone. Default 30 days. */

@@ -15,21 +15,22 @@ export interface Waiter extends Disposable {
   ): Promise<OperationRecord>;
 }
 
-/** A notification may be lost: so often (ms) it is looked without one. */
-const LOOK_MS = 1_000;
+/** The replica that made a change may die before it tells the others: so often (ms) it is looked without having been told. */
+const LOOK_MS = 15_000;
 
 /** One subscription for everybody who waits. */
 export function createWaiter(store: Store): Waiter {
   const waiting = new Map<string, Set<() => void>>();
   const unsubscribe = store.subscribe((name) => {
-    for (const wake of waiting.get(name) ?? []) wake();
+    const woken = name === undefined ? [...waiting.values()] : [waiting.get(name) ?? []];
+    for (const wakes of woken) for (const wake of wakes) wake();
   });
-  /** Resolves when the operation may have changed, or after a while. */
+  /** Resolves when the operation may have changed. */
   const news = async (name: string, signal: AbortSignal): Promise<void> => {
     const { promise, resolve } = Promise.withResolvers<void>();
     const waiters = waiting.get(name) ?? new Set();
     waiting.set(name, waiters.add(resolve));
-    const timer = setTimeout(resolve, LOOK_MS);
+    const timer = store.exclusive ? undefined : setTimeout(resolve, LOOK_MS);
     const onAbort = (): void => resolve();
     signal.addEventListener("abort", onAbort);
     try {

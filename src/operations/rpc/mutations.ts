@@ -77,7 +77,6 @@ function cancelled(current: OperationRecord, { actor, now }: Actor, unsent = tru
         blocks: false,
         error: formatFailure(failure),
         endTime: now(),
-        wakeTime: undefined,
         cancelRequested: true,
       },
       event: { event: "cancelled", actor, detail: failure.message },
@@ -112,7 +111,7 @@ export function resolveOperation(
     }
     const error = applied ? undefined : formatFailure(notObserved(current, ", as an operator found out"));
     return {
-      change: { state, blocks: false, error, endTime: now(), wakeTime: undefined },
+      change: { state, blocks: false, error, endTime: now() },
       event: { event: RESOLVED, actor, detail: note },
     };
   });

@@ -5,6 +5,8 @@ import type { Found, Store } from "./store.ts";
 
 /** What SQLite and PostgreSQL do differently. */
 export interface Engine {
+  /** See {@link Store.exclusive}. */
+  readonly exclusive: boolean;
   /** Whether rows carry a checksum that is compared when they are read: where the database has none of its own. */
   readonly sealed: boolean;
   /**
@@ -18,12 +20,11 @@ export interface Engine {
   changing?(trx: Trx, record: OperationRecord): Promise<void>;
   /** Called after the commit that inserted, changed or (`record` undefined) removed an operation. It must not throw. */
   changed?(name: string, record: OperationRecord | undefined): void;
-  readonly wake: Store["wake"];
   readonly subscribe: Store["subscribe"];
   readonly backup?: NonNullable<Store["backup"]>;
   /** Bytes of the database's file. */
   sizeBytes?(): number | Promise<number>;
-  /** Stops wake-ups and closes the database. */
+  /** Closes the database. */
   close(): Promise<void>;
 }
 

@@ -20,6 +20,7 @@ export function createKyselyStore(options: KyselyStoreOptions): Store {
   let closed: Promise<void> | undefined;
   return {
     replica: options.replica,
+    exclusive: engine.exclusive,
     insert: (inserted, event, instead) => insertOperations(context, inserted, event, instead),
     change: async (before, change, event) => (await changeOperations(context, [{ before, change, event }]))[0],
     changeAll: (steps) => changeOperations(context, steps),
@@ -41,13 +42,19 @@ export function createKyselyStore(options: KyselyStoreOptions): Store {
           .execute(),
       ),
     list: async (query) => records(await listOperations(db, query)),
-    open: async () => records(await db.selectFrom("operations").selectAll().where("end_time", "is", null).execute()),
+    open: async () => {
+      const rows = await db
+        .selectFrom("operations")
+        .select(["name", "state", "version", "owner", "method", "parent"])
+        .where("end_time", "is", null)
+        .execute();
+      return rows.map(({ parent, ...row }) => ({ ...row, parent: parent ?? undefined }));
+    },
     summary: () => summarize(context),
     audit: (name) => auditTrail(context, name),
     remove: (record) => removeOperation(context, record),
     purge: (endedBefore, limit) => removeEnded(context, endedBefore, limit),
     beat: () => beat(context),
-    wake: engine.wake,
     subscribe: engine.subscribe,
     ...(engine.backup && { backup: (file: string) => backup(context, file) }),
     [Symbol.asyncDispose]: () => {

@@ -33,6 +33,7 @@ export function meterStore(store: Store, meter: Meter, monotonic: () => number):
   const alive = createAliveness(store.replica, monotonic);
   return {
     replica: store.replica,
+    exclusive: store.exclusive,
     async insert(records, event, instead) {
       const inserted = await timed("insert", store.insert(records, event, instead));
       if (inserted.duplicate === undefined && (instead !== undefined || inserted.blocked.size === 0)) {
@@ -67,7 +68,6 @@ export function meterStore(store: Store, meter: Meter, monotonic: () => number):
       meter.replicas(alive(beats));
       return beats;
     },
-    wake: (handler) => store.wake(handler),
     subscribe: (listener) => store.subscribe(listener),
     ...(store.backup && { backup: (file: string) => store.backup?.(file) ?? Promise.resolve() }),
     [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),

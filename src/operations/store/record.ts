@@ -22,7 +22,10 @@ export interface OperationRecord {
   readonly state: OperationState;
   /** Grows by one with every change: the compare-and-set goes by it. */
   readonly version: number;
-  /** Replica that runs the call, by the id of its process; nobody else ever sends. */
+  /**
+   * Replica that runs the call, by the id of its process; nobody else ever sends. Once that is over it is the one that looks what
+   * became of it: when it dies, another one writes itself here, and looks on.
+   */
   readonly owner: string;
   /** The request, as JSON. */
   readonly request: string;
@@ -44,9 +47,10 @@ export interface OperationRecord {
   readonly sendTime: number | undefined;
   readonly updateTime: number;
   readonly endTime: number | undefined;
-  /** When somebody should look at it next; undefined: nobody has to. */
-  readonly wakeTime: number | undefined;
 }
+
+/** What has to be known of each operation that has not ended, to find those that nobody works on. */
+export type OpenOperation = Pick<OperationRecord, "name" | "state" | "version" | "owner" | "method" | "parent">;
 
 /** What is left of an operation for ever when its request_id was used, so that the id never runs again. */
 export interface Tombstone
@@ -66,6 +70,7 @@ export type Change = Partial<
     OperationRecord,
     | "blocks"
     | "state"
+    | "owner"
     | "response"
     | "error"
     | "evidence"
@@ -75,7 +80,6 @@ export type Change = Partial<
     | "cancelRequested"
     | "sendTime"
     | "endTime"
-    | "wakeTime"
   >
 >;
 
@@ -98,11 +102,6 @@ export interface AuditRow extends Required<AuditEvent> {
   readonly from: OperationState | undefined;
   readonly to: OperationState;
 }
-
-/**
- * Where many operations wait to be looked at, as after a start, one is looked at after so long (ms) after the other: calls go before.
- */
-export const LOOK_EVERY_MS = 10;
 
 /** States that nothing leads out of, but for an operator's word on UNRESOLVED. */
 export const ENDED: ReadonlySet<OperationState> = new Set<OperationState>([

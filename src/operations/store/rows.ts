@@ -105,7 +105,7 @@ const rowOfRecord = (record: OperationRecord, ordinal: number): Omit<Insertable<
   send_time: record.sendTime ?? null,
   update_time: record.updateTime,
   end_time: record.endTime ?? null,
-  wake_time: record.wakeTime ?? null,
+  wake_time: null,
 });
 
 const recordOfRow = (row: Selectable<OperationTable>): OperationRecord => ({
@@ -134,7 +134,6 @@ const recordOfRow = (row: Selectable<OperationTable>): OperationRecord => ({
   sendTime: number(row.send_time),
   updateTime: Number(row.update_time),
   endTime: number(row.end_time),
-  wakeTime: number(row.wake_time),
 });
 
 const rowOfAudit = (

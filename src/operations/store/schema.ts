@@ -53,6 +53,7 @@ export interface OperationTable {
   readonly send_time: LongOrNull;
   readonly update_time: Long;
   readonly end_time: LongOrNull;
+  /** Not used any longer: when an operation is looked at is known to who looks. */
   readonly wake_time: LongOrNull;
   /** See {@link sealOf} in rows.ts. */
   readonly seal: LongOrNull;

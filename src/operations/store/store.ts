@@ -1,5 +1,5 @@
 import type { OperationState } from "../../core/operation.ts";
-import type { AuditEvent, AuditRow, Change, OperationRecord, Tombstone } from "./record.ts";
+import type { AuditEvent, AuditRow, Change, OpenOperation, OperationRecord, Tombstone } from "./record.ts";
 
 /**
  * Where operations are kept, durably: what a promise of a write has resolved for survives a crash and a power loss. A write that
@@ -8,6 +8,11 @@ import type { AuditEvent, AuditRow, Change, OperationRecord, Tombstone } from ".
 export interface Store extends AsyncDisposable {
   /** Id of this process among the replicas: a new one at every start. */
   readonly replica: string;
+  /**
+   * Whether this process alone uses it. Then nobody else is at work on anything in it, and what was asked for first is written before
+   * what was asked for later.
+   */
+  readonly exclusive: boolean;
   /**
    * W1: stores new operations with an audit row each, in one transaction.
    *
@@ -34,8 +39,8 @@ export interface Store extends AsyncDisposable {
   children(parent: string): Promise<OperationRecord[]>;
   /** A page, newest first. */
   list(query: ListQuery): Promise<OperationRecord[]>;
-  /** Every operation that has not ended. */
-  open(): Promise<OperationRecord[]>;
+  /** Every operation that has not ended. Not compared with its checksum: who acts on one reads it first. */
+  open(): Promise<OpenOperation[]>;
   /** Facts about the whole store, for those who watch over it. */
   summary(): Promise<StoreSummary>;
   /** The audit trail of an operation, oldest first. */
@@ -47,13 +52,10 @@ export interface Store extends AsyncDisposable {
   /** Says that this replica lives, and answers how often every replica has said so: who does not move is dead. */
   beat(): Promise<ReadonlyMap<string, number>>;
   /**
-   * Has operations looked at when their `wakeTime` has come, spread over the replicas: a wake-up may be lost or come twice.
-   *
-   * @param handler must not reject.
+   * Calls `listener` with the name of each operation that changed, here or in another replica, soon; with undefined when it could not
+   * be told of some: any may have changed.
    */
-  wake(handler: (name: string) => Promise<void>): Promise<void>;
-  /** Calls `listener` with the name of each operation that changed, here or in another replica, soon. A call may be lost. */
-  subscribe(listener: (name: string) => void): () => void;
+  subscribe(listener: (name: string | undefined) => void): () => void;
   /** Writes a consistent copy of everything to a new file, while work goes on. SQLite alone; PostgreSQL has its own tools. */
   backup?(file: string): Promise<void>;
 }

@@ -5,7 +5,7 @@ import { record } from "../records.ts";
 
 describe("createSweeper()", () => {
   const now = (): Date => new Date(0);
-  const options = { now: () => 0, leaseMs: 10, forgottenMs: 10, inFlight: () => false, isWhole: () => false };
+  const options = { now: () => 0, leaseMs: 10, inFlight: () => false, isParent: () => false };
 
   it("does not take a replica for dead that accepts its first call during the sweep", async () => {
     const database = createMemoryDatabase({ now });
@@ -53,29 +53,39 @@ describe("createSweeper()", () => {
     expect(database.operations.get(accepted.name)?.state).toBe("CANCELLED");
   });
 
-  it("names what nobody has looked at for long, once each time", async () => {
+  it("takes over the looks of a replica that has not beaten for its lease, once for all who could", async () => {
     const database = createMemoryDatabase({ now });
-    const store = database.connect("b");
-    const sent = record({ state: "SENT", owner: "b" });
-    await store.insert([sent], { event: "accepted" });
+    const [a, b, c] = ["a", "b", "c"].map((replica) => database.connect(replica));
+    if (a === undefined || b === undefined || c === undefined) throw new Error("no store");
+    const sent = record({ state: "SENT", owner: "a", blocks: false });
+    await Promise.all([a, b, c].map((store) => store.beat()));
+    await a.insert([sent], { event: "accepted" });
     let time = 0;
-    const sweeper = createSweeper({ ...options, store, monotonic: () => time });
-    expect(await sweeper.sweep()).toEqual([]);
-    time = 9;
-    expect(await sweeper.sweep()).toEqual([]);
-    time = 10;
-    expect(await sweeper.sweep()).toEqual([sent.name]);
-    expect(await sweeper.sweep()).toEqual([]);
-    time = 19;
-    await store.change(sent, { progress: "1 of 2" }, undefined);
-    expect(await sweeper.sweep()).toEqual([]);
-    time = 28;
-    expect(await sweeper.sweep()).toEqual([]);
-    time = 29;
-    expect(await sweeper.sweep()).toEqual([sent.name]);
+    const sweepers = [b, c].map((store) => createSweeper({ ...options, store, monotonic: () => time }));
+    const sweep = async () =>
+      (await Promise.all(sweepers.map((one) => one.sweep()))).map(({ own }) => own.map(({ name }) => name));
+    expect(await sweep()).toEqual([[], []]);
+    time = 11;
+    expect((await sweep()).flat()).toEqual([sent.name]);
+    expect(["b", "c"]).toContain(database.operations.get(sent.name)?.owner);
+    const { version } = database.operations.get(sent.name) ?? {};
+    // It stays with that one, and nothing more is written; the first one, when it wakes, leaves it alone.
+    expect((await sweep()).flat()).toEqual([sent.name]);
+    expect((await createSweeper({ ...options, store: a, monotonic: () => time }).sweep()).own).toEqual([]);
+    expect(database.operations.get(sent.name)?.version).toBe(version);
   });
 
-  it("takes many on together, and has them looked at one after the other", async () => {
+  it("has whoever has the store alone look at everything, and writes nothing for that", async () => {
+    const database = createMemoryDatabase({ now, exclusive: true });
+    const store = database.connect("b");
+    const sent = record({ state: "SENT", owner: "a", blocks: false });
+    await store.insert([sent], { event: "accepted" });
+    const { own } = await createSweeper({ ...options, store, monotonic: () => 0 }).sweep();
+    expect(own.map(({ name }) => name)).toEqual([sent.name]);
+    expect(database.operations.get(sent.name)).toEqual(sent);
+  });
+
+  it("takes many on together", async () => {
     const database = createMemoryDatabase({ now });
     const store = database.connect("b");
     const many = Array.from({ length: 40 }, (_, at) => record({ owner: "a", state: "SENDING", target: `t/${at}` }));
@@ -88,19 +98,18 @@ describe("createSweeper()", () => {
         return store.changeAll(steps);
       },
     };
-    await createSweeper({ ...options, store: counted, monotonic: () => 0 }).sweep();
+    const { own } = await createSweeper({ ...options, store: counted, monotonic: () => 0 }).sweep();
     expect(sizes).toEqual([32, 8]);
-    expect(many.map(({ name }) => database.operations.get(name)?.wakeTime)).toEqual(many.map((_, at) => at * 10));
-    await store[Symbol.asyncDispose]();
+    expect(own).toEqual(many.map((one) => ({ ...one, state: "UNKNOWN", owner: "b", version: 2, updateTime: 0 })));
   });
 
-  it("leaves what has parts to them, and names it", async () => {
+  it("leaves a parent to its children, and names it", async () => {
     const database = createMemoryDatabase({ now });
     const store = database.connect("b");
-    const whole = record({ owner: "a", state: "SENDING", blocks: false });
-    await store.insert([whole], { event: "accepted" });
-    const sweeper = createSweeper({ ...options, isWhole: () => true, store, monotonic: () => 0 });
-    expect(await sweeper.sweep()).toEqual([whole.name]);
-    expect(database.operations.get(whole.name)).toEqual(whole);
+    const parent = record({ owner: "a", state: "SENDING", blocks: false });
+    await store.insert([parent], { event: "accepted" });
+    const sweeper = createSweeper({ ...options, isParent: () => true, store, monotonic: () => 0 });
+    expect(await sweeper.sweep()).toEqual({ orphans: [parent.name], own: [] });
+    expect(database.operations.get(parent.name)).toEqual(parent);
   });
 });

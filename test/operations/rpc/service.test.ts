@@ -226,11 +226,16 @@ describe("WaitOperation", () => {
     expect(await serve().operations.waitOperation({ name: record.name })).toMatchObject({ done: true });
   });
 
-  it("finds out without being told", async () => {
+  it("looks again when it may not have been told of a change", async () => {
     const record = await insert(store);
-    const waiting = serve({ subscribe: () => () => {} }).operations.waitOperation({ name: record.name });
-    await delay(50);
+    const listeners: ((name: string | undefined) => void)[] = [];
+    const subscribe: Store["subscribe"] = (listener) => {
+      listeners.push(listener);
+      return () => {};
+    };
+    const waiting = serve({ subscribe }).operations.waitOperation({ name: record.name });
     await store.change(record, SUCCEEDED, { event: "succeeded" });
+    for (const listener of listeners) listener(undefined);
     expect(await waiting).toMatchObject({ done: true });
   });
 

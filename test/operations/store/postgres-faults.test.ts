@@ -1,8 +1,4 @@
-import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { once } from "node:events";
-import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { openPostgresStore, type PostgresStoreOptions } from "../../../src/operations/store/postgres/open.ts";
 import { openPool } from "../../../src/operations/store/postgres/pool.ts";
@@ -165,7 +161,6 @@ describe.skipIf(postgresMissing())("PostgreSQL in trouble", () => {
 
     it("can be closed while it stands still", async () => {
       const store = await open(await server.database(template));
-      await store.wake(() => Promise.resolve());
       server.pause();
       try {
         const begin = performance.now();
@@ -218,96 +213,6 @@ describe.skipIf(postgresMissing())("PostgreSQL in trouble", () => {
       client.release();
       await frozen.close();
       expect(await store.get(one.name)).toMatchObject({ state: "SENDING", version: 2 });
-    });
-  });
-
-  describe("wake-ups", () => {
-    it("are spread over the replicas", async () => {
-      const url = await server.database(template);
-      await using one = await open(url);
-      await using two = await open(url);
-      const woken = new Map<Store, string[]>([
-        [one, []],
-        [two, []],
-      ]);
-      for (const [store, names] of woken) {
-        await store.wake(async (name) => {
-          names.push(name);
-          await new Promise((resolve) => setTimeout(resolve, 100)); // as long as a look at a target takes
-        });
-      }
-      const records = Array.from({ length: 80 }, () => record({ wakeTime: Date.now() + 1_000 }));
-      await one.insert(records, { event: "accepted" });
-      const expected = records.map(({ name }) => name).sort();
-      await vi.waitFor(() => expect([...woken.values()].flat().sort()).toEqual(expected), { timeout: 10_000 });
-      expect(woken.get(one)?.length).toBeGreaterThan(0);
-      expect(woken.get(two)?.length).toBeGreaterThan(0);
-    });
-
-    it("come when they are due, by the last time that was set", async () => {
-      await using store = await open(await server.database(template));
-      const woken: [string, number][] = [];
-      await store.wake(async (name) => void woken.push([name, Date.now()]));
-      const [moved, late, ended] = [record(), record(), record()];
-      await store.insert([moved, late, ended], { event: "accepted" });
-      const due = Date.now() + 1_500;
-      const later = await store.change(moved, { wakeTime: Date.now() + 3_600_000 }, undefined);
-      if (later === undefined) throw new Error("it was not changed");
-      await store.change(later, { wakeTime: due }, undefined);
-      await store.change(late, { wakeTime: Date.now() + 3_600_000 }, undefined);
-      await vi.waitFor(() => expect(woken).toHaveLength(1), { timeout: 8_000 });
-      expect(woken[0]?.[0]).toBe(moved.name);
-      expect(woken[0]?.[1]).toBeGreaterThanOrEqual(due - 50);
-      expect(woken[0]?.[1]).toBeLessThan(due + 3_000);
-    });
-
-    it("survive the replica that took them", { timeout: 60_000 }, async () => {
-      const url = await server.database(template);
-      await using store = await open(url);
-      const one = await stored(store);
-      const program = join(import.meta.dirname, "postgres-replica.ts");
-      const victim = spawn(process.execPath, [program, url], { stdio: ["ignore", "pipe", "inherit"] });
-      try {
-        const lines = createInterface({ input: victim.stdout })[Symbol.asyncIterator]();
-        expect((await lines.next()).value).toBe("ready");
-        await store.change(one, { wakeTime: Date.now() }, undefined);
-        expect((await lines.next()).value).toBe(one.name);
-      } finally {
-        const gone = once(victim, "exit");
-        victim.kill("SIGKILL");
-        await gone;
-      }
-      // Not by looking for what is due: that this store does once, before.
-      await server.sql("update operations set wake_time = null", url);
-      const woken = vi.fn(() => Promise.resolve());
-      await store.wake(woken);
-      await vi.waitFor(() => expect(woken).toHaveBeenCalledWith(one.name), { timeout: 40_000 });
-    });
-
-    it("are made up for when they are lost", async () => {
-      const url = await server.database(template);
-      await using store = await open(url, { sweepMs: 300 });
-      const woken = vi.fn(() => Promise.resolve());
-      await store.wake(woken);
-      const one = record({ wakeTime: Date.now() + 1_000 });
-      await store.insert([one], { event: "accepted" });
-      const lost = await server.sql(
-        "delete from restartd_boss.job_common where singleton_key is not null returning id",
-        url,
-      );
-      expect(lost).toHaveLength(1);
-      await vi.waitFor(() => expect(woken).toHaveBeenCalledWith(one.name), { timeout: 5_000 });
-    });
-
-    it("happen for nothing that was rolled back", async () => {
-      const url = await server.database(template);
-      await using store = await open(url);
-      const blocker = record({ target: "t" });
-      await store.insert([blocker], { event: "accepted" });
-      await store.insert([record({ target: "free", wakeTime: 1 }), record({ target: "t", wakeTime: 1 })], {
-        event: "accepted",
-      });
-      expect(await server.sql("select * from restartd_boss.job where singleton_key is not null", url)).toEqual([]);
     });
   });
 });

@@ -60,7 +60,7 @@ describe.skipIf(postgresMissing())("PostgreSQL", () => {
     it("makes the tables once when replicas start at the same time", async () => {
       const url = await server.database();
       const stores = await Promise.all([1, 2, 3, 4].map(() => open(url)));
-      const one = record({ wakeTime: 5 });
+      const one = record();
       await stores[0]?.insert([one], { event: "accepted" });
       expect(await Promise.all(stores.map((store) => store.get(one.name)))).toEqual([one, one, one, one]);
       await Promise.all(stores.map((store) => store[Symbol.asyncDispose]()));

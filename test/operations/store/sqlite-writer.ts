@@ -7,7 +7,6 @@ const store = await openSqliteStore({
   path: process.argv[2] ?? "",
   replica: randomUUID(),
   now: () => new Date(),
-  monotonic: () => performance.now(),
   warn: () => {},
 });
 for (;;) {

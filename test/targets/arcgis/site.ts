@@ -114,9 +114,7 @@ export async function startSite({
   const simulator = stack.use(await startArcgisSimulator(options));
   const now = (): Date => new Date();
   const monotonic = (): number => performance.now();
-  const store = stack.use(
-    await openSqliteStore({ path: IN_MEMORY, replica: "replica", now, monotonic, warn: () => {} }),
-  );
+  const store = stack.use(await openSqliteStore({ path: IN_MEMORY, replica: "replica", now, warn: () => {} }));
   const background = (_call: unknown, work: Promise<unknown>): void => void work.catch(() => {});
   const runner = stack.use(
     createRunner({
@@ -125,7 +123,7 @@ export async function startSite({
       monotonic,
       newId: randomUUID,
       background,
-      timing: { beatMs: 10, firstLookMs: 5, forgottenMs: 50, settleMs },
+      timing: { beatMs: 10, firstLookMs: 5, settleMs },
     }),
   );
   const { operations } = runner;

@@ -7,19 +7,20 @@ export const CHANNEL = "restartd_operation";
 
 const FIRST_RETRY_MS = 100;
 const LONGEST_RETRY_MS = 5_000;
-/** How often a connection that is silent is asked whether it still is one. */
-const PROBE_MS = 10_000;
+/** How often a connection that is silent is asked whether it still is one: nobody is told of anything while it is not. */
+const PROBE_MS = 2_000;
 
 /**
  * Listens for what other replicas change, on a connection of its own, which is made again whenever it breaks. What is said meanwhile
  * is lost.
  *
+ * @param onPayload is told what is said; undefined each time that something may have been lost, once that is over.
  * @param warn is told once of each time that it breaks.
  * @returns ends it.
  */
 export function listen(
   url: GiveAddress,
-  onPayload: (payload: string) => void,
+  onPayload: (payload: string | undefined) => void,
   warn: (message: string) => void,
 ): () => void {
   const listener = new Listener(url, onPayload, warn);
@@ -29,14 +30,14 @@ export function listen(
 
 class Listener {
   readonly #Client: ReturnType<typeof clientOf>;
-  readonly #onPayload: (payload: string) => void;
+  readonly #onPayload: (payload: string | undefined) => void;
   readonly #warn: (message: string) => void;
   #client: pg.Client | undefined;
   #timer: NodeJS.Timeout | undefined;
   #retryMs = FIRST_RETRY_MS;
   #closed = false;
 
-  constructor(url: GiveAddress, onPayload: (payload: string) => void, warn: (message: string) => void) {
+  constructor(url: GiveAddress, onPayload: (payload: string | undefined) => void, warn: (message: string) => void) {
     this.#Client = clientOf(url);
     this.#onPayload = onPayload;
     this.#warn = warn;
@@ -56,6 +57,7 @@ class Listener {
   async #begin(client: pg.Client): Promise<void> {
     await client.connect();
     await client.query(`listen ${CHANNEL}`);
+    this.#onPayload(undefined);
     this.#retryMs = FIRST_RETRY_MS;
     this.#probe(client);
   }

@@ -4,13 +4,12 @@ import type { Engine } from "../context.ts";
 import { createKyselyStore } from "../kysely-store.ts";
 import { type Dialect, MIGRATIONS, type Migration, migrate } from "../migrations.ts";
 import type { OperationRecord } from "../record.ts";
-import type { Db, Tables, Trx } from "../schema.ts";
+import type { Tables, Trx } from "../schema.ts";
 import { type Store, StoreRefused } from "../store.ts";
 import { followAddress, type GiveAddress } from "./address.ts";
 import { checkDurability } from "./checks.ts";
 import { CHANNEL, listen } from "./notify.ts";
 import { openPool, type Pool } from "./pool.ts";
-import { openWaker, type Waker } from "./wake.ts";
 
 /** How a PostgreSQL store is opened. */
 export interface PostgresStoreOptions {
@@ -22,8 +21,6 @@ export interface PostgresStoreOptions {
   readonly now: () => Date;
   /** Told of what an operator should know, in a sentence. */
   readonly warn: (message: string) => void;
-  /** How often (ms) operations whose time has come are looked for beside their wake-ups; default: a minute. */
-  readonly sweepMs?: number;
   /** Steps of the schema; default: all of them. */
   readonly migrations?: readonly Migration[];
 }
@@ -47,34 +44,33 @@ export async function openPostgresStore(given: PostgresStoreOptions): Promise<St
   const pool = openPool(options.url, options.warn);
   try {
     pool.pin(await checkDurability(pool.pg, options.warn));
+    await prepare(options);
     const db = openKysely(pool);
-    const waker = await prepare(db, pool, options);
-    return createKyselyStore({ ...options, db, engine: createEngine(db, pool, waker, options) });
+    return createKyselyStore({ ...options, db, engine: createEngine(db, pool, options) });
   } catch (error) {
     await pool.close();
     throw refusalOf(error);
   }
 }
 
-/** Makes or migrates tables, ours and pg-boss's; one replica at a time. */
-async function prepare(db: Db, { pg: pool }: Pool, options: PostgresStoreOptions): Promise<Waker> {
+/** Makes or migrates the tables; one replica at a time. */
+async function prepare(options: PostgresStoreOptions): Promise<void> {
   const migrating = openPool(options.url, options.warn, "migration");
   try {
-    return await openKysely(migrating)
+    await openKysely(migrating)
       .transaction()
       .execute(async (trx) => {
         await sql`select pg_advisory_xact_lock(${sql.lit(MIGRATION_LOCK)})`.execute(trx);
         await migrate(trx, DIALECT, options.replica, options.migrations ?? MIGRATIONS);
-        return await openWaker({ ...options, pool, db });
       });
   } finally {
     await migrating.close();
   }
 }
 
-function createEngine(db: Db, pool: Pool, waker: Waker, { url, replica, now, warn }: PostgresStoreOptions): Engine {
-  const listeners = new Set<(name: string) => void>();
-  const tell = (name: string) => {
+function createEngine(db: Kysely<Tables>, pool: Pool, { url, replica, warn }: PostgresStoreOptions): Engine {
+  const listeners = new Set<Parameters<Store["subscribe"]>[0]>();
+  const tell = (name: string | undefined) => {
     // In its own turn: what a listener throws is not the writer's.
     for (const listener of listeners) queueMicrotask(() => listener(name));
   };
@@ -82,30 +78,27 @@ function createEngine(db: Db, pool: Pool, waker: Waker, { url, replica, now, war
   const stopListening = listen(
     url,
     (payload) => {
-      if (!payload.startsWith(own)) tell(payload.slice(payload.indexOf(" ") + 1));
+      if (payload === undefined) tell(undefined);
+      else if (!payload.startsWith(own)) tell(payload.slice(payload.indexOf(" ") + 1));
     },
     warn,
   );
   return {
+    exclusive: false,
     sealed: false,
     transaction: (work) => db.transaction().execute(work),
     changing: async (trx: Trx, record: OperationRecord) => {
-      if (record.wakeTime !== undefined && record.endTime === undefined) {
-        await waker.wakeAfter(trx, record.name, record.wakeTime - now().getTime());
-      }
       await sql`select pg_notify(${CHANNEL}, ${own + record.name})`.execute(trx);
     },
     changed: tell,
-    wake: (handler) => waker.work(handler),
     subscribe: (listener) => {
       // Wrapped, so that the same function can listen twice.
-      const wrapped = (name: string) => listener(name);
+      const wrapped = (name: string | undefined) => listener(name);
       listeners.add(wrapped);
       return () => listeners.delete(wrapped);
     },
     close: async () => {
       stopListening();
-      await waker.stop();
       await pool.close();
     },
   };

@@ -4,7 +4,6 @@ import { Kysely, SqliteDialect, sql } from "kysely";
 import type { Engine } from "../context.ts";
 import { createKyselyStore } from "../kysely-store.ts";
 import { type Dialect, MIGRATIONS, type Migration, migrate } from "../migrations.ts";
-import { LOOK_EVERY_MS } from "../record.ts";
 import type { Tables } from "../schema.ts";
 import { type Store, StoreRefused } from "../store.ts";
 import { backupDatabase } from "./backup.ts";
@@ -13,7 +12,6 @@ import { adaptDatabase, codeOf, SQLITE_BUSY } from "./database.ts";
 import { prepareFile, type Statfs } from "./file.ts";
 import { createGroups } from "./group.ts";
 import { type FileGuard, guardFiles } from "./same-file.ts";
-import { createAlarm } from "./wake.ts";
 
 /** `path` of a store that lives as long as the process. */
 export const IN_MEMORY = ":memory:";
@@ -26,8 +24,6 @@ export interface SqliteStoreOptions {
   readonly replica: string;
   /** The wall clock. */
   readonly now: () => Date;
-  /** Milliseconds of a clock that is never set. */
-  readonly monotonic: () => number;
   /** Told of what an operator should know, in a sentence. */
   readonly warn: (message: string) => void;
   /** Asks for the type of a file system; default: node:fs. */
@@ -83,7 +79,7 @@ async function prepareStore(database: DatabaseSync, path: string, options: Sqlit
   // Nobody else uses the file: whoever did is dead.
   await db.deleteFrom("replicas").execute();
   const files = path === IN_MEMORY ? undefined : guardFiles(path);
-  return createKyselyStore({ ...options, db, engine: createEngine(database, db, options, files) });
+  return createKyselyStore({ ...options, db, engine: createEngine(database, db, files) });
 }
 
 /** Takes the file for this process. */
@@ -118,35 +114,15 @@ async function expectedSchema(migrations: readonly Migration[]): Promise<Databas
   return database;
 }
 
-function createEngine(
-  database: DatabaseSync,
-  db: Kysely<Tables>,
-  { now, monotonic }: SqliteStoreOptions,
-  files: FileGuard | undefined,
-): Engine {
-  const alarm = createAlarm(now, monotonic);
+function createEngine(database: DatabaseSync, db: Kysely<Tables>, files: FileGuard | undefined): Engine {
   const listeners = new Set<(name: string) => void>();
   return {
+    exclusive: true,
     sealed: true,
     transaction: createGroups(database, db, files),
-    changed: (name, record) => {
-      alarm.set(name, record);
+    changed: (name) => {
       // In its own turn: what a listener throws is not the writer's.
       for (const listener of listeners) queueMicrotask(() => listener(name));
-    },
-    wake: async (handler) => {
-      const rows = await db
-        .selectFrom("operations")
-        .select(["name", "wake_time"])
-        .where("end_time", "is", null)
-        .where("wake_time", "is not", null)
-        .orderBy("wake_time")
-        .execute();
-      const begun = now().getTime();
-      for (const [at, { name, wake_time }] of rows.entries()) {
-        alarm.set(name, { wakeTime: Math.max(Number(wake_time), begun + at * LOOK_EVERY_MS), endTime: undefined });
-      }
-      alarm.start(handler);
     },
     subscribe: (listener) => {
       // Wrapped, so that the same function can listen twice.
@@ -159,10 +135,7 @@ function createEngine(
       const pages = database.prepare("select page_count * page_size as bytes from pragma_page_count, pragma_page_size");
       return Number(pages.get()?.bytes);
     },
-    close: async () => {
-      await alarm.stop();
-      await db.destroy();
-    },
+    close: () => db.destroy(),
   };
 }
 
