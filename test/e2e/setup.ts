@@ -16,6 +16,7 @@ const PACKAGES: readonly (readonly [Tool, string])[] = [
   ["curl", "curl"],
   ["chromium", "chromium"],
   ["postgres", "postgresql"],
+  ["promtool", "prometheus"],
 ];
 
 /** Installs everything that is not there. Rejects with what to do where it cannot. */

@@ -25,6 +25,7 @@ export const tools = {
   python: () => (existsSync(pythonMarker()) ? join(pythonFolder(), "bin/python") : undefined),
   chromium: () => findProgram("chromium", "chromium-browser", "google-chrome"),
   postgres: () => findPostgres(),
+  promtool: () => findProgram("promtool"),
 } satisfies Record<string, () => string | undefined>;
 
 /** A client by its name. */
@@ -47,7 +48,7 @@ export function need(tool: Tool): Needed {
   if (path !== undefined) return { path, missing: false };
   const reason = `${tool} is not there; install it by: node test/e2e/setup.ts`;
   if (process.env.RESTARTD_TEST_E2E === "required") throw new Error(reason);
-  process.stderr.write(`\n  SKIPPED: every test that calls restartd by ${tool}: ${reason}\n\n`);
+  process.stderr.write(`\n  SKIPPED: every test that needs ${tool}: ${reason}\n\n`);
   return { path: "", missing: true };
 }
 
