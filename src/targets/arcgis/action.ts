@@ -102,7 +102,7 @@ export function createRefreshAction({ sites, pollIntervalMs }: RefreshActionOpti
       }
       const { jobId, jobsUrl, jobStatus } = refreshed;
       const sent: SendResult<typeof RefreshDeploymentResponseSchema> = { vendorJob: jobId };
-      // Who asked to wait for the end waits for the job's, if the site has made one all the same.
+      // Who did not ask for a job waits for the end of this one, in whichever process sees it.
       return request.async ? { ...sent, response: answer({ jobId, jobsUrl, jobStatus }) } : sent;
     },
 

@@ -1,5 +1,5 @@
 import type { JsonObject } from "@bufbuild/protobuf";
-import { countOf, isObject, jsonObjectOf, textOf, timeOf } from "./values.ts";
+import { anyCase, countOf, isObject, jsonObjectOf, textOf, timeOf } from "./values.ts";
 
 type Body = Readonly<Record<string, unknown>>;
 
@@ -62,14 +62,15 @@ export function readStatus(body: Body, id: string): VendorStatus | undefined {
   return { currentState, readyReplicas: countOf(readyReplicas), totalReplicas: countOf(totalReplicas) };
 }
 
-/** Names are in lower case here, and not where the job was submitted (contracts: arcgis §A.2). */
+/** A job's own resource. */
 export function readJob(body: Body, id: string): VendorJob | undefined {
-  const { jobid, status, operationURI, username, starttime, updatedtime, endtime, result } = body;
+  const { jobid, jobstatus, status = jobstatus, operationuri, ...others } = anyCase(body);
+  const { username, starttime, updatedtime, endtime, result } = others;
   if (jobid !== id || typeof status !== "string" || status === "") return undefined;
   return {
     jobId: jobid,
     status,
-    operationUri: textOf(operationURI),
+    operationUri: textOf(operationuri),
     username: textOf(username),
     startTime: timeOf(starttime),
     updatedTime: timeOf(updatedtime),
@@ -78,13 +79,19 @@ export function readJob(body: Body, id: string): VendorJob | undefined {
   };
 }
 
+/** Whether an answer is about a job, whatever its status: a refresh that one was submitted for, or the job's own resource. */
+export function isAboutJob(body: Body): boolean {
+  const { jobid, jobsurl } = anyCase(body);
+  return [jobid, jobsurl].some((value) => value !== undefined && value !== null);
+}
+
 /** A job when there is one, whatever was asked for; else nothing but the word `success` is one. */
 export function readRefreshed(body: Body): Refreshed | undefined {
-  const { status, jobID, jobsUrl, jobStatus } = body;
-  if (jobID !== undefined) {
-    return typeof jobID === "string" && ID.test(jobID)
-      ? { kind: "job", jobId: jobID, jobsUrl: textOf(jobsUrl), jobStatus: textOf(jobStatus) }
-      : undefined;
-  }
-  return status === "success" ? { kind: "done", status } : undefined;
+  const { status, jobid, jobsurl, jobstatus = status } = anyCase(body);
+  if (!isAboutJob(body)) return status === "success" ? { kind: "done", status } : undefined;
+  const jobsUrl = textOf(jobsurl);
+  const jobId = jobid ?? /\/jobs\/([^/?#]+)\/?(?:[?#].*)?$/.exec(jobsUrl)?.[1];
+  return typeof jobId === "string" && ID.test(jobId)
+    ? { kind: "job", jobId, jobsUrl, jobStatus: textOf(jobstatus) }
+    : undefined;
 }

@@ -32,7 +32,10 @@ export interface Site extends AsyncDisposable {
   getStatus(id: string, signal: AbortSignal): Promise<VendorStatus>;
   /** How far a job has come: JOB_NOT_FOUND where there is none. */
   getJob(id: string, signal: AbortSignal): Promise<VendorJob>;
-  /** Restarts a deployment's pods. `async` false waits for the end of it, as the vendor does. */
+  /**
+   * Restarts a deployment's pods, as a job wherever the site makes one: what stands between may end a call that takes long. `async` says
+   * that the caller asked for a job; who did not is content with the end as well.
+   */
   refresh(id: string, async: boolean, hooks: SendHooks): Promise<Refreshed>;
 }
 
@@ -85,12 +88,20 @@ export function openSite(settings: SiteSettings, runtime: Pick<Runtime, "now">):
     },
     async refresh(id, async, hooks) {
       const asked = { ...deployment(id), changes: true, runs: !async };
-      const answer = await session.post(`${pathOf(id)}/refresh`, { async: String(async) }, asked, hooks);
-      return understood(answer, asked, readRefreshed);
+      const send = (form: Readonly<Record<string, string>>) =>
+        session.post(`${pathOf(id)}/refresh`, form, asked, hooks);
+      const answer = await send({ async: "true" });
+      if (async || !refusesAsync(answer, asked)) return understood(answer, asked, readRefreshed);
+      hooks.refused();
+      return understood(await send({}), asked, readRefreshed);
     },
     [Symbol.asyncDispose]: () => session[Symbol.asyncDispose](),
   };
 }
+
+/** Whether a site refused a request as wrong for the word `async`, which its first version did not have: it has done nothing then. */
+const refusesAsync = (answer: Answer, asked: RequestSubject): boolean =>
+  failureOf(answer, asked)?.reason === "VENDOR_REFUSED_REQUEST" && /\basync\b/i.test(answer.text);
 
 /** What a success says. One without its expected keys is none (contracts: arcgis §A.5). */
 function understood<Value>(

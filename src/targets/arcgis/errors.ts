@@ -1,6 +1,7 @@
 import type { Answer } from "../../clouds/http.ts";
 import { answerAsCause, retryOf, type VendorResponseError, vendorFailure } from "../../clouds/vendor.ts";
 import { type Detail, type Failure, preconditionFailure, type Reason, resourceInfo } from "../../core/errors.ts";
+import { isAboutJob } from "./answers.ts";
 import { isObject } from "./values.ts";
 
 /** What a request was about, for the sentences. */
@@ -110,8 +111,7 @@ export function errorOf({ json }: Pick<Answer, "json">): VendorError | undefined
     const error = isObject(json.error) ? json.error : { message: json.error };
     return vendorError(error.code, [error.message]);
   }
-  // A job is about something else, whatever its status.
-  if (!FAILED_WORDS.has(json.status) || "jobid" in json) return undefined;
+  if (!FAILED_WORDS.has(json.status) || isAboutJob(json)) return undefined;
   return vendorError(json.code, Array.isArray(json.messages) ? json.messages : []);
 }
 

@@ -5,7 +5,7 @@ import { USER_AGENT } from "../../core/version.ts";
 import type { SiteSettings } from "./config.ts";
 import { failureOf, type RequestSubject, refusesToken, unreadable } from "./errors.ts";
 import { createTokens, type Token, type Tokens } from "./token.ts";
-import { isObject } from "./values.ts";
+import { isObject, numberOf } from "./values.ts";
 
 /** What a request that changes something is sent by. */
 export interface SendHooks {
@@ -144,8 +144,9 @@ async function generateToken(send: Send, { name, tokenUrl, username, referer }: 
 function readToken(answer: Answer, asked: RequestSubject): Token {
   const failure = failureOf(answer, asked, "token");
   if (failure !== undefined) throw failure;
-  const { token, expires } = isObject(answer.json) ? answer.json : {};
-  if (typeof token !== "string" || !/^[!-~]+$/.test(token) || typeof expires !== "number") {
+  const { token, expires: said } = isObject(answer.json) ? answer.json : {};
+  const expires = numberOf(said);
+  if (typeof token !== "string" || !/^[!-~]+$/.test(token) || expires === undefined) {
     throw unreadable(answer, asked);
   }
   return { token, expires };

@@ -3,13 +3,14 @@ import { join } from "node:path";
 import type { VendorReply } from "../../clouds/simulator/exchange.ts";
 import { startVendorServer, type VendorServer, type VendorServerOptions } from "../../clouds/simulator/server.ts";
 import type { Simulation } from "../../core/target.ts";
-import { type AdminOptions, serveSite } from "./simulator/admin.ts";
+import { type AdminOptions, type AsyncForm, type JobSpelling, serveSite } from "./simulator/admin.ts";
 import { type JobEnding, Jobs } from "./simulator/jobs.ts";
 import { type ErrorShape, httpError } from "./simulator/replies.ts";
 import { TokenService } from "./simulator/tokens.ts";
 import { WorkClock } from "./simulator/work-clock.ts";
 import { type SimulatedDeployment, sandboxWorld } from "./simulator/world.ts";
 
+export type { AsyncForm, JobSpelling } from "./simulator/admin.ts";
 export type { JobEnding } from "./simulator/jobs.ts";
 export * as replies from "./simulator/replies.ts";
 export { type SimulatedDeployment, sandboxWorld } from "./simulator/world.ts";
@@ -46,6 +47,10 @@ export interface ArcgisSimulator extends VendorServer {
   /** How long (ms) the refreshes take that begin from now on. */
   jobMs: number;
   errorShape: ErrorShape;
+  /** What it does with `async=true` from now on. At first `job`. */
+  asyncForm: AsyncForm;
+  /** How it spells the answer about a job from now on. At first `jobID`. */
+  jobSpelling: JobSpelling;
   /** How often each deployment was refreshed, by its id. */
   readonly refreshes: ReadonlyMap<string, number>;
   /** Every token that was given out. */
@@ -77,7 +82,7 @@ interface Parts extends Pick<AdminOptions, "deployments" | "refreshes" | "jobs" 
   readonly clock: WorkClock;
   readonly stopping: AbortController;
   /** What can be changed while it runs. */
-  readonly settings: { jobMs: number; errorShape: ErrorShape };
+  readonly settings: { jobMs: number; errorShape: ErrorShape; asyncForm: AsyncForm; jobSpelling: JobSpelling };
 }
 
 /** Starts a simulated site on 127.0.0.1. */
@@ -87,7 +92,12 @@ export async function startArcgisSimulator(options: ArcgisSimulatorOptions = {})
   const parts: Parts = {
     clock,
     stopping: new AbortController(),
-    settings: { jobMs: options.jobMs ?? 0, errorShape: options.errorShape ?? "portal" },
+    settings: {
+      jobMs: options.jobMs ?? 0,
+      errorShape: options.errorShape ?? "portal",
+      asyncForm: "job",
+      jobSpelling: "jobID",
+    },
     jobs: new Jobs(clock, now),
     deployments: new Map((options.deployments ?? sandboxWorld).map((one) => [one.deploymentId, one])),
     refreshes: new Map(),
@@ -104,6 +114,8 @@ export async function startArcgisSimulator(options: ArcgisSimulatorOptions = {})
     username,
     jobMs: () => parts.settings.jobMs,
     shape: () => parts.settings.errorShape,
+    asyncForm: () => parts.settings.asyncForm,
+    spelling: () => parts.settings.jobSpelling,
     url: () => server.url,
     stopping: parts.stopping.signal,
   };
@@ -139,6 +151,18 @@ function simulatorOf(server: VendorServer, parts: Parts, username: string, root:
     },
     set errorShape(shape) {
       settings.errorShape = shape;
+    },
+    get asyncForm() {
+      return settings.asyncForm;
+    },
+    set asyncForm(form) {
+      settings.asyncForm = form;
+    },
+    get jobSpelling() {
+      return settings.jobSpelling;
+    },
+    set jobSpelling(spelling) {
+      settings.jobSpelling = spelling;
     },
     refreshes,
     get tokens() {

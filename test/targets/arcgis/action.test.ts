@@ -80,13 +80,13 @@ describe("createRefreshAction()", () => {
         provider: "ArcObjects11",
       },
     ]);
-    expect(sent).toEqual({ done: true, response: create(RefreshDeploymentResponseSchema, { status: "success" }) });
+    expect(sent).toEqual({ vendorJob: expect.stringMatching(/^j[0-9a-f-]{36}$/) });
     expect(sending.call.outcome).toBe("applied");
     expect(simulator.refreshes).toEqual(new Map([[FEATURES, 1]]));
   });
 
-  it("passes on what was asked for, with the token in the body alone", async () => {
-    await send(requestFor(FEATURES, { async: true }));
+  it.each([false, true])("asks for a job (async %s), with the token in the body alone", async (async) => {
+    await send(requestFor(FEATURES, { async }));
     const [post] = posts();
     expect(post?.url).toBe(`/context/admin/system/deployments/${FEATURES}/refresh`);
     expect(Object.fromEntries(new URLSearchParams(post?.body))).toEqual({
@@ -122,6 +122,59 @@ describe("createRefreshAction()", () => {
     });
   });
 
+  it.each(["jobID", "jobId", "jobid", "address"] as const)(
+    "finds the job where a site spells it %s",
+    async (spelling) => {
+      simulator.jobSpelling = spelling;
+      const { vendorJob = "", response } = await send(requestFor(FEATURES, { async: true }));
+      expect(response).toMatchObject({ jobId: vendorJob, jobStatus: "SUBMITTED" });
+      expect(await observe(vendorJob)).toMatchObject({ kind: "succeeded" });
+    },
+  );
+
+  it("takes the end from a site that has not heard of jobs", async () => {
+    simulator.asyncForm = "ignored";
+    const sending = newSending();
+    expect(await send(requestFor(FEATURES), sending)).toEqual({
+      done: true,
+      response: create(RefreshDeploymentResponseSchema, { status: "success" }),
+    });
+    expect([sending.permits.length, simulator.refreshes.get(FEATURES)]).toEqual([1, 1]);
+  });
+
+  it.each(["portal", "server"] as const)(
+    "asks once more, with a new permit, a site that refuses the word (%s)",
+    async (shape) => {
+      simulator.asyncForm = "refused";
+      simulator.errorShape = shape;
+      const sending = newSending();
+      expect(await send(requestFor(FEATURES), sending)).toMatchObject({ done: true });
+      expect(posts().map(({ body }) => new URLSearchParams(body).get("async"))).toEqual(["true", null]);
+      expect([sending.permits.length, simulator.refreshes.get(FEATURES), sending.call.outcome]).toEqual([
+        2,
+        1,
+        "applied",
+      ]);
+    },
+  );
+
+  it("does not do so for who asked for a job, nor for another mistake, nor where nothing is proven", async () => {
+    simulator.asyncForm = "refused";
+    expect(await failureOf(send(requestFor(FEATURES, { async: true })))).toMatchObject({
+      reason: "VENDOR_REFUSED_REQUEST",
+    });
+    simulator.asyncForm = "job";
+    simulator.forgetRequests();
+    simulator.inject({ path: /refresh$/, answer: replies.httpError(400, "json") });
+    expect(await failureOf(send())).toMatchObject({ reason: "VENDOR_REFUSED_REQUEST", outcome: "not_applied" });
+    expect(posts()).toHaveLength(1);
+    simulator.forgetRequests();
+    const body = { status: "error", messages: ["The refresh (async) failed."] };
+    simulator.inject({ path: /refresh$/, answer: { status: 500, body } });
+    expect(await failureOf(send())).toMatchObject({ reason: "OUTCOME_UNKNOWN" });
+    expect(posts()).toHaveLength(1);
+  });
+
   it("takes an answer without a job for the end, as the first version gives it", async () => {
     simulator.inject({ path: /refresh$/, answer: { status: 200, body: { status: "success" } } });
     expect(await send(requestFor(FEATURES, { async: true }))).toMatchObject({ done: true });
@@ -133,6 +186,8 @@ describe("createRefreshAction()", () => {
     ["a job without an id", { jobID: "", jobStatus: "SUBMITTED" }],
     ["a job whose id leads elsewhere", { jobID: "../../sharing", jobStatus: "SUBMITTED" }],
     ["a job whose id is no text", { jobID: 7 }],
+    ["a job whose address has no id", { jobsUrl: "https://gis.example.com/context/admin/jobs/", status: "success" }],
+    ["a job whose address leads elsewhere", { jobsUrl: "https://gis.example.com/context/admin/jobs/..%2Fx" }],
   ])("does not take %s for a success", async (_what, body) => {
     simulator.inject({ path: /refresh$/, answer: { status: 200, body } });
     expect(await failureOf(send())).toMatchObject({ reason: "OUTCOME_UNKNOWN", outcome: "unknown" });
@@ -170,7 +225,7 @@ describe("a token that is refused", () => {
         sending.call.outcome = "unknown";
       };
     };
-    expect(await action.send(request, plan, { ...sending, permit })).toMatchObject({ done: true });
+    expect(await action.send(request, plan, { ...sending, permit })).toMatchObject({ vendorJob: expect.any(String) });
     expect(sending.permits).toHaveLength(2);
     expect(outcomes).toEqual(["not_applied", "not_applied"]);
     expect([posts().length, simulator.refreshes.get(FEATURES), simulator.tokens.length]).toEqual([2, 1, 2]);
@@ -209,6 +264,16 @@ describe("a token that is refused", () => {
       reason: "VENDOR_CREDENTIALS_REJECTED",
     });
     expect(simulator.requests.filter(({ method }) => method === "GET")).toHaveLength(2);
+  });
+
+  it("is used as long as it lives where its end is written as a text", async () => {
+    simulator.inject({
+      path: /generateToken$/,
+      answer: (real) => ({ ...real, body: { ...Object(real.body), expires: String(Object(real.body).expires) } }),
+    });
+    await site.getDeployment(FEATURES, new AbortController().signal);
+    await site.getStatus(FEATURES, new AbortController().signal);
+    expect(simulator.tokens).toHaveLength(1);
   });
 
   it("is never given back once the password is another one", async () => {

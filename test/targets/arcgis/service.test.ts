@@ -144,11 +144,14 @@ describe("RefreshDeployment", () => {
   it("leaves the end in the operation when the caller's time is over", async () => {
     const { client, simulator, until } = await start({ deadlineMs: 300, jobMs: 10 });
     simulator.hold();
-    const { reason, operation } = await told(client.refreshDeployment(features));
-    const { name } = await until("SENDING");
+    const requestId = randomUUID();
+    const { reason, operation } = await told(client.refreshDeployment({ ...features, requestId }));
+    const { name } = await until("SENT");
     expect([reason, operation]).toEqual(["OUTCOME_UNKNOWN", name]);
+    const again = client.refreshDeployment({ ...features, requestId }, { timeoutMs: 10_000 });
     simulator.release();
     expect(await until("SUCCEEDED")).toMatchObject({ name, response: '{"status":"success"}' });
+    expect(await again).toMatchObject({ status: "success", jobId: "" });
     expect(simulator.refreshes.get(FEATURES)).toBe(1);
   });
 
@@ -166,11 +169,14 @@ describe("RefreshDeployment", () => {
     expect(simulator.refreshes.get(FEATURES)).toBe(1);
   });
 
-  it("waits for a job that answers a synchronous one, too", async () => {
-    const { client, simulator } = await start({ jobMs: 20 });
-    const { jobId } = await client.refreshDeployment({ site: "another", deploymentId: FEATURES, async: true });
-    simulator.inject({ path: /refresh$/, answer: { status: 200, body: { jobID: jobId, jobStatus: "SUBMITTED" } } });
-    expect(await client.refreshDeployment(features)).toMatchObject({ status: "success", jobId: "" });
+  it("is told how its job ended badly, as by the operation", async () => {
+    const { client, simulator, until } = await start({ jobMs: 20 });
+    simulator.endWith(FEATURES, "FAILED");
+    expect(await told(client.refreshDeployment(features))).toMatchObject({
+      reason: "VENDOR_JOB_FAILED",
+      outcome: "applied",
+    });
+    await until("FAILED");
   });
 
   it("fails with its job", async () => {

@@ -17,11 +17,21 @@ export interface AdminOptions {
   /** How long (ms) a refresh takes. */
   readonly jobMs: () => number;
   readonly shape: () => ErrorShape;
+  /** What it does with `async=true`. */
+  readonly asyncForm: () => AsyncForm;
+  /** How it spells the answer about a job. */
+  readonly spelling: () => JobSpelling;
   /** Where the site is reached, once that is known. */
   readonly url: () => string;
   /** Ends what is still waited for. */
   readonly stopping: AbortSignal;
 }
+
+/** What a site does with `async=true`: submits a job, has not heard of it and ignores it, or refuses it (10.9 had no such thing). */
+export type AsyncForm = "job" | "ignored" | "refused";
+
+/** How a site spells the answer about a job: as the documents have it, as its sister calls do (12.0), or with the address alone. */
+export type JobSpelling = "jobID" | "jobId" | "jobid" | "address";
 
 /** A System deployment is away for this part of its refresh, and the API with it. */
 const AWAY_PART = 0.5;
@@ -77,22 +87,32 @@ const wrongMethod = ({ shape }: AdminOptions): VendorReply => errorReply(shape()
 async function refresh(
   deployment: SimulatedDeployment,
   form: URLSearchParams,
-  { contextPath, refreshes, jobs, username, jobMs, shape, url, stopping }: AdminOptions,
+  { contextPath, refreshes, jobs, username, jobMs, shape, asyncForm, spelling, url, stopping }: AdminOptions,
 ): Promise<VendorReply> {
-  const async = form.get("async") ?? "false";
+  const async = asyncForm() === "ignored" ? "false" : (form.get("async") ?? "false");
+  if (asyncForm() === "refused" && form.has("async")) return errorReply(shape(), 400, "Unknown parameter 'async'.");
   if (async !== "true" && async !== "false") return errorReply(shape(), 400, "Invalid value of 'async'.");
   const { deploymentId } = deployment;
   refreshes.set(deploymentId, (refreshes.get(deploymentId) ?? 0) + 1);
   const operationUri = `${contextPath}/admin/system/deployments/${deploymentId}/refresh`;
   const job = jobs.begin({ deploymentId, durationMs: jobMs(), operationUri, username });
   if (async === "true") {
-    return jsonReply(200, {
-      jobsUrl: `${url()}${contextPath}/admin/jobs/${job.id}`,
-      jobID: job.id,
-      jobStatus: "SUBMITTED",
-    });
+    return jsonReply(200, spell(spelling(), `${url()}${contextPath}/admin/jobs/${job.id}`, job.id));
   }
   return endOf(job, jobs, shape(), stopping);
+}
+
+function spell(spelling: JobSpelling, jobsUrl: string, id: string): Record<string, string> {
+  switch (spelling) {
+    case "jobID":
+      return { jobsUrl, jobID: id, jobStatus: "SUBMITTED" };
+    case "jobId":
+      return { jobsUrl, jobId: id, jobStatus: "SUBMITTED" };
+    case "jobid":
+      return { jobid: id, status: "SUBMITTED" };
+    case "address":
+      return { jobsUrl: `${jobsUrl}?f=json`, status: "SUBMITTED" };
+  }
 }
 
 async function endOf(job: SimulatedJob, jobs: Jobs, shape: ErrorShape, stopping: AbortSignal): Promise<VendorReply> {
