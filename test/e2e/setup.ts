@@ -17,6 +17,7 @@ const PACKAGES: readonly (readonly [Tool, string])[] = [
   ["chromium", "chromium"],
   ["postgres", "postgresql"],
   ["promtool", "prometheus"],
+  ["runc", "runc"],
 ];
 
 /** Installs everything that is not there. Rejects with what to do where it cannot. */

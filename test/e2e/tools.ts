@@ -26,6 +26,7 @@ export const tools = {
   chromium: () => findProgram("chromium", "chromium-browser", "google-chrome"),
   postgres: () => findPostgres(),
   promtool: () => findProgram("promtool"),
+  runc: () => findProgram("runc"),
 } satisfies Record<string, () => string | undefined>;
 
 /** A client by its name. */
