@@ -5,8 +5,10 @@ import { join } from "node:path";
 
 /** A program that tests run, built from source by build.ts. */
 export type BinaryName =
+  | "connectconformance"
   | "etcd"
   | "grpcurl"
+  | "helm"
   | "kube-apiserver"
   | "kube-controller-manager"
   | "kube-scheduler"
@@ -38,6 +40,11 @@ export const goModules: readonly GoModule[] = [
   {
     name: "grpcurl",
     programs: { grpcurl: "github.com/fullstorydev/grpcurl/cmd/grpcurl" },
+    ldflags: stripped,
+  },
+  {
+    name: "conformance",
+    programs: { connectconformance: "connectrpc.com/conformance/cmd/connectconformance" },
     ldflags: stripped,
   },
   {
@@ -85,6 +92,11 @@ export const goModules: readonly GoModule[] = [
         "crds/rollouts.argoproj.io.yaml": "manifests/crds/rollout-crd.yaml",
       },
     },
+  },
+  {
+    name: "helm",
+    programs: { helm: "helm.sh/helm/v4/cmd/helm" },
+    ldflags: stripped,
   },
 ];
 
