@@ -1,4 +1,5 @@
-import type { DescMessage, MessageInitShape } from "@bufbuild/protobuf";
+import { create, type DescMessage, type MessageInitShape } from "@bufbuild/protobuf";
+import { durationMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 import {
   type BadRequest_FieldViolationSchema,
@@ -178,6 +179,16 @@ export const retryInfo = (delayMs: number): Detail<typeof RetryInfoSchema> => ({
     retryDelay: { seconds: BigInt(Math.trunc(delayMs / 1000)), nanos: (Math.trunc(delayMs) % 1000) * 1_000_000 },
   },
 });
+
+/** How long (ms) a failure says to wait before the same is asked again; undefined where it does not. */
+export function retryMsOf({ details }: Pick<Failure, "details">): number | undefined {
+  for (const { desc, value } of details) {
+    if (desc.typeName !== RetryInfoSchema.typeName) continue;
+    const { retryDelay } = create(RetryInfoSchema, value as MessageInitShape<typeof RetryInfoSchema>);
+    return retryDelay && durationMs(retryDelay);
+  }
+  return undefined;
+}
 
 /** `google.rpc.Help`: where the right way is described. */
 export const help = (description: string, url: string): Detail<typeof HelpSchema> => ({

@@ -5,7 +5,8 @@ import type { Failure, Outcome } from "./errors.ts";
 
 /**
  * Where an operation stands (restart.operation.v1.RestartMetadata.State). ACCEPTED has sent nothing; SENDING and UNKNOWN may have
- * sent; SENT was taken by the vendor and has not ended; the others are its end. No arrow leads back to ACCEPTED.
+ * sent; SENT was taken by the vendor and has not ended; the others are its end, of which UNRESOLVED is one that nobody knows. No arrow
+ * leads back to ACCEPTED.
  */
 export type OperationState =
   | "ACCEPTED"
@@ -49,6 +50,13 @@ export interface Action<
    * vendor request and a plausible pause together.
    */
   readonly settleMs: number;
+  /**
+   * How long (ms) after a send its end is waited for while no look says that it runs; where looks do, at most a day. Then it is
+   * UNRESOLVED, and an operator finds out.
+   */
+  readonly endsWithinMs: number;
+  /** How often (ms) what was sent is looked at, unless an observation says otherwise: a look that fails is repeated no sooner. */
+  readonly lookMs: number;
   /** Resource name of what a request is about. */
   targetOf(request: MessageShape<Input>): string;
   /** Every word that {@link actionOf} may answer. */
@@ -131,12 +139,13 @@ export interface SendResult<Output extends DescMessage> {
 /**
  * What looking at a target showed.
  *
- * - running: the restart was applied and has not ended.
+ * - running: the restart was applied, and the vendor says that it has not ended.
  * - succeeded, failed: it was applied and has ended.
  * - absent: the target shows, and would show, no trace of it.
- * - unclear: the target cannot show whether it was applied.
+ * - unclear: the target cannot show whether it was applied, or whether it has ended.
  *
- * After `settleMs` absent ends an UNKNOWN operation as NOT_OBSERVED, unclear as UNRESOLVED. For a SENT one both mean: look again.
+ * After `settleMs` absent ends an UNKNOWN operation as NOT_OBSERVED, unclear as UNRESOLVED. For a SENT one both mean: look again, and
+ * after `endsWithinMs` UNRESOLVED.
  */
 export type Observation<Output extends DescMessage = DescMessage> = ObservationDetails &
   (
@@ -255,5 +264,5 @@ export const outcomeOfState: Readonly<Record<OperationState, Outcome | undefined
   FAILED: undefined, // its error says
   CANCELLED: "not_applied",
   NOT_OBSERVED: "not_applied",
-  UNRESOLVED: "unknown",
+  UNRESOLVED: "unknown", // unless its error says that it was applied
 };

@@ -49,6 +49,7 @@ const TIMING: Timing = {
   beatMs: 2_000,
   firstLookMs: 500,
   settleMs: undefined,
+  endsWithinMs: undefined,
   retentionMs: 30 * 24 * 3_600_000,
 };
 

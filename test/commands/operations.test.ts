@@ -133,7 +133,7 @@ describe("operations show", () => {
         "outcome:    unknown",
         "target:     t",
         "action:     restart",
-        "progress:   1 of 3\\u001b[2J\\u202e",
+        "progress:   1 of 3\\u001b[2J\\u202e; asked to cancel: what was sent cannot be recalled",
         "principal:  anonymous",
         "reason:     new keys",
         "vendor_job: job-7",

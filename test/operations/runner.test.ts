@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { setTimeout } from "node:timers/promises";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { afterEach, describe, expect, it } from "vitest";
+import { resolveOperation } from "../../src/operations/rpc/mutations.ts";
 import { failure, type Options, restart, type Started, startFake, web } from "./fake-server.ts";
 
 const started: Started[] = [];
@@ -491,6 +492,30 @@ describe("looking for an outcome", () => {
     await often;
     const record = await server.get(name);
     expect(record).toMatchObject({ state: "SENT", version: 3 + (record.progress === "" ? 0 : 1) });
+  });
+
+  it("leaves to an operator what was applied, and of whose end nothing tells", async () => {
+    const server = await start({ endsWithinMs: 50, blocksUntil: "ended" });
+    server.vendor.script("end unseen", "ok");
+    const id = randomUUID();
+    const name = await restart(server, web(id));
+    const record = await server.until(name, "UNRESOLVED");
+    expect(await failure(server.client.restart(web(randomUUID())))).toMatchObject({
+      reason: "OPERATION_IN_PROGRESS",
+      metadata: { operation: name, state: "UNRESOLVED" },
+    });
+    expect(await restart(server, web(id)), "the call was answered before").toBe(name);
+    const verdict = { applied: true, note: "seen in the console", actor: "ann", now: Date.now };
+    expect(await resolveOperation(server.store, record, verdict)).toMatchObject({ state: "SUCCEEDED", blocks: false });
+    expect(await server.until(await restart(server, web(randomUUID())), "SUCCEEDED")).toBeDefined();
+    expect(await server.events(name)).toEqual([
+      "accepted: ACCEPTED",
+      "permit: SENDING",
+      "sent: SENT",
+      "unresolved: UNRESOLVED",
+      "resolved: SUCCEEDED",
+    ]);
+    expect(server.vendor.executions).toHaveLength(2);
   });
 
   it.each([3_600_000, -3_600_000])("does not mind that the wall clock jumps by %i ms", async (skewMs) => {

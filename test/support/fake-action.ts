@@ -14,6 +14,8 @@ export type Script =
   | "no response"
   /** Executes and answers; the job ends badly. */
   | "job fails"
+  /** Executes and answers; nothing ever shows the job's end, nor that it runs. */
+  | "end unseen"
   /** Refuses: nothing is applied. */
   | "refused"
   /** Refuses a first request, for sure, and takes a second one. */
@@ -39,6 +41,7 @@ export const SCRIPTS: readonly Script[] = [
   "done",
   "no response",
   "job fails",
+  "end unseen",
   "refused",
   "refused once",
   "dropped",
@@ -56,6 +59,7 @@ export const EXECUTING: ReadonlySet<Script> = new Set<Script>([
   "done",
   "no response",
   "job fails",
+  "end unseen",
   "refused once",
   "reset",
   "5xx",
@@ -71,6 +75,8 @@ export interface Execution {
   readonly at: number;
   readonly job: string;
   readonly fails: boolean;
+  /** Whether no look at it shows anything. */
+  readonly unseen: boolean;
 }
 
 /** A vendor whose requests are not idempotent. */
@@ -110,9 +116,16 @@ export function createFakeVendor(options: VendorOptions): FakeVendor {
   const refused = new Set<string>();
   let scripts: Script[] = [];
   const scriptsFor = new Map<string, Script>();
-  const execute = (target: string, operation: string, fails: boolean): string => {
+  const execute = (target: string, operation: string, script: Script): string => {
     const job = `job-${executions.length + 1}`;
-    const execution = { target, operation, at: monotonic(), job, fails };
+    const execution = {
+      target,
+      operation,
+      at: monotonic(),
+      job,
+      fails: script === "job fails",
+      unseen: script === "end unseen",
+    };
     executing(execution);
     executions.push(execution);
     return job;
@@ -136,7 +149,7 @@ export function createFakeVendor(options: VendorOptions): FakeVendor {
         await later(limitMs);
         throw unknown("no answer came");
       }
-      const job = execute(target, operation, script === "job fails");
+      const job = execute(target, operation, script);
       switch (script) {
         case "reset":
           throw unknown("the connection was reset");
@@ -164,6 +177,8 @@ export interface FakeActionOptions {
   readonly blocksUntil?: "applied" | "ended";
   /** Milliseconds; default 60,000. */
   readonly settleMs?: number;
+  /** Milliseconds; default an hour. */
+  readonly endsWithinMs?: number;
   /** Whether the vendor can show that something did not happen, and what happened without a job's id. Default true. */
   readonly authoritative?: boolean;
   /** Milliseconds between two looks. Default 5. */
@@ -204,6 +219,8 @@ export function createActionOf<Input extends DescMessage, Output extends DescMes
     method,
     blocksUntil,
     settleMs,
+    endsWithinMs: options.endsWithinMs ?? 3_600_000,
+    lookMs: againMs,
     targetOf,
     verbs: ["restart"],
     actionOf: () => "restart",
@@ -244,6 +261,7 @@ export function createActionOf<Input extends DescMessage, Output extends DescMes
     const execution = vendor.find(name);
     if (!authoritative && vendorJob === "") return { kind: "unclear", againMs };
     if (execution === undefined) return { kind: "absent", againMs };
+    if (execution.unseen) return { kind: "unclear", againMs };
     const response = answer(request);
     if (!vendor.hasEnded(execution)) return { kind: "running", response, againMs, progress: "running" };
     return execution.fails

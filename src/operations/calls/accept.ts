@@ -102,7 +102,7 @@ export function inProgress(blocking: OperationRecord, now: number): Failure {
   const seconds = Math.max(0, Math.round((now - blocking.createTime) / 1000));
   const advice =
     blocking.state === "UNRESOLVED"
-      ? "nobody knows whether it was applied: find out, and resolve it (restartd operations resolve)"
+      ? "nobody knows what became of it: find out, and resolve it (restartd operations resolve)"
       : "wait until it has ended";
   return new Failure(
     "OPERATION_IN_PROGRESS",

@@ -1,7 +1,17 @@
 import type { DescMessage } from "@bufbuild/protobuf";
 import type { Action, Observation } from "../../core/operation.ts";
 import type { OpenOperation, OperationRecord } from "../store/record.ts";
-import { isToBeLookedAt, judge, later, type ObserveOptions, requestOf, viewOf } from "./observe.ts";
+import {
+  afterFailure,
+  isToBeLookedAt,
+  judge,
+  later,
+  type ObserveOptions,
+  requestOf,
+  viewOf,
+  waitsFor,
+  waitsForRunning,
+} from "./observe.ts";
 import { createSchedule } from "./schedule.ts";
 
 type AnyAction = Action<DescMessage, DescMessage, unknown>;
@@ -45,10 +55,15 @@ interface Entry {
   followable: boolean;
   /** What following has shown, until it is judged. */
   seen: Observation | undefined;
+  /** How many looks in a row have failed. */
+  failures: number;
 }
 
 /** Bounds (ms) one look at a target. */
 const LOOK_LIMIT_MS = 30_000;
+
+/** After so long (ms) it is tried again where the store is away. */
+const STORE_AGAIN_MS = 2_000;
 
 /** Where many operations wait, as after a start, one is looked at after so long (ms) after the other: calls go before. */
 const LOOK_EVERY_MS = 10;
@@ -87,7 +102,7 @@ export function createLooks(options: LooksOptions): Looks {
       if (stopping.signal.aborted) return;
       onError(error, `looking after ${name}`);
       entry.record = undefined;
-      again(entry, name, later(0));
+      again(entry, name, STORE_AGAIN_MS);
     }
   }
 
@@ -117,10 +132,15 @@ export function createLooks(options: LooksOptions): Looks {
     let observation: Observation;
     try {
       observation = seen ?? (await observe(record, action));
+      entry.failures = 0;
     } catch (error) {
       if (stopping.signal.aborted) return;
       onError(error, `looking at ${record.target} for ${name}`);
-      return again(entry, name, later(before));
+      entry.failures++;
+      if (waitsFor(record, action, before, options) > 0) {
+        return again(entry, name, later(before, afterFailure(action.lookMs, error, entry.failures)));
+      }
+      observation = { kind: "unclear" };
     }
     const observed = await judge(record, action, observation, before, options);
     if (observed.record === undefined) {
@@ -138,8 +158,9 @@ export function createLooks(options: LooksOptions): Looks {
     if (entry.seen !== undefined) return again(entry, name, 0);
     if (observation.progress !== undefined && observation.progress !== observed.record.progress) {
       entry.seen = observation; // to be written when its time has come
-      again(entry, name, observed.againMs);
+      return again(entry, name, observed.againMs);
     }
+    again(entry, name, Math.max(SILENCE_MS, waitsForRunning(entry.record, action, before, options)));
   }
 
   const observe = (record: OperationRecord, action: AnyAction): Promise<Observation> =>
@@ -180,6 +201,7 @@ export function createLooks(options: LooksOptions): Looks {
         unfollow: undefined,
         followable: true,
         seen: undefined,
+        failures: 0,
       });
     }
     schedule.set(name, afterMs);

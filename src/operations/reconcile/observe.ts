@@ -1,9 +1,11 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { create, type DescMessage, fromJsonString, type MessageShape, toJsonString } from "@bufbuild/protobuf";
+import { Failure, retryMsOf } from "../../core/errors.ts";
 import type { Action, Observation, OperationView } from "../../core/operation.ts";
 import { formatFailure, registry } from "../../core/status.ts";
 import { notObserved, unresolved } from "../records/answer.ts";
 import type { FailpointHook } from "../records/failpoint.ts";
+import type { Timing } from "../records/timing.ts";
 import { type AuditEvent, type Change, ENDED, type OperationRecord } from "../store/record.ts";
 import type { Store } from "../store/store.ts";
 
@@ -13,8 +15,8 @@ export interface ObserveOptions {
   /** Epoch ms. */
   readonly now: () => number;
   readonly failpoint: FailpointHook;
-  /** Overrides every action's own. */
-  readonly settleMs: number | undefined;
+  /** What overrides every action's own. */
+  readonly timing: Pick<Timing, "settleMs" | "endsWithinMs">;
 }
 
 /** Where an operation is after an observation. */
@@ -24,11 +26,17 @@ export type Observed =
   /** Nothing is left to look for, or somebody else has changed it since it was read: what is stored says which. */
   | { readonly record: undefined; readonly ended: boolean };
 
-/** When to look again (ms) when the action does not say, and after a look that failed. */
-const AGAIN_MS = 2_000;
-
 /** The longest time (ms) between two looks that no action asked for. */
 const MAX_AGAIN_MS = 15_000;
+
+/** The longest time (ms) that looks which fail, one after the other, come to wait. */
+const MAX_FAILED_AGAIN_MS = 300_000;
+
+/** The longest time (ms) that a vendor's own word on when to ask again is waited for. */
+const MAX_RETRY_MS = 3_600_000;
+
+/** Nobody waits longer (ms) for an end, whatever the vendor goes on saying. */
+const DAY_MS = 24 * 3_600_000;
 
 /** Progress that nothing else comes with is written so long (ms) after the write before it. */
 const PROGRESS_EVERY_MS = 1_000;
@@ -49,7 +57,35 @@ export const requestOf = ({ method }: Pick<AnyAction, "method">, record: Operati
   fromJsonString(method.input, record.request, { ignoreUnknownFields: true });
 
 /** The longer it takes already, the more rarely it is looked at (ms). */
-export const later = (age: number, askedMs = AGAIN_MS): number => Math.max(askedMs, Math.min(age / 10, MAX_AGAIN_MS));
+export const later = (age: number, askedMs: number): number => Math.max(askedMs, Math.min(age / 10, MAX_AGAIN_MS));
+
+/**
+ * When to look again (ms) after a look that failed: no sooner than after one that did not, twice as late each time, and not before the
+ * vendor wants to be asked again.
+ *
+ * @param failures how many looks in a row have failed.
+ */
+export function afterFailure(lookMs: number, error: unknown, failures: number): number {
+  const retryMs = error instanceof Failure ? (retryMsOf(error) ?? 0) : 0;
+  return Math.max(Math.min(retryMs, MAX_RETRY_MS), Math.min(lookMs * 2 ** (failures - 1), MAX_FAILED_AGAIN_MS));
+}
+
+/**
+ * How long (ms) the end of an operation is still waited for, by looks that do not show that it runs.
+ *
+ * The wall clock counts too, unlike where a doubt settles: processes end more often than a day passes, and giving up too early frees
+ * no target.
+ */
+export const waitsFor = (record: OperationRecord, action: AnyAction, age: number, options: ObserveOptions): number =>
+  (options.timing.endsWithinMs ?? action.endsWithinMs) -
+  Math.max(age, options.now() - (record.sendTime ?? options.now()));
+
+/** The same while looks show that it runs. */
+export const waitsForRunning = (...asked: Parameters<typeof waitsFor>): number => {
+  const [, action, , { timing }] = asked;
+  const boundMs = timing.endsWithinMs ?? action.endsWithinMs;
+  return waitsFor(...asked) + Math.max(0, DAY_MS - boundMs);
+};
 
 /**
  * Takes an operation that is SENT or UNKNOWN one step on, by what was seen of its target. What was learned is written; an observation
@@ -67,11 +103,17 @@ export async function judge(
 ): Promise<Observed> {
   const { store, failpoint } = options;
   const learned = learn(seen);
-  const againMs = later(age, seen.againMs);
+  const againMs = later(age, seen.againMs ?? action.lookMs);
   if (seen.kind === "absent" || seen.kind === "unclear") {
-    return record.state === "UNKNOWN" && age >= (options.settleMs ?? action.settleMs)
-      ? end(record, giveUp(record, seen.kind), options, learned)
+    if (record.state === "UNKNOWN" && age >= (options.timing.settleMs ?? action.settleMs)) {
+      return end(record, giveUp(record, seen.kind), options, learned);
+    }
+    return record.state === "SENT" && waitsFor(record, action, age, options) <= 0
+      ? end(record, giveUp(record, "unclear"), options, learned)
       : keep(record, learned, againMs, options);
+  }
+  if (seen.kind === "running" && record.state === "SENT" && waitsForRunning(record, action, age, options) <= 0) {
+    return end(record, giveUp(record, "unclear"), options, learned);
   }
   const answer = seen.kind === "failed" ? undefined : seen.response;
   const response = answer && { response: toJsonString(action.method.output, answer, { registry }) };
@@ -136,11 +178,9 @@ async function end(
   learned: Change,
 ): Promise<Observed> {
   await failpoint("before W4");
-  const ended = await store.change(
-    record,
-    { ...learned, blocks: change.state === "UNRESOLVED", endTime: now(), ...change },
-    event,
-  );
+  // What has kept its target until now keeps it for as long as nobody knows how it is.
+  const blocks = change.state === "UNRESOLVED" && record.blocks;
+  const ended = await store.change(record, { ...learned, blocks, endTime: now(), ...change }, event);
   await failpoint("after W4");
   return { record: undefined, ended: ended !== undefined };
 }
@@ -153,7 +193,7 @@ const giveUp = (record: OperationRecord, kind: "absent" | "unclear"): Verdict =>
       }
     : {
         change: { state: "UNRESOLVED", error: formatFailure(unresolved(record)) },
-        event: { event: "unresolved" },
+        event: { event: "unresolved", detail: unresolved(record).message },
       };
 
 /** What every kind of observation may have brought. */

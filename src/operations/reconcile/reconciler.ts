@@ -64,7 +64,6 @@ export async function startReconciler(options: ReconcilerOptions): Promise<Recon
   };
   const looks = createLooks({
     ...options,
-    settleMs: timing.settleMs,
     age: sweeper.age,
     actionOf: ({ method }) => {
       const action = actions.get(method);

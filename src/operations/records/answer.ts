@@ -64,10 +64,13 @@ export const notObserved = ({ target }: Pick<OperationRecord, "target">, why = "
     `${target} shows no trace of the request: it was not applied and is not sent again${why}; use a new request_id to try again`,
   );
 
-/** The end of an operation whose target cannot show what became of it. */
-export const unresolved = ({ name, target }: Pick<OperationRecord, "name" | "target">): Failure =>
-  new Failure(
-    "OUTCOME_UNRESOLVED",
-    `nothing shows whether the request for ${target} was applied; the target stays blocked until an operator resolves ${name}`,
-    { outcome: "unknown", metadata: { operation: name }, details: [resourceInfo("restartd.operation", name)] },
-  );
+/** The end of an operation whose target cannot show what became of it: whether it was applied, or how that ended. */
+export function unresolved({ name, target, state }: Pick<OperationRecord, "name" | "target" | "state">): Failure {
+  const outcome = outcomeOfState[state] ?? "unknown";
+  const message =
+    outcome === "applied"
+      ? `the request for ${target} was applied, and nothing has shown how it ended; an operator has to find out and resolve ${name}`
+      : `nothing shows whether the request for ${target} was applied; the target stays blocked until an operator resolves ${name}`;
+  const details = [resourceInfo("restartd.operation", name)];
+  return new Failure("OUTCOME_UNRESOLVED", message, { outcome, metadata: { operation: name }, details });
+}

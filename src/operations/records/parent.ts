@@ -159,14 +159,17 @@ function errorOf(
   parts: readonly OperationRecord[],
   failure: Failure | undefined,
 ): Failure | undefined {
-  const open = parts.filter(({ state }) => state === "UNRESOLVED").map(({ name }) => name);
-  return open.length === 0
-    ? failure
-    : new Failure(
-        "OUTCOME_UNRESOLVED",
-        `nothing shows whether ${open.length} of the ${parts.length} requests for ${whole.target} were applied; their targets stay blocked until an operator resolves ${open.join(", ")}`,
-        { outcome: "unknown", metadata: { operation: whole.name } },
-      );
+  const open = parts.filter(({ state }) => state === "UNRESOLVED");
+  if (open.length === 0) return failure;
+  const outcome = open.every((part) => endOf(part).outcome === "applied") ? "applied" : "unknown";
+  const what = `${open.length} of the ${parts.length} requests for ${whole.target}`;
+  const doubt = outcome === "applied" ? `how ${what} ended` : `whether ${what} were applied`;
+  const names = open.map(({ name }) => name).join(", ");
+  return new Failure(
+    "OUTCOME_UNRESOLVED",
+    `nothing shows ${doubt}; their targets stay blocked until an operator resolves ${names}`,
+    { outcome, metadata: { operation: whole.name } },
+  );
 }
 
 /** In how many parts each state is, such as `2 SUCCEEDED, 1 FAILED`. */

@@ -10,6 +10,8 @@ export interface Timing {
   readonly firstLookMs: number;
   /** Replaces every action's own settle time. Default: none. */
   readonly settleMs: number | undefined;
+  /** Replaces every action's own bound on the wait for an end. Default: none. */
+  readonly endsWithinMs: number | undefined;
   /** Ended operations are kept so long; then their tombstones alone. Default 30 days. */
   readonly retentionMs: number;
 }

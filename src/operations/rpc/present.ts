@@ -27,6 +27,8 @@ const SENTENCES: Readonly<Record<Warning, string>> = {
   SERVER_WARNING: "The vendor's server sent a warning of its own; it is in the server's log.",
 };
 
+const NOT_RECALLED = "asked to cancel: what was sent cannot be recalled";
+
 const OUTCOMES: Readonly<Record<Outcome, RestartMetadata_Outcome>> = {
   applied: RestartMetadata_Outcome.APPLIED,
   not_applied: RestartMetadata_Outcome.NOT_APPLIED,
@@ -50,8 +52,8 @@ export function presentOperation(record: OperationRecord, methodOf: MethodOf): O
 }
 
 function metadataOf(record: OperationRecord, failure: Failure | undefined): RestartMetadata {
-  const outcome = outcomeOfState[record.state] ?? failure?.outcome ?? "unknown";
-  const { target, action, vendorJob, reason, principal, progress, cancelRequested, sendTime, endTime } = record;
+  const outcome = failure?.outcome ?? outcomeOfState[record.state] ?? "unknown";
+  const { target, action, vendorJob, reason, principal, cancelRequested, sendTime, endTime } = record;
   return create(RestartMetadataSchema, {
     target,
     action,
@@ -67,9 +69,17 @@ function metadataOf(record: OperationRecord, failure: Failure | undefined): Rest
     updateTime: timestampFromMs(record.updateTime),
     ...(sendTime !== undefined && { sendTime: timestampFromMs(sendTime) }),
     ...(endTime !== undefined && { endTime: timestampFromMs(endTime) }),
-    progress,
+    progress: progressOf(record, outcome),
     cancelRequested,
   });
+}
+
+/** In the vendor's words, and what came of somebody's wish to cancel what may have been sent. */
+function progressOf({ progress, cancelRequested }: OperationRecord, outcome: Outcome): string {
+  return [
+    ...(progress === "" ? [] : [progress]),
+    ...(cancelRequested && outcome !== "not_applied" ? [NOT_RECALLED] : []),
+  ].join("; ");
 }
 
 /** A token and what it means; one of another version stands for itself. */

@@ -6,6 +6,7 @@ import {
   type RefreshDeploymentResponse,
   RefreshDeploymentResponseSchema,
 } from "../../../gen/restart/arcgis/v1/deployment_service_pb.ts";
+import { ENDS_WITHIN_MS } from "../../clouds/tracking.ts";
 import { notConfigured } from "../../clouds/vendor.ts";
 import { Failure, preconditionFailure, resourceInfo } from "../../core/errors.ts";
 import type { Action, Observation, OperationView, SendResult } from "../../core/operation.ts";
@@ -76,6 +77,8 @@ export function createRefreshAction({ sites, pollIntervalMs }: RefreshActionOpti
     method: DeploymentService.method.refreshDeployment,
     blocksUntil: "ended",
     settleMs: SETTLE_MS,
+    endsWithinMs: ENDS_WITHIN_MS,
+    lookMs: pollIntervalMs,
     targetOf: ({ site, deploymentId }) => deploymentName(site, deploymentId),
     verbs: ["refresh"],
     actionOf: () => "refresh",

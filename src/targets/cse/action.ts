@@ -6,6 +6,7 @@ import {
   RetryEngineResponseSchema,
 } from "../../../gen/restart/cse/v1/engine_service_pb.ts";
 import { readBack } from "../../clouds/read-back.ts";
+import { ENDS_WITHIN_MS } from "../../clouds/tracking.ts";
 import { Failure } from "../../core/errors.ts";
 import type { Action, SendContext, SendResult } from "../../core/operation.ts";
 import type { CseClient } from "./client.ts";
@@ -56,6 +57,8 @@ export function createRetryAction({ clientOf, pollIntervalMs, now }: RetryAction
     method: EngineService.method.retryEngine,
     blocksUntil: "ended",
     settleMs: SETTLE_MS,
+    endsWithinMs: ENDS_WITHIN_MS,
+    lookMs: pollIntervalMs,
     targetOf: targetName,
     verbs: ["retry"],
     actionOf: () => "retry",

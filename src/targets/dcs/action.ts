@@ -9,6 +9,7 @@ import {
   RestartInstancesResponseSchema,
 } from "../../../gen/restart/dcs/v1/instance_service_pb.ts";
 import type { Projects } from "../../clouds/huawei/project.ts";
+import { ENDS_WITHIN_MS } from "../../clouds/tracking.ts";
 import { Failure } from "../../core/errors.ts";
 import type { Action, BatchAction, PrepareContext, SendResult } from "../../core/operation.ts";
 import { checkAll } from "./check.ts";
@@ -131,6 +132,8 @@ function createItem<Input extends DescMessage, Output extends DescMessage>(
     blocksUntil: "ended",
     settleMs: SETTLE_MS,
     verbs: rpc.verbs,
+    endsWithinMs: ENDS_WITHIN_MS,
+    lookMs: pollIntervalMs,
     actionOf: (request) => rpc.ask(request).action,
     targetOf(request) {
       const { projectId, instanceId } = oneOf(rpc.ask(request));

@@ -6,6 +6,7 @@ import {
   RestartInstanceRequest_Type as Type,
 } from "../../../gen/restart/ddm/v1/instance_service_pb.ts";
 import { readBack } from "../../clouds/read-back.ts";
+import { ENDS_WITHIN_MS } from "../../clouds/tracking.ts";
 import { Failure } from "../../core/errors.ts";
 import type { Action, SendContext, SendResult } from "../../core/operation.ts";
 import type { DdmClient, Instance, RestartType } from "./client.ts";
@@ -60,6 +61,8 @@ export function createRestartAction({ clientOf, pollIntervalMs, now }: RestartAc
     method: InstanceService.method.restartInstance,
     blocksUntil: "ended",
     settleMs: SETTLE_MS,
+    endsWithinMs: ENDS_WITHIN_MS,
+    lookMs: pollIntervalMs,
     targetOf: targetName,
     verbs: ["soft_restart", "hard_restart"],
     actionOf: (request) => `${typeOf(request)}_restart`,

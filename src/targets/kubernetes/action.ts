@@ -44,6 +44,12 @@ const PAUSE_MS = 30_000;
  */
 const SETTLE_MS = SEND_WINDOW_MS + WRITE_LIMIT_MS + ANSWER_GRACE_MS + PAUSE_MS;
 
+/** How long (ms) the end of a rollout is waited for, whether or not its cluster can be looked at meanwhile: a canary may wait for people. */
+const ENDS_WITHIN_MS = 24 * 3_600_000;
+
+/** How soon (ms) a rollout is looked at again where looking fails for the first time. */
+const LOOK_MS = 250;
+
 /** The restart of a workload, as operations know it. */
 export function createRestartAction({ clusters, fieldManager, now }: RestartActionOptions): RestartAction {
   const contextOf = (
@@ -64,6 +70,8 @@ export function createRestartAction({ clusters, fieldManager, now }: RestartActi
     method: WorkloadService.method.restart,
     blocksUntil: "applied",
     settleMs: SETTLE_MS,
+    endsWithinMs: ENDS_WITHIN_MS,
+    lookMs: LOOK_MS,
     targetOf: (request) => targetName(toRef(request)),
     verbs: ["restart"],
     actionOf: () => "restart",

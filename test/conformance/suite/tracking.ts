@@ -53,7 +53,7 @@ export function tracking<Play extends World>(subject: Subject<Play>): void {
         world.hold();
         expect(await session.restart(requestFor(thing))).toMatchObject(ok(thing));
         world.inject("read", { disconnect: "before-executing", times: 2 });
-        world.inject("read", { answer: { status: 503, headers: {}, body: "" }, times: 2 });
+        world.inject("read", { answer: { status: 503, headers: { "retry-after": "1" }, body: "" }, times: 2 });
         world.release();
         expect(await session.ended(thing)).toMatchObject({ state: "SUCCEEDED", outcome: "APPLIED" });
         expect(world.mutations()).toBe(1);

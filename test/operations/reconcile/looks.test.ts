@@ -1,7 +1,9 @@
 import { create } from "@bufbuild/protobuf";
 import { EmptySchema } from "@bufbuild/protobuf/wkt";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { Failure, retryInfo } from "../../../src/core/errors.ts";
 import type { Follower, Observation } from "../../../src/core/operation.ts";
+import { parseFailure } from "../../../src/core/status.ts";
 import { createLooks, type Looks, type LooksOptions } from "../../../src/operations/reconcile/looks.ts";
 import type { OperationRecord } from "../../../src/operations/store/record.ts";
 import type { Store } from "../../../src/operations/store/store.ts";
@@ -24,10 +26,13 @@ let looked: number;
 const followers = new Map<string, Follower<typeof EmptySchema>>();
 let errors: string[];
 
-function start(follow?: FakeAction["follow"], part: Partial<LooksOptions> = {}): void {
+function start(
+  follow?: FakeAction["follow"],
+  { lookMs = 2_000, ...part }: Partial<LooksOptions> & { lookMs?: number } = {},
+): void {
   const vendor = createFakeVendor({ monotonic: () => performance.now() });
   const action: FakeAction = {
-    ...createFakeAction({ vendor, settleMs: 1_000 }),
+    ...createFakeAction({ vendor, settleMs: 1_000, againMs: lookMs }),
     observe: async () => {
       looked++;
       return shows();
@@ -39,7 +44,7 @@ function start(follow?: FakeAction["follow"], part: Partial<LooksOptions> = {}):
     now: Date.now,
     monotonic: () => performance.now(),
     failpoint: () => {},
-    settleMs: undefined,
+    timing: { settleMs: undefined, endsWithinMs: undefined },
     age: () => 0,
     actionOf: () => action,
     isParent: () => false,
@@ -227,5 +232,71 @@ describe("following", () => {
     expect([looked, now(one)?.state, followers.size]).toEqual([1, "SENT", 0]);
     await pass(100);
     expect([looked, followers.size]).toEqual([1, 1]);
+  });
+});
+
+describe("looks that fail", () => {
+  const refused = new Failure("VENDOR_PERMISSION_DENIED", "no");
+  const throttled = (retryMs: number) => new Failure("THROTTLED", "too many", { details: [retryInfo(retryMs)] });
+  const HOUR_MS = 3_600_000;
+
+  /** How long it takes (ms) from each look to the next one. */
+  async function waits(...seen: (Seen | Error)[]): Promise<number[]> {
+    const times: number[] = [];
+    start(undefined, { lookMs: 10_000 });
+    shows = () => {
+      const one = seen[times.length] ?? succeeded;
+      times.push(performance.now());
+      if (one instanceof Error) throw one;
+      return one;
+    };
+    const one = await sent();
+    looks.adopt(one, 0);
+    while (now(one)?.state === "SENT") await pass(1_000);
+    await looks[Symbol.asyncDispose]();
+    return times.slice(1).map((time, at) => time - (times[at] ?? 0));
+  }
+
+  it("are no sooner repeated than others, and later each time, up to a bound", async () => {
+    expect(await waits(...Array.from({ length: 8 }, () => refused))).toEqual([
+      10_000, 20_000, 40_000, 80_000, 160_000, 300_000, 300_000, 300_000,
+    ]);
+  });
+
+  it("wait for as long as the vendor says", async () => {
+    expect(await waits(throttled(60_000), throttled(60_000), throttled(400_000))).toEqual([60_000, 60_000, 400_000]);
+    expect(await waits(throttled(15_000), throttled(15_000), throttled(15_000))).toEqual([15_000, 20_000, 40_000]);
+    expect(await waits(throttled(1_000))).toEqual([10_000]);
+    expect(await waits(throttled(99_999_000))).toEqual([3_600_000]);
+  });
+
+  it("begin anew after one that did not fail", async () => {
+    const unclear: Seen = { kind: "unclear" };
+    expect(await waits(refused, refused, unclear, refused)).toEqual([10_000, 20_000, 10_000, 10_000]);
+  });
+
+  it.each(["SENT", "UNKNOWN"] as const)("end what is %s, once nobody waits for it any longer", async (state) => {
+    start(undefined, { age: () => performance.now(), timing: { settleMs: undefined, endsWithinMs: 2 * HOUR_MS } });
+    shows = () => {
+      throw refused;
+    };
+    const one = await sent({ state, blocks: true });
+    looks.adopt(one, 0);
+    await pass(2 * HOUR_MS - 1);
+    expect(now(one)?.state).toBe(state);
+    await pass(400_000);
+    expect(now(one)).toMatchObject({ state: "UNRESOLVED", blocks: true });
+    expect(parseFailure(now(one)?.error ?? "").outcome).toBe(state === "SENT" ? "applied" : "unknown");
+  });
+
+  it("are not needed for what is followed and says nothing: it is looked at when its time is over", async () => {
+    start(follows, { age: () => performance.now(), timing: { settleMs: undefined, endsWithinMs: HOUR_MS } });
+    const one = await sent();
+    looks.adopt(one, 0);
+    await pass(24 * HOUR_MS - 1);
+    expect(now(one)?.state).toBe("SENT");
+    expect(looked).toBe(1);
+    await pass(20_000);
+    expect(now(one)).toMatchObject({ state: "UNRESOLVED", blocks: false });
   });
 });

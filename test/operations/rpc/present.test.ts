@@ -30,6 +30,7 @@ const present = (different: Partial<OperationRecord>) =>
 const refused = formatFailure(
   new Failure("ADMISSION_DENIED", "a webhook says no", { details: [resourceInfo("webhook", "w")] }),
 );
+const endUnknown = formatFailure(new Failure("OUTCOME_UNRESOLVED", "nobody knows how", { outcome: "applied" }));
 const broken = formatFailure(new Failure("PROGRESS_DEADLINE_EXCEEDED", "it got stuck", { outcome: "applied" }));
 
 describe("presentOperation()", () => {
@@ -65,10 +66,22 @@ describe("presentOperation()", () => {
         createTime: "2026-01-31T12:00:00Z",
         sendTime: "2026-01-31T12:00:00.005Z",
         updateTime: "2026-01-31T12:00:00.010Z",
-        progress: "1 of 3",
+        progress: "1 of 3; asked to cancel: what was sent cannot be recalled",
         cancelRequested: true,
       },
     });
+  });
+
+  it.each<[OperationState, string, string | undefined]>([
+    ["ACCEPTED", "", undefined],
+    ["SENDING", "", "asked to cancel: what was sent cannot be recalled"],
+    ["UNKNOWN", "nothing yet", "nothing yet; asked to cancel: what was sent cannot be recalled"],
+    ["SUCCEEDED", "done", "done; asked to cancel: what was sent cannot be recalled"],
+    ["CANCELLED", "", undefined],
+    ["NOT_OBSERVED", "no trace", "no trace"],
+  ])("of one that is %s and was to be cancelled says what came of that", (state, progress, said) => {
+    const operation = present({ state, progress, cancelRequested: true }) as { metadata: { progress?: string } };
+    expect(operation.metadata.progress).toBe(said);
   });
 
   it.each<[OperationState, string | undefined, string, "" | "response" | "error"]>([
@@ -83,6 +96,7 @@ describe("presentOperation()", () => {
     ["CANCELLED", undefined, "OUTCOME_NOT_APPLIED", "error"],
     ["NOT_OBSERVED", undefined, "OUTCOME_NOT_APPLIED", "error"],
     ["UNRESOLVED", UNRESOLVED.error, "OUTCOME_UNKNOWN", "error"],
+    ["UNRESOLVED", endUnknown, "OUTCOME_APPLIED", "error"],
   ])("of one that is %s tells outcome and result", (state, error, outcome, result) => {
     const operation = present({ state, error });
     expect(operation).toMatchObject({ metadata: { state: `STATE_${state}`, outcome } });

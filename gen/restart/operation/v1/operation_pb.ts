@@ -120,7 +120,8 @@ export type RestartMetadata = Message<"restart.operation.v1.RestartMetadata"> & 
   endTime?: Timestamp | undefined;
 
   /**
-   * How far it has come, in the vendor's words, e.g. `Waiting for rollout to finish: 1 of 3 updated replicas are available`.
+   * How far it has come, in the vendor's words, e.g. `Waiting for rollout to finish: 1 of 3 updated replicas are available`; and, where
+   * somebody asked to cancel it after it may have been sent, that this cannot be recalled.
    *
    * @generated from field: string progress = 15;
    */
@@ -211,7 +212,8 @@ export const RestartMetadata_State = {
   NOT_OBSERVED: 8,
 
   /**
-   * Nobody can tell from outside: an operator decides by ResolveOperation. The target stays blocked until then.
+   * Nobody can tell from outside whether it was applied, or how what was applied has ended: `outcome` says which. An operator
+   * decides by ResolveOperation; a target that was blocked until then stays so.
    *
    * @generated from enum value: STATE_UNRESOLVED = 9;
    */
