@@ -4,6 +4,7 @@ import { EmptySchema } from "@bufbuild/protobuf/wkt";
 import { type RestartRequestSchema, WorkloadService } from "../../../gen/restart/kubernetes/v1/workload_service_pb.ts";
 import type { Action, PrepareContext, SendContext } from "../../core/operation.ts";
 import { type Clusters, type Found, find, findCluster, findRestartable } from "./cluster/find.ts";
+import { followRestart } from "./restart/follow.ts";
 import { observeRestart } from "./restart/observe.ts";
 import {
   ANSWER_GRACE_MS,
@@ -22,6 +23,8 @@ export interface RestartActionOptions {
   readonly fieldManager: string;
   /** The wall clock. */
   readonly now: () => Date;
+  /** A clock in ms that never goes back. */
+  readonly monotonic: () => number;
 }
 
 /** What is sent once a restart was accepted. */
@@ -34,6 +37,9 @@ export type RestartAction = Action<typeof RestartRequestSchema, typeof EmptySche
 
 /** How long (ms) after its permit a request may still leave. */
 const SEND_WINDOW_MS = 5_000;
+
+/** What could not be watched is not tried again for so long (ms). */
+const UNWATCHABLE_MS = 60_000;
 
 /** How long (ms) a process or a network may pause between two of its steps and go on as if nothing had happened. */
 const PAUSE_MS = 30_000;
@@ -51,7 +57,10 @@ const ENDS_WITHIN_MS = 24 * 3_600_000;
 const LOOK_MS = 250;
 
 /** The restart of a workload, as operations know it. */
-export function createRestartAction({ clusters, fieldManager, now }: RestartActionOptions): RestartAction {
+export function createRestartAction(options: RestartActionOptions): RestartAction {
+  const { clusters, fieldManager, now, monotonic } = options;
+  /** Until when nobody tries to watch a collection, by its name: to be denied costs as many requests as a look. */
+  const unwatchable = new Map<string, number>();
   const contextOf = (
     found: Found,
     ref: WorkloadRef,
@@ -98,6 +107,21 @@ export function createRestartAction({ clusters, fieldManager, now }: RestartActi
       const ref = toRef(request);
       const kind = findRestartable(ref);
       return observeRestart({ cluster: findCluster(clusters, ref.cluster), kind, ref }, operation, signal);
+    },
+
+    follow(operation, request, follower) {
+      const ref = toRef(request);
+      const kind = findRestartable(ref);
+      const collection = targetName({ ...ref, name: "" });
+      if (monotonic() < (unwatchable.get(collection) ?? 0)) {
+        return undefined;
+      }
+      const lost = (): void => {
+        unwatchable.set(collection, monotonic() + UNWATCHABLE_MS);
+        follower.lost();
+      };
+      const context = { cluster: findCluster(clusters, ref.cluster), kind, ref };
+      return followRestart(context, operation, { seen: follower.seen, lost });
     },
   };
 }

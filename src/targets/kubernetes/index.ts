@@ -34,7 +34,7 @@ export const kubernetes: Target = {
 /** Serves the workloads of some clusters. */
 export function openKubernetes({ fieldManager, clusters }: KubernetesSettings, runtime: Runtime): RunningTarget {
   const open = new Map(clusters.map((settings) => [settings.name, openCluster(settings, runtime)]));
-  const restart = createRestartAction({ clusters: open, fieldManager, now: runtime.now });
+  const restart = createRestartAction({ clusters: open, fieldManager, now: runtime.now, monotonic: runtime.monotonic });
   return {
     routes: [route(WorkloadService, createWorkloadService({ clusters: open, restart, runtime }))],
     actions: [restart],

@@ -15,7 +15,12 @@ export type Change =
 export interface Sink {
   /** Whether anybody wants to know of that object. */
   wants(key: string): boolean;
+  /** Told what a list shows of an object that somebody wants to know of. */
   put(key: string, change: Change): void;
+  /** Told of each change of any object. */
+  changed(key: string, change: Change): void;
+  /** Told before a list: changes may have been missed, of which it shows no more than {@link put} is told. */
+  forget(): void;
   /** Every object that somebody wants to know of. */
   keys(): Iterable<string>;
 }
@@ -135,6 +140,7 @@ async function list(
 ): Promise<string> {
   // Who joins while the list is read looks for itself: a page that had its object may be past.
   const missing = new Set(sink.keys());
+  sink.forget();
   let token: string | undefined;
   for (;;) {
     const answer = await client.request({
@@ -213,11 +219,11 @@ function readEvent(line: string): WatchEvent {
 
 function deliver({ type, object }: WatchEvent, sink: Sink): void {
   const workload = type === "BOOKMARK" ? undefined : asWorkload(object);
-  if (workload === undefined || !sink.wants(keyOf(workload))) {
+  if (workload === undefined) {
     return;
   }
   const { resourceVersion } = workload.metadata;
-  sink.put(
+  sink.changed(
     keyOf(workload),
     type === "DELETED" ? { type: "gone", resourceVersion } : { type: "object", object: workload },
   );

@@ -3,6 +3,7 @@ export interface Memory<Value> {
   get(key: string): Value | undefined;
   set(key: string, value: Value): void;
   delete(key: string): void;
+  clear(): void;
 }
 
 /** Makes a {@link Memory} of at most `limit` entries. */
@@ -26,5 +27,6 @@ export function createMemory<Value>(limit: number): Memory<Value> {
       }
     },
     delete: (key) => void entries.delete(key),
+    clear: () => entries.clear(),
   };
 }

@@ -3,6 +3,7 @@ import type { Client } from "../client.ts";
 import type { RequestSubject } from "../errors.ts";
 import { apiPath, type WorkloadRef } from "../workload/object.ts";
 import { type Change, type FeedOptions, feed, type Sink } from "./feed.ts";
+import { createMemory, type Memory } from "./memory.ts";
 
 /** One reader of one object's changes. It holds the newest change alone, so that a slow one costs no memory. */
 export interface Subscription {
@@ -16,6 +17,13 @@ export interface Subscription {
 export interface WatchHub extends Disposable {
   /** Changes of one object from now on. What it is now has to be read by itself, after this. */
   subscribe(ref: WorkloadRef): Subscription;
+  /**
+   * Tells of changes of one object from now on, and of its last one where that has come already.
+   *
+   * @param put told of each change; after a failure nothing more comes.
+   * @returns ends it, as {@link Subscription.close} does.
+   */
+  follow(ref: WorkloadRef, put: (change: Change) => void): () => void;
 }
 
 /** One collection that is watched, and who reads it. */
@@ -25,13 +33,18 @@ interface Channel {
   readonly stop: AbortController;
   /** By the object's `namespace/name`. */
   readonly readers: Map<string, Set<Reader>>;
+  /** The last changes, whoever wanted to know: what one waits for who joins now may have come a moment ago. */
+  readonly recent: Memory<Change>;
 }
 
 interface Reader {
   readonly ref: WorkloadRef;
-  readonly slot: Slot;
+  readonly put: (change: Change) => void;
   leave: () => void;
 }
+
+/** Objects whose last change is remembered for those who join: a few kilobytes each. */
+const RECENT = 500;
 
 /** Opens a cluster's watches. */
 export function createWatchHub(cluster: string, client: Client, options: FeedOptions): WatchHub {
@@ -39,7 +52,7 @@ export function createWatchHub(cluster: string, client: Client, options: FeedOpt
   /** Collections that may be watched in their namespaces alone, as far as is known: an API server that starts denies too much. */
   const narrow = new Set<string>();
 
-  const join = (reader: Reader): void => {
+  const join = (reader: Reader): Channel => {
     const { wide, within } = pathsOf(reader.ref);
     const path = narrow.has(wide) ? within : wide;
     const channel = channels.get(path) ?? open(path, wide, reader.ref);
@@ -50,9 +63,10 @@ export function createWatchHub(cluster: string, client: Client, options: FeedOpt
       }
     };
     addReader(channel, reader);
+    return channel;
   };
   const open = (path: string, wide: string, { group, resource }: WorkloadRef): Channel => {
-    const channel: Channel = { wide, stop: new AbortController(), readers: new Map() };
+    const channel: Channel = { wide, stop: new AbortController(), readers: new Map(), recent: createMemory(RECENT) };
     const asked: RequestSubject = { cluster, verb: "watch", what: `${resource}${group && `.${group}`}` };
     channels.set(path, channel);
     // Not before all who join together have: the first list tells those who are there which objects are gone.
@@ -76,15 +90,22 @@ export function createWatchHub(cluster: string, client: Client, options: FeedOpt
         narrow.add(path);
         join(reader);
       } else {
-        reader.slot.put({ type: "failed", failure });
+        reader.put({ type: "failed", failure });
       }
     }
   };
   return {
     subscribe(ref) {
-      const reader: Reader = { ref, slot: createSlot(), leave: () => {} };
+      const slot = createSlot();
+      const reader: Reader = { ref, put: slot.put, leave: () => {} };
       join(reader);
-      return { next: reader.slot.take, close: () => reader.leave() };
+      return { next: slot.take, close: () => reader.leave() };
+    },
+    follow(ref, put) {
+      const reader: Reader = { ref, put, leave: () => {} };
+      const last = join(reader).recent.get(nameOf(reader));
+      if (last !== undefined) put(last);
+      return () => reader.leave();
     },
     [Symbol.dispose]() {
       for (const [path, channel] of channels) {
@@ -108,15 +129,22 @@ function removeReader({ readers }: Channel, reader: Reader): void {
   }
 }
 
-function sinkOf({ readers }: Channel): Sink {
+function sinkOf(channel: Channel): Sink {
+  const { readers, recent } = channel;
+  const put: Sink["put"] = (key, change) => {
+    for (const reader of readers.get(key) ?? []) {
+      reader.put(change);
+    }
+  };
   return {
     wants: (key) => readers.has(key),
     keys: () => readers.keys(),
-    put(key, change) {
-      for (const { slot } of readers.get(key) ?? []) {
-        slot.put(change);
-      }
+    put,
+    changed(key, change) {
+      recent.set(key, change);
+      put(key, change);
     },
+    forget: () => recent.clear(),
   };
 }
 

@@ -16,6 +16,8 @@ export interface RestartEvidence {
   readonly uid: string | undefined;
   /** The object's generation before the request. */
   readonly generationBefore: number | undefined;
+  /** The object's generation once the request was applied. */
+  readonly generation: number | undefined;
 }
 
 /**
@@ -43,7 +45,7 @@ export function appliedEvidence(planned: JsonObject, { metadata }: WorkloadObjec
 
 /** Reads what was recorded. Undefined without a value, which every request that could leave has recorded. */
 export function readEvidence(json: JsonObject): RestartEvidence | undefined {
-  const { restarted_at: restartedAt, baseline, uid, generation_before: generationBefore } = json;
+  const { restarted_at: restartedAt, baseline, uid, generation, generation_before: generationBefore } = json;
   return typeof restartedAt !== "string"
     ? undefined
     : {
@@ -51,6 +53,7 @@ export function readEvidence(json: JsonObject): RestartEvidence | undefined {
         baseline: typeof baseline === "string" ? baseline : undefined,
         uid: typeof uid === "string" ? uid : undefined,
         generationBefore: typeof generationBefore === "number" ? generationBefore : undefined,
+        generation: typeof generation === "number" ? generation : undefined,
       };
 }
 

@@ -19,7 +19,8 @@ export interface ObserveContext {
   readonly ref: WorkloadRef;
 }
 
-type RestartObservation = Observation<typeof EmptySchema>;
+/** What a look shows of a restart. */
+export type RestartObservation = Observation<typeof EmptySchema>;
 
 /** Bounds (ms) the read of an object. */
 const READ_LIMIT_MS = 10_000;
@@ -44,7 +45,10 @@ export async function observeRestart(
 }
 
 /** The object as it is now, or undefined where there is none. */
-async function lookFor({ cluster, ref }: ObserveContext, signal: AbortSignal): Promise<WorkloadObject | undefined> {
+export async function lookFor(
+  { cluster, ref }: ObserveContext,
+  signal: AbortSignal,
+): Promise<WorkloadObject | undefined> {
   try {
     return await readWorkload(cluster, ref, signal, READ_LIMIT_MS).catch((error: unknown) => {
       if (isForbidden(error)) {
@@ -82,7 +86,7 @@ function observeUnknown(
 }
 
 /** A restart that was applied: how far its rollout has come, as long as it is its own. */
-function observeApplied(
+export function observeApplied(
   context: ObserveContext,
   evidence: RestartEvidence,
   object: WorkloadObject | undefined,

@@ -42,6 +42,8 @@ function run(
       wants: (key) => wanted.includes(key),
       keys: () => wanted,
       put: (key, change) => changes.push([key, change]),
+      changed: (key, change) => wanted.includes(key) && changes.push([key, change]),
+      forget: () => {},
     },
     stop.signal,
     {

@@ -1,0 +1,58 @@
+import type { EmptySchema } from "@bufbuild/protobuf/wkt";
+import type { Follower, OperationView } from "../../../core/operation.ts";
+import type { OpenCluster } from "../cluster/cluster.ts";
+import type { Change } from "../cluster/feed.ts";
+import { readEvidence } from "./evidence.ts";
+import { lookFor, type ObserveContext, observeApplied } from "./observe.ts";
+
+/** What is followed, and with what. */
+export interface FollowContext extends ObserveContext {
+  readonly cluster: Pick<OpenCluster, "client" | "clock" | "watches">;
+}
+
+/** Bounds (ms) the read that makes sure of what a watch says. */
+const READ_LIMIT_MS = 10_000;
+
+/**
+ * Follows a restart that was applied, by the watch that everybody shares who wants to know of workloads like its own: no request is made
+ * for it alone, but where the object seems to be gone, or another one. A watch can be behind, and tell of one that was there before.
+ *
+ * @returns ends it; undefined when what was recorded does not tell which states of the object are later than the restart.
+ */
+export function followRestart(
+  context: FollowContext,
+  operation: OperationView,
+  follower: Follower<typeof EmptySchema>,
+): (() => void) | undefined {
+  const evidence = readEvidence(operation.evidence);
+  const { uid, generation } = evidence ?? {};
+  if (evidence === undefined || uid === undefined || generation === undefined) {
+    return undefined;
+  }
+  const ended = new AbortController();
+  const makeSure = async (): Promise<void> => {
+    try {
+      const object = await lookFor(context, AbortSignal.any([ended.signal, AbortSignal.timeout(READ_LIMIT_MS)]));
+      if (!ended.signal.aborted) follower.seen(observeApplied(context, evidence, object));
+    } catch {
+      // Whoever looks by itself from now on meets the same, and says so.
+      if (!ended.signal.aborted) stop(true);
+    }
+  };
+  const put = (change: Change): void => {
+    if (change.type === "failed") {
+      stop(true);
+    } else if (change.type === "gone" || change.object.metadata.uid !== uid) {
+      void makeSure();
+    } else if ((change.object.metadata.generation ?? 0) >= generation) {
+      follower.seen(observeApplied(context, evidence, change.object));
+    }
+  };
+  const leave = context.cluster.watches.follow(context.ref, put);
+  const stop = (lost: boolean): void => {
+    ended.abort();
+    leave();
+    if (lost) follower.lost();
+  };
+  return () => stop(false);
+}
