@@ -88,6 +88,7 @@ describe.skipIf(python.missing)("Huawei's Python SDKs on our simulators", () => 
     expect(told["ddm job"]).toMatchObject({ answer: { job: { status: "Running" } } });
     // The SDK reads error_code alone: DDM's errCode is lost in it (contracts/huaweicloud.md E.6).
     expect(told["ddm hard while busy"]?.error?.status).toBe(409);
+    expect(told["ddm v3 while busy"]?.error?.status).toBe(409);
   });
 
   it("retries a CSE engine's failed job once", () => {

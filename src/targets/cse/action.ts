@@ -5,6 +5,7 @@ import {
   type RetryEngineRequestSchema,
   RetryEngineResponseSchema,
 } from "../../../gen/restart/cse/v1/engine_service_pb.ts";
+import { isTransient } from "../../clouds/huawei/statuses.ts";
 import { readBack } from "../../clouds/read-back.ts";
 import { ENDS_WITHIN_MS } from "../../clouds/tracking.ts";
 import { Failure } from "../../core/errors.ts";
@@ -39,9 +40,6 @@ export type RetryAction = Action<typeof RetryEngineRequestSchema, typeof RetryEn
 
 /** How long (ms) a retry may take to show after its outcome became unknown: clouds are given ten minutes (store.md §3.3). */
 const SETTLE_MS = 600_000;
-
-/** Engines' statuses while something is done to them, for engines of which no job can be read. */
-const BUSY: ReadonlySet<string> = new Set(["Creating", "Deleting", "Upgrading", "Modifying"]);
 
 /** Which engine a request names. */
 export const toRef = (request: EngineRef): EngineRef => ({
@@ -128,7 +126,7 @@ function judge(ref: EngineRef, engine: Engine, job: EngineJob | undefined): Retr
   if (job !== undefined && isRunning(job)) {
     throw inProgress(ref, job.status, `job ${job.id} (${job.type}) of engine ${ref.engineId}`);
   }
-  if (job === undefined && BUSY.has(engine.status)) {
+  if (job === undefined && isTransient(engine.status)) {
     throw inProgress(ref, engine.status, `engine ${ref.engineId}`);
   }
   if (!(job !== undefined && hasFailed(job)) && !engine.status.endsWith("Failed")) {

@@ -1,3 +1,4 @@
+import { isTransient } from "../../clouds/huawei/statuses.ts";
 import type { DcsAction } from "./client.ts";
 import type { DcsInstance } from "./instance.ts";
 
@@ -18,24 +19,16 @@ export const TAKEN_IN: Readonly<Record<DcsAction, readonly string[]>> = {
   flush: ["RUNNING"],
 };
 
-/** Statuses, of a set that may grow (contracts/huaweicloud.md B.2: the list, and the counters of GET instances/status). */
+/** Statuses in which nothing is being done, of a set that may grow (contracts/huaweicloud.md B.2). */
 const PHASES: ReadonlyMap<string, Phase> = new Map<string, Phase>([
   ["RUNNING", "idle"],
-  ["CREATING", "busy"],
-  ["RESTARTING", "busy"],
-  ["EXTENDING", "busy"],
-  ["RESTORING", "busy"],
-  ["FLUSHING", "busy"],
-  ["FREEZING", "busy"],
-  ["UPGRADING", "busy"],
-  ["MIGRATING", "busy"],
   ["ERROR", "ended badly"],
   ["CREATEFAILED", "ended badly"],
   ["FROZEN", "ended badly"],
 ]);
 
 /** Whether a status is one in which something else is being done to the instance. */
-export const isBusy = (status: string): boolean => PHASES.get(status) === "busy";
+export const isBusy = (status: string): boolean => !PHASES.has(status) && isTransient(status);
 
 /** How an instance does. A task keeps it busy whatever its status; a status that is not known has not ended. */
 export const phaseOf = ({ status, task }: Pick<DcsInstance, "status" | "task">): Phase =>

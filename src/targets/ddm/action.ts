@@ -5,12 +5,13 @@ import {
   type RestartInstanceResponseSchema,
   RestartInstanceRequest_Type as Type,
 } from "../../../gen/restart/ddm/v1/instance_service_pb.ts";
+import { isTransient } from "../../clouds/huawei/statuses.ts";
 import { readBack } from "../../clouds/read-back.ts";
 import { ENDS_WITHIN_MS } from "../../clouds/tracking.ts";
 import { Failure } from "../../core/errors.ts";
 import type { Action, SendContext, SendResult } from "../../core/operation.ts";
 import type { DdmClient, Instance, RestartType } from "./client.ts";
-import { type InstanceRef, inProgress, stateForbids, targetName } from "./errors.ts";
+import { type InstanceRef, inProgress, noHardRestart, stateForbids, targetName } from "./errors.ts";
 import { plannedEvidence, type RestartEvidence, writeEvidence } from "./evidence.ts";
 import { type LookOptions, observeRestart, responseOf } from "./observe.ts";
 
@@ -30,23 +31,13 @@ export type RestartAction = Action<typeof RestartInstanceRequestSchema, typeof R
 /** How long (ms) a restart may take to show after its outcome became unknown: clouds are given ten minutes (store.md §3.3). */
 const SETTLE_MS = 600_000;
 
-/** Statuses in which something is done to an instance that will end (contracts: huaweicloud §C.3, Huawei's and OTC's). */
+/** Further statuses in which something is done to an instance that will end (contracts: huaweicloud §C.3, Huawei's and OTC's). */
 const BUSY: ReadonlySet<string> = new Set([
-  "CREATING",
   "CREATE",
-  "RESTARTING",
-  "FREEZING",
-  "UNFREEZING",
-  "RESIZING",
-  "GROWING",
-  "REDUCING",
   "RESTORE",
   "BACKUP",
-  "MODIFY_NAME",
   "RESET_PASSWORD",
   "MIGRATE_DATABASE",
-  "SET_CONFIGURATION",
-  "CREATE_GROUP",
   "DELETE_GROUP",
   "SWITCH_SSL",
 ]);
@@ -73,16 +64,26 @@ export function createRestartAction({ clientOf, pollIntervalMs, now }: RestartAc
       if (instance.status === "RUNNING") {
         return instance;
       }
-      throw BUSY.has(instance.status) ? inProgress(ref, instance.status) : stateForbids(ref, instance.status);
+      throw BUSY.has(instance.status) || isTransient(instance.status)
+        ? inProgress(ref, instance.status)
+        : stateForbids(ref, instance.status);
     },
 
     async send(request, { status }, sending) {
       const ref = toRef(request);
       const client = clientOf(ref.projectId);
       const evidence = plannedEvidence(status, clock());
-      const onSend = await sending.permit(writeEvidence(evidence));
+      const options = async () => ({
+        signal: sending.signal,
+        onSend: await sending.permit(writeEvidence(evidence)),
+      });
       try {
-        const restarted = await client.restart(ref, typeOf(request), { signal: sending.signal, onSend });
+        const restarted = await client.restart(ref, typeOf(request), await options()).catch(async (error: unknown) => {
+          if (!isNotServed(error)) throw error;
+          sending.call.outcome = "not_applied";
+          if (typeOf(request) === "hard") throw noHardRestart(ref);
+          return client.restartV3(ref, await options());
+        });
         sending.call.outcome = "applied";
         return { response: responseOf(ref, restarted), vendorJob: restarted.jobId };
       } catch (error) {
@@ -97,6 +98,9 @@ export function createRestartAction({ clientOf, pollIntervalMs, now }: RestartAc
     },
   };
 }
+
+/** Whether the gateway has no such path, which proves that the service was not reached. */
+const isNotServed = (error: unknown): boolean => error instanceof Failure && error.reason === "API_VERSION_NOT_SERVED";
 
 /** The vendor's default is soft (contracts: huaweicloud §C.1). */
 const typeOf = ({ type }: RestartInstanceRequest): RestartType => (type === Type.HARD ? "hard" : "soft");

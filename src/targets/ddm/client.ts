@@ -57,7 +57,7 @@ export interface DdmClient {
   /** A part of the project's instances, at most 128. */
   instances(offset: number, limit: number, signal: AbortSignal): Promise<InstanceList>;
   /**
-   * Restarts an instance, by one request.
+   * Restarts an instance, by one request. API_VERSION_NOT_SERVED proves that nothing was done: the gateway has no such path.
    *
    * @param onSend called immediately before the first byte can leave; what it throws is thrown, and nothing is sent.
    * @throws Failure its outcome says whether it can have been applied.
@@ -67,6 +67,13 @@ export interface DdmClient {
     type: RestartType,
     options: { signal: AbortSignal; onSend: () => void },
   ): Promise<Restarted>;
+  /**
+   * The same by the API that is to follow (v3), which knows no types: processes are restarted.
+   *
+   * @param onSend as above.
+   * @throws Failure as above.
+   */
+  restartV3(ref: InstanceRef, options: { signal: AbortSignal; onSend: () => void }): Promise<Restarted>;
 }
 
 /** A client of a project. */
@@ -82,6 +89,16 @@ export function createDdmClient(project: Project): DdmClient {
     return answer;
   };
   const instances = `/v1/${project.projectId}/instances`;
+  const restart = async (
+    ref: InstanceRef,
+    request: Pick<HuaweiRequest, "path" | "body" | "signal" | "onSend">,
+  ): Promise<Restarted> => {
+    const asked = aboutInstance(ref, true);
+    const answer = await send({ method: "POST", ...request }, asked);
+    // Next to nothing makes a success here: an error has to be told from it, whatever its status.
+    const said = vendorWords(answer).code === undefined ? readRestarted(answer.json, ref.instanceId) : undefined;
+    return whole(said, answer, asked);
+  };
 
   return {
     async instance(ref, signal) {
@@ -104,15 +121,11 @@ export function createDdmClient(project: Project): DdmClient {
       return whole(readList(answer.json), answer, asked);
     },
 
-    async restart(ref, type, { signal, onSend }) {
-      const asked = aboutInstance(ref, true);
-      const path = `${instances}/${ref.instanceId}/action`;
-      const body = { restart: { type } };
-      const answer = await send({ method: "POST", path, body, signal, onSend }, asked);
-      // Next to nothing makes a success here: an error has to be told from it, whatever its status.
-      const said = vendorWords(answer).code === undefined ? readRestarted(answer.json, ref.instanceId) : undefined;
-      return whole(said, answer, asked);
-    },
+    restart: (ref, type, options) =>
+      restart(ref, { ...options, path: `${instances}/${ref.instanceId}/action`, body: { restart: { type } } }),
+
+    restartV3: (ref, options) =>
+      restart(ref, { ...options, path: `/v3/${project.projectId}/instances/${ref.instanceId}/restart` }),
   };
 }
 

@@ -1,6 +1,6 @@
 import type { Answer } from "../../clouds/http.ts";
-import { refusal } from "../../clouds/huawei/errors.ts";
-import type { CodeTable, RequestSubject } from "../../clouds/huawei/rules.ts";
+import { refusal, vendorWords } from "../../clouds/huawei/errors.ts";
+import type { CodeRule, CodeTable, RequestSubject } from "../../clouds/huawei/rules.ts";
 import { Failure, preconditionFailure, resourceInfo } from "../../core/errors.ts";
 
 /** What names an instance. */
@@ -14,8 +14,9 @@ const BUSY_MS = 10_000;
 
 /**
  * What DDM's own codes mean, whatever the HTTP status: sibling services send the same code with another one. Source:
- * contracts/huaweicloud.md C.4; "OTC" is Open Telekom Cloud's DDM table, where all are HTTP 400, "tf" terraform's provider, "RDS" and
- * "DDS" the tables of the sibling services that share the DBS framework.
+ * contracts/huaweicloud.md C.4; "OTC" is Open Telekom Cloud's DDM table, where all are HTTP 400, "tf" terraform's provider for DDM,
+ * "RDS", "DDS" and "GaussDB" the tables of the sibling services that share the DBS framework, "tf RDS" and so on the codes on which
+ * terraform's provider for them sends again, "issue" what was met with DDM itself.
  */
 export const DDM_CODES: CodeTable = [
   {
@@ -24,6 +25,22 @@ export const DDM_CODES: CodeTable = [
       "DBS.212033", // 409 (403 in RDS): instance is being operated; tf
       "DBS.200011", // 409 (403 and 400 in siblings), RDS, DDS
       "DBS.200047", // as 200011
+      "DBS.201014", // 403; issue, DDS, tf GaussDB
+      "DBS.201015", // 400 (403 in DDS): another operation is being performed; issue, tf RDS, tf GaussDB
+      "DBS.05000084", // issue, tf GaussDB
+      "05000084", // the same without its framework's name
+      "DBS.280228", // 500: another operation is being performed; issue, tf RDS
+      "DBS.200080", // tf RDS
+      "DBS.200463", // tf RDS: a replica is being created
+      "DBS.200611", // tf RDS
+      "DBS.201202", // tf RDS, tf GaussDB
+      "DBS.201206", // tf RDS
+      "DBS.216011", // tf GaussDB
+      "DBS.239037", // tf DDS
+      "DBS.280011", // tf RDS
+      "DBS.280343", // tf RDS
+      "DBS.280816", // tf RDS
+      "DBS.01010337", // tf RDS
       "DDM.0602", // oldest documents: the database is busy
     ],
     reason: "OPERATION_IN_PROGRESS",
@@ -35,13 +52,20 @@ export const DDM_CODES: CodeTable = [
       "DBS.200018", // 403 or 400, status forbids the operation; DDS, RDS
       "DBS.200076", // as 200018
       "DBS.200086", // as 200018
+      "DBS.00010009", // tf DDS: the instance's status is not available for this operation
+      "DBS.01280030", // tf RDS: the instance's status is illegal
       "DBS.300323", // 400, associated RDS not in a usable state; OTC
     ],
     reason: "TARGET_STATE_FORBIDS",
     says: "is in a state that forbids it, or the RDS instance behind it is; try again once both are normal",
   },
   {
-    codes: ["DBS.200002", "DBS.200013", "DBS.200045"], // 404, instance not found; RDS
+    codes: [
+      "DBS.200002", // 404, instance not found; RDS
+      "DBS.200013", // as 200002
+      "DBS.200045", // as 200002
+      "DBS.280238", // 400; issue, tf GaussDB takes it for 404
+    ],
     reason: "TARGET_NOT_FOUND",
     says: "does not exist in this project",
   },
@@ -114,7 +138,17 @@ export const aboutInstances = (projectId: string): RequestSubject => ({
 });
 
 /** The failure that an answer of DDM's without a result stands for. */
-export const refused = (answer: Answer, asked: RequestSubject): Failure => refusal(answer, asked, DDM_CODES);
+export const refused = (answer: Answer, asked: RequestSubject): Failure =>
+  refusal(answer, asked, [...DDM_CODES, unknownForbidden(vendorWords(answer).code ?? "")]);
+
+/** The DBS framework says 403 of an instance that is busy, or in the wrong state, as it does of a permission: the code tells them apart. */
+const unknownForbidden = (code: string): CodeRule => ({
+  codes: /^(?:DBS|DDM)\.\d+$/.test(code) ? [code] : [],
+  statuses: [403],
+  reason: "VENDOR_REFUSED_REQUEST",
+  says: ({ what }) =>
+    `DDM refused the request about ${what} by a code that is not known; it may be its state, something else that is done to it, or a permission`,
+});
 
 export type { RequestSubject as Asked };
 
@@ -135,6 +169,19 @@ export function stateForbids(ref: InstanceRef, state: string): Failure {
   return new Failure("TARGET_STATE_FORBIDS", sentence, {
     metadata: { project: ref.projectId, vendor: "ddm", state },
     details: [preconditionFailure([{ type: "TARGET_STATE_FORBIDS", subject: targetName(ref), description: sentence }])],
+  });
+}
+
+/** Only the API without types is served where the instance is. */
+export function noHardRestart(ref: InstanceRef): Failure {
+  const sentence = `project ${ref.projectId}: instance ${ref.instanceId} is where only the v3 API restarts, which knows no hard restart; TYPE_SOFT restarts its processes`;
+  return new Failure("OPERATION_UNSUPPORTED_BY_TARGET", sentence, {
+    metadata: { project: ref.projectId, vendor: "ddm" },
+    details: [
+      preconditionFailure([
+        { type: "OPERATION_UNSUPPORTED_BY_TARGET", subject: targetName(ref), description: sentence },
+      ]),
+    ],
   });
 }
 

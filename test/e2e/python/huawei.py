@@ -28,6 +28,7 @@ from huaweicloudsdkdcs.v2 import ListInstancesRequest as ListDcsInstancesRequest
 from huaweicloudsdkddm.v1 import (
     DdmClient,
     RestarInstanceInfo,
+    RestartDdmInstanceRequest,
     RestartInstanceReq,
     RestartInstanceRequest,
     ShowDdmJobResultRequest,
@@ -100,6 +101,7 @@ def main():
     job = out["ddm soft"].get("answer", {}).get("jobId", "")
     out["ddm job"] = told(ddm.show_ddm_job_result, ShowDdmJobResultRequest(job_id=job))
     restart = RestartInstanceReq(restart=RestarInstanceInfo(type="hard"))
+    out["ddm v3 while busy"] = told(ddm.restart_ddm_instance, RestartDdmInstanceRequest(instance_id=instance))
     out["ddm hard while busy"] = told(ddm.restart_instance, RestartInstanceRequest(instance_id=instance, body=restart))
 
     out["cse list"] = told(cse.list_engines, ListEnginesRequest(offset=0, limit=10))

@@ -25,6 +25,7 @@ function clientOf(
     },
     instances: never,
     restart: never,
+    restartV3: never,
   };
 }
 

@@ -24,7 +24,9 @@ export function answer(world: DdmWorld, projectId: string, request: VendorReques
     case "GET v1 instances/ID":
       return withInstance(world, id, (instance) => jsonReply(200, toJson(instance, projectId)));
     case "POST v1 instances/ID/action":
-      return withInstance(world, id, (instance) => restart(world, instance, request));
+      return world.servesV1 ? withInstance(world, id, (instance) => restart(world, instance, request)) : undefined;
+    case "POST v3 instances/ID/restart":
+      return withInstance(world, id, (instance) => restartV3(world, instance, request));
     case "GET v3 jobs/ID":
       return job(world, id ?? "");
     default:
@@ -69,9 +71,8 @@ function restart(world: DdmWorld, instance: SimulatedInstance, request: VendorRe
   if (type === undefined) {
     return failure("parameter");
   }
-  if (instance.status !== "RUNNING") {
-    return failure(instance.status === "RESTARTING" ? "busy" : "statusForbids");
-  }
+  const refusal = refusalOf(instance);
+  if (refusal !== undefined) return refusal;
   const run = world.restart(instance.id, type);
   if (run === undefined) {
     return failure("operated");
@@ -79,6 +80,21 @@ function restart(world: DdmWorld, instance: SimulatedInstance, request: VendorRe
   return world.scriptOf(instance.id).answer === "empty"
     ? jsonReply(200, {})
     : jsonReply(200, { instanceId: instance.id, instanceName: instance.name, jobId: run.id });
+}
+
+/** Without a body, and without a type (contracts: huaweicloud §C.2). */
+function restartV3(world: DdmWorld, instance: SimulatedInstance, { body }: VendorRequest): VendorReply {
+  if (body !== "") return failure("parameter");
+  const refusal = refusalOf(instance);
+  if (refusal !== undefined) return refusal;
+  const run = world.restart(instance.id, "v3");
+  return run === undefined ? failure("operated") : jsonReply(202, { job_id: run.id });
+}
+
+/** Why an instance does not take a restart. */
+function refusalOf({ status }: SimulatedInstance): VendorReply | undefined {
+  if (status === "RUNNING") return undefined;
+  return failure(status === "RESTARTING" ? "busy" : "statusForbids");
 }
 
 /** The type that a well-formed request asks for: both levels of the body may be absent. */

@@ -71,6 +71,8 @@ export class DdmWorld {
   readonly #now: () => number;
   readonly #restartMs: number;
   #held = false;
+  /** Whether restarts by v1 are served: Open Telekom Cloud's documents say that they are to be removed. */
+  servesV1 = true;
 
   constructor({ now = () => Date.now(), restartMs = 3_000 }: DdmWorldOptions = {}) {
     this.#now = now;
