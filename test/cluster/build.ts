@@ -73,6 +73,8 @@ async function compile(module: GoModule, folder: string, onLine: (line: string) 
 
 async function copyAssets(module: GoModule, folder: string): Promise<void> {
   if (module.assets === undefined) return;
+  // A dependency that no program imports is not there yet.
+  await go(["mod", "download", module.assets.module], sourceFolder(module));
   const source = await go(["list", "-m", "-f", "{{.Dir}}", module.assets.module], sourceFolder(module));
   for (const [to, from] of Object.entries(module.assets.files)) {
     mkdirSync(dirname(join(folder, to)), { recursive: true });

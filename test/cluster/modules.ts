@@ -97,6 +97,13 @@ export const goModules: readonly GoModule[] = [
     name: "helm",
     programs: { helm: "helm.sh/helm/v4/cmd/helm" },
     ldflags: stripped,
+    assets: {
+      module: "sigs.k8s.io/gateway-api",
+      files: {
+        "crds/httproutes.gateway.networking.k8s.io.yaml":
+          "config/crd/standard/gateway.networking.k8s.io_httproutes.yaml",
+      },
+    },
   },
 ];
 
