@@ -73,7 +73,8 @@ export interface Connections extends AsyncDisposable {
  * @param connectTimeoutMs bounds the wait for a connection.
  */
 export function openConnections(ca: string | undefined, connectTimeoutMs: number): Connections {
-  const common = { allowH2: false, connect: { timeout: connectTimeoutMs, ...(ca !== undefined && { ca }) } };
+  const connect = { timeout: connectTimeoutMs, ...(ca !== undefined && { ca }) };
+  const common = { allowH2: false, maxHeaderSize: MAX_HEAD_BYTES, connect };
   const kept = new Agent(common);
   const fresh = new Agent({ ...common, pipelining: 0 });
   return {
@@ -83,6 +84,9 @@ export function openConnections(ca: string | undefined, connectTimeoutMs: number
     },
   };
 }
+
+/** Bound (bytes) on an answer's head. undici's own is 16 kB, and one token of IAM in it can have more. */
+const MAX_HEAD_BYTES = 256 * 1024;
 
 /** How much of an answer's text is kept to recognise it by: client-go keeps as much. */
 const TEXT_LIMIT = 2_048;

@@ -1,5 +1,6 @@
 import { type Detail, Failure, type FailureOptions, type Reason, resourceInfo, retryInfo } from "../core/errors.ts";
 import { type Answer, AnswerTooLarge, NoAnswer } from "./http.ts";
+import { codeOf, obstacleOf } from "./obstacles.ts";
 
 /** What a vendor's answer says of itself, in words that are safe to show. */
 export interface VendorResponseError {
@@ -21,6 +22,8 @@ export interface VendorRequestSubject {
   readonly vendor: string;
   /** Who was asked, such as `site gis` or `project 7d2a6d4f`: begins the sentence. */
   readonly place: string;
+  /** What was asked there: continues the sentence. Default `it`. */
+  readonly who?: string;
   /** Whether the request may have changed something. */
   readonly changes: boolean;
   /** Further metadata: names, never secrets. */
@@ -63,11 +66,14 @@ export function vendorFailure(
 }
 
 /**
- * Why a request got no whole answer: where it surely changed nothing VENDOR_UNREACHABLE, or VENDOR_BAD_RESPONSE when there was more to
- * read than is read; where it may have changed something OUTCOME_UNKNOWN. A Failure is passed on as it is; anything else is a request
+ * Why a request got no whole answer: where it surely changed nothing VENDOR_UNREACHABLE, VENDOR_BAD_RESPONSE when there was more to
+ * read than is read, or what else kept it from leaving, when waiting for the vendor would mend nothing; where it may have changed something OUTCOME_UNKNOWN. A Failure is passed on as it is; anything else is a request
  * that did not leave.
  */
-export function noAnswer(error: unknown, { vendor, place, changes, metadata = {} }: VendorRequestSubject): Failure {
+export function noAnswer(
+  error: unknown,
+  { vendor, place, who = "it", changes, metadata = {} }: VendorRequestSubject,
+): Failure {
   if (error instanceof Failure) {
     return error;
   }
@@ -75,9 +81,10 @@ export function noAnswer(error: unknown, { vendor, place, changes, metadata = {}
   if (cause instanceof Failure) {
     return cause;
   }
-  if (cause instanceof AnswerTooLarge) {
-    const told = { metadata: { ...metadata, vendor, vendor_http_status: String(cause.status) }, cause };
-    const sentence = `${place}: its answer is larger than any that is expected, and was not read`;
+  if (cause instanceof AnswerTooLarge || codeOf(cause) === "UND_ERR_HEADERS_OVERFLOW") {
+    const status = cause instanceof AnswerTooLarge ? { vendor_http_status: String(cause.status) } : {};
+    const told = { metadata: { ...metadata, vendor, ...status }, cause };
+    const sentence = `${place}: ${who === "it" ? "its answer" : `the answer of ${who}`} is larger than any that is expected, and was not read`;
     return changes
       ? new Failure("OUTCOME_UNKNOWN", `${sentence}; the request is not sent again`, { outcome: "unknown", ...told })
       : new Failure("VENDOR_BAD_RESPONSE", sentence, told);
@@ -89,11 +96,14 @@ export function noAnswer(error: unknown, { vendor, place, changes, metadata = {}
       { outcome: "unknown", metadata: { ...metadata, vendor }, cause },
     );
   }
-  return new Failure("VENDOR_UNREACHABLE", `${place}: it cannot be reached (${natureOf(cause)})`, {
-    metadata: { ...metadata, vendor },
-    details: [retryInfo(UNREACHABLE_RETRY_MS)],
-    cause,
-  });
+  return (
+    obstacleOf(cause, { place, who, metadata: { ...metadata, vendor } }) ??
+    new Failure("VENDOR_UNREACHABLE", `${place}: ${who} cannot be reached (${natureOf(cause)})`, {
+      metadata: { ...metadata, vendor },
+      details: [retryInfo(UNREACHABLE_RETRY_MS)],
+      cause,
+    })
+  );
 }
 
 /** Nothing is configured under the name that a request chose. */
@@ -139,9 +149,22 @@ export const answerAsCause = ({ status, headers, text }: Answer): Error =>
   new Error(`HTTP ${status}: a body of ${text.length} characters, type ${headers["content-type"] ?? "unknown"}`);
 
 /** The code of a system error, or a name: it holds no address and no secret. */
-export function natureOf(error: unknown): string {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
-  return typeof code === "string" ? code : error instanceof Error ? error.name : "unknown";
+export const natureOf = (error: unknown): string => codeOf(error) ?? (error instanceof Error ? error.name : "unknown");
+
+/** Whether an answer is a page for people, as a proxy, a portal or a web server's own sign-in writes it: no vendor's API does. */
+export const isPage = ({ headers, json, text }: Answer): boolean =>
+  json === undefined && (/^text\/html/i.test(headers["content-type"] ?? "") || /^\s*<(?:!doctype|html)/i.test(text));
+
+/**
+ * The kind of sign-in that a web server or a proxy wants of its own, such as `Negotiate`, by its challenge, or its page; undefined where
+ * an answer asks for none.
+ */
+export function signInOf(answer: Answer): string | undefined {
+  const challenge = /^[A-Za-z][A-Za-z0-9-]*/.exec(
+    answer.headers["www-authenticate"] ?? answer.headers["proxy-authenticate"] ?? "",
+  )?.[0];
+  if (answer.json === undefined && challenge !== undefined) return challenge;
+  return isPage(answer) && /sign[ -]?in|log[ -]?in|password|saml|oauth/i.test(answer.text) ? "a page" : undefined;
 }
 
 /** A metadata entry, where there is something to say that looks like a word. */

@@ -7,7 +7,8 @@ import { quote } from "./show-value.ts";
 /**
  * Gives a secret as it is now: a file is read anew every time, so that a new secret needs no new start.
  *
- * @throws Error when there is none any longer. It says where the secret should be, never what was there.
+ * @throws Error when there is none any longer. It says where the secret should be, never what was there; its cause is the system's
+ *   error, where reading failed.
  */
 export type GiveSecret = () => string;
 
@@ -30,7 +31,9 @@ export function readSecret(
       const field = [...path, "file"];
       const give = (): string => {
         const found = contentOf(file);
-        if ("wrong" in found) throw new Error(`${formatPath(field)}: ${quote(file)} ${found.wrong}`);
+        if ("wrong" in found) {
+          throw new Error(`${formatPath(field)}: ${quote(file)} ${found.wrong}`, { cause: found.error });
+        }
         return found.secret;
       };
       const found = contentOf(file);
@@ -54,14 +57,14 @@ export function readSecret(
 }
 
 /** The secret in a file, or what is wrong with the file, never with its content in it. */
-function contentOf(file: string): { readonly secret: string } | { readonly wrong: string } {
+function contentOf(file: string): { readonly secret: string } | { readonly wrong: string; readonly error?: unknown } {
   let content: Buffer;
   try {
     // Reading a pipe or a device might never end.
     if (!statSync(file).isFile()) return { wrong: "is no regular file" };
     content = readFileSync(file);
   } catch (error) {
-    return { wrong: `cannot be read: ${readFailure(error)}` };
+    return { wrong: `cannot be read: ${readFailure(error)}`, error };
   }
   const secret = content.toString().trimEnd();
   return secret === "" ? { wrong: "is empty" } : { secret };

@@ -47,6 +47,21 @@ describe("vendorFailure()", () => {
 });
 
 describe("noAnswer()", () => {
+  it.each([
+    ["DEPTH_ZERO_SELF_SIGNED_CERT", "VENDOR_BAD_RESPONSE", /name the authority's PEM file as ca/, 0],
+    ["UNABLE_TO_VERIFY_LEAF_SIGNATURE", "VENDOR_BAD_RESPONSE", /name the authority's PEM file as ca/, 0],
+    ["ERR_TLS_CERT_ALTNAME_INVALID", "VENDOR_BAD_RESPONSE", /a certificate for another host/, 0],
+    ["CERT_HAS_EXPIRED", "VENDOR_BAD_RESPONSE", /a certificate that is not valid now/, 0],
+    ["EMFILE", "QUEUE_FULL", /this server has no file, port or memory left/, 1],
+    ["EADDRNOTAVAIL", "QUEUE_FULL", /this server has no file, port or memory left/, 1],
+  ])("does not take %s for an outage", (code, reason, sentence, retries) => {
+    const cause = Object.assign(new Error(code), { code });
+    const failure = noAnswer(new NoAnswer(false, cause), asked);
+    expect(failure).toMatchObject({ reason, outcome: "not_applied", metadata: { site: "gis", vendor: "arcgis" } });
+    expect(failure.message).toMatch(sentence);
+    expect(failure.details.filter(({ desc }) => desc === RetryInfoSchema)).toHaveLength(retries);
+  });
+
   it("is UNAVAILABLE for what surely changed nothing", () => {
     for (const [error, changes] of [
       [new NoAnswer(false, refused), true],

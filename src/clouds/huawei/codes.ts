@@ -1,4 +1,5 @@
 import type { Answer } from "../http.ts";
+import { isPage, signInOf } from "../vendor.ts";
 import type { CodeRule, CodeTable, RequestSubject, StatusRule } from "./rules.ts";
 
 /** How long (ms) to wait after a refusal for too many requests: the gateway's table says 2 to 5 s (contracts: huaweicloud E.5). */
@@ -59,12 +60,19 @@ export const GATEWAY_CODES: CodeTable = [
     reason: "VENDOR_REFUSED_REQUEST",
     says: ({ service, what }) => `the gateway of ${service} refused the request about ${what} as wrong`,
   },
+  { codes: ["0201"], statuses: [494], reason: "VENDOR_REFUSED_REQUEST", says: headTooLarge }, // E.5
   {
     codes: ["0201"], // bad request, or too large; with 502 and 504 it is the backend, and the status decides
-    statuses: [400, 413, 414, 494],
+    statuses: [400, 413, 414],
     reason: "VENDOR_REFUSED_REQUEST",
     says: ({ service, what }) => `the gateway of ${service} refused the request about ${what} as wrong`,
   },
+  rejected(
+    ["0301"],
+    () =>
+      "the security token of its temporary credentials has expired, or belongs to another access key; put new ones, all three parts together, where the configuration says",
+    { message: /security[ -]?token|\bsts\b|temporary (?:access|ak|credential|security)/i }, // 401
+  ),
   rejected(
     ["0301"],
     (_asked, answer) =>
@@ -117,14 +125,16 @@ export const STATUSES: readonly StatusRule[] = [
     from: 401,
     to: 401,
     reason: "VENDOR_CREDENTIALS_REJECTED",
-    says: ({ service }) =>
-      `${service} does not accept restartd's own credentials; check the project's credentials in the configuration`,
+    says: orSignIn(
+      ({ service }) =>
+        `${service} does not accept restartd's own credentials; check the project's credentials in the configuration`,
+    ),
   },
   {
     from: 403,
     to: 403,
     reason: "VENDOR_PERMISSION_DENIED",
-    says: ({ what }) => `restartd's own user is not allowed to do that to ${what}`,
+    says: orSignIn(({ what }) => `restartd's own user is not allowed to do that to ${what}`),
   },
   { from: 404, to: 404, reason: "missing", says: "does not exist" },
   { from: 410, to: 410, reason: "missing", says: "does not exist any longer" },
@@ -144,18 +154,38 @@ export const STATUSES: readonly StatusRule[] = [
     says: ({ service }) => `${service} has had too many requests of restartd's own user`,
     retryMs: THROTTLED_MS,
   },
+  { from: 431, to: 431, reason: "VENDOR_REFUSED_REQUEST", says: headTooLarge },
   {
     from: 400,
     to: 499,
     reason: "VENDOR_REFUSED_REQUEST",
-    says: ({ service, what }) =>
-      `${service} refused the request about ${what} as wrong, where nothing wrong is known of it`,
+    says: orSignIn(
+      ({ service, what }) =>
+        `${service} refused the request about ${what} as wrong, where nothing wrong is known of it`,
+    ),
   },
   { from: 500, to: 999, reason: "VENDOR_INTERNAL_ERROR", says: failed },
 ];
 
-function unreadable({ service, what }: RequestSubject): string {
-  return `the answer of ${service} about ${what} cannot be understood`;
+function unreadable({ service, what }: RequestSubject, answer: Answer): string {
+  return isPage(answer)
+    ? `what answered about ${what} is a web page: a sign-in or a proxy in front of ${service}; check endpoints.${service} of the configuration`
+    : `the answer of ${service} about ${what} cannot be understood`;
+}
+
+/** A token that IAM gave can be longer than what its services take. */
+function headTooLarge({ service, what }: RequestSubject): string {
+  return `${service} does not take so much in headers as the request about ${what} has: a token is as long as its user has roles; give it fewer, or use an access key`;
+}
+
+/** Who answers with a challenge or a page of its own is no API of the vendor's: its sign-in, not our credentials, is the matter. */
+function orSignIn(says: (asked: RequestSubject) => string): CodeRule["says"] {
+  return (asked, answer) => {
+    const signIn = signInOf(answer);
+    return signIn === undefined
+      ? says(asked)
+      : `what stands in front of ${asked.service} wants a sign-in of its own (${signIn}); check endpoints.${asked.service} of the configuration, and the proxies on the way`;
+  };
 }
 
 function failed({ service, what }: RequestSubject, { status }: Answer): string {

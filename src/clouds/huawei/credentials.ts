@@ -1,6 +1,7 @@
 import { Failure } from "../../core/errors.ts";
 import type { Runtime } from "../../core/target.ts";
 import type { Connections } from "../http.ts";
+import { unreadableSecret } from "../obstacles.ts";
 import type { HuaweiService, IamSettings, KeyFileSettings, KeySettings, ProjectSettings } from "./config.ts";
 import { fetchToken, type Token } from "./iam.ts";
 import { readKeyFile, type WholeKey } from "./key-file.ts";
@@ -136,7 +137,14 @@ function read<Secret>(give: () => Secret, scene: Scene): Secret {
   try {
     return give();
   } catch (error) {
-    throw unusable("cannot be read", scene, error); // the cause says where they should be, and goes to the log alone
+    const { projectId, service } = scene;
+    const context = {
+      place: `project ${projectId}`,
+      who: "a secret of restartd's own",
+      metadata: { project: projectId, vendor: service },
+    };
+    // The cause says where they should be, and goes to the log alone.
+    throw unreadableSecret(error, context) ?? unusable("cannot be read", scene, error);
   }
 }
 

@@ -1,10 +1,10 @@
-import { Failure, type FailureOptions, type Reason, retryInfo } from "../../core/errors.ts";
+import type { Failure, FailureOptions, Reason } from "../../core/errors.ts";
 import { USER_AGENT } from "../../core/version.ts";
-import { type Answer, type Connections, NoAnswer, readAnswer, sendOnce } from "../http.ts";
+import { type Answer, type Connections, readAnswer, sendOnce } from "../http.ts";
 import { fieldsOf, textOf } from "../json.ts";
-import { answerAsCause, natureOf, retryOf, vendorFailure } from "../vendor.ts";
+import { answerAsCause, noAnswer, retryOf, signInOf, vendorFailure } from "../vendor.ts";
 import type { HuaweiService, IamSettings } from "./config.ts";
-import { vendorErrorOf } from "./errors.ts";
+import { vendorErrorOf, vendorWords } from "./errors.ts";
 
 /** A token for one project. */
 export interface Token {
@@ -57,12 +57,12 @@ export async function fetchToken(asked: TokenRequest, connections: Connections):
       (response) => readAnswer(response, MAX_BYTES),
     );
   } catch (error) {
-    const cause = error instanceof NoAnswer ? error.cause : error;
-    const sentence = `IAM cannot be reached (${natureOf(cause)}); nothing was sent to ${asked.service}`;
-    throw new Failure("VENDOR_UNREACHABLE", `project ${asked.projectId}: ${sentence}`, {
-      metadata: { project: asked.projectId, vendor: asked.service },
-      details: [retryInfo(UNREACHABLE_RETRY_MS)],
-      cause,
+    throw noAnswer(error, {
+      vendor: asked.service,
+      place: `project ${asked.projectId}`,
+      who: "IAM",
+      changes: false,
+      metadata: { project: asked.projectId },
     });
   }
   const token = answer.status === 201 ? tokenOf(answer) : undefined;
@@ -133,8 +133,39 @@ const REFUSALS: readonly { from: number; to: number; reason: Reason; says: strin
   },
 ];
 
+/** Refusals that IAM, or what stands before it, explains: its words are recognised, and not shown. */
+const EXPLAINED: readonly { words: RegExp; says: string }[] = [
+  {
+    words: /\bmfa\b|multi-?factor|two-?factor|second factor|verification code|\btotp\b|login protection/i,
+    says: "IAM wants a second factor (MFA) of restartd's own user, which a program does not have; take its login protection away, or use an access key",
+  },
+  {
+    words: /\block(?:ed|out)?\b|too many|try again later/i,
+    says: "IAM has locked restartd's own user after too many failed logins; wait until it is unlocked, and check the password before that: each further try may lock it longer",
+  },
+  {
+    words: /password.{0,40}(?:expired|must be changed|has to be changed|reset)|(?:expired|initial).{0,20}password/i,
+    says: "the password of restartd's own user has expired, or has to be changed at its first login; change it, and put the new one where the configuration says",
+  },
+];
+
+/** Why IAM gave no token. */
+function ruleOf(answer: Answer): Omit<(typeof REFUSALS)[number], "from" | "to"> | undefined {
+  const { status } = answer;
+  const signIn = status < 300 || status >= 400 ? signInOf(answer) : undefined;
+  if (signIn !== undefined && status < 500) {
+    const says = `what stands in front of IAM wants a sign-in of its own (${signIn}); check iam.endpoint of the configuration, and the proxies on the way`;
+    return { reason: "VENDOR_BAD_RESPONSE", says };
+  }
+  const { message } = vendorWords(answer);
+  const explained =
+    status >= 400 && status < 500 && status !== 429 && EXPLAINED.find(({ words }) => words.test(message));
+  if (explained) return { reason: "VENDOR_CREDENTIALS_REJECTED", says: explained.says };
+  return REFUSALS.find(({ from, to }) => from <= status && status <= to);
+}
+
 function refused(answer: Answer, { projectId, service }: TokenRequest): Failure {
-  const rule = REFUSALS.find(({ from, to }) => from <= answer.status && answer.status <= to);
+  const rule = ruleOf(answer);
   if (rule === undefined) throw new Error(`no line for HTTP ${answer.status}`);
   const options: FailureOptions = { metadata: { project: projectId }, cause: answerAsCause(answer) };
   const retry = retryOf(rule.reason, answer, rule.retryMs);

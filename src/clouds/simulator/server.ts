@@ -36,6 +36,9 @@ export interface VendorServer extends AsyncDisposable {
 /** The largest body (bytes) that is read: no request of ours comes near. */
 const MAX_BODY_BYTES = 1_048_576;
 
+/** Gateways take more than the 16 kB of Node.js: a token can have as much. */
+const HEADS = { maxHeaderSize: 256 * 1024 };
+
 const PROXY_REPLIES: ChaosReplies = {
   serverError: { status: 502, headers: { "content-type": "text/html" }, body: "<html><h1>502 Bad Gateway</h1></html>" },
   throttled: { status: 429, headers: { "retry-after": "1" }, body: "too many requests" },
@@ -71,7 +74,8 @@ export async function startVendorServer(
       response.destroy();
     });
   };
-  const server = options.tls === undefined ? createServer(listener) : createTlsServer(options.tls, listener);
+  const server =
+    options.tls === undefined ? createServer(HEADS, listener) : createTlsServer({ ...HEADS, ...options.tls }, listener);
   const port = await listen(server);
 
   return {

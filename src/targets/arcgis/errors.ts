@@ -1,5 +1,12 @@
 import type { Answer } from "../../clouds/http.ts";
-import { answerAsCause, retryOf, type VendorResponseError, vendorFailure } from "../../clouds/vendor.ts";
+import {
+  answerAsCause,
+  isPage,
+  retryOf,
+  signInOf,
+  type VendorResponseError,
+  vendorFailure,
+} from "../../clouds/vendor.ts";
 import { type Detail, type Failure, preconditionFailure, type Reason, resourceInfo } from "../../core/errors.ts";
 import { isAboutJob } from "./answers.ts";
 import { isObject } from "./values.ts";
@@ -22,6 +29,8 @@ interface VendorError {
   readonly code: number | undefined;
   /** It has no code, and says in words that a permission is missing. */
   readonly denied: boolean;
+  /** Its words, to be recognised and shown nowhere. */
+  readonly words: string;
 }
 
 /** A refusal that is recognised: it surely changed nothing. */
@@ -95,6 +104,25 @@ const TOKEN_RULE: Rule = {
     "it gives restartd's user no token; its operator has to correct user name and password in arcgis.sites",
 };
 
+/** Why a token is refused, where the site's words tell: it is not the password, or not yet. */
+const EXPLAINED: readonly { words: RegExp; sentence: string }[] = [
+  {
+    words: /\bmfa\b|multi-?factor|two-?factor|second factor|verification code/i,
+    sentence:
+      "it wants a second factor (MFA) of restartd's user, which a program does not have; its operator has to name a user without one in arcgis.sites",
+  },
+  {
+    words: /\block(?:ed|out)?\b|too many|try again later/i,
+    sentence:
+      "it has locked restartd's user after too many failed logins; its operator has to wait until it is unlocked, and to check the password before that: each further try may lock it longer",
+  },
+  {
+    words: /password.{0,40}(?:expired|must be changed|has to be changed|reset)|expired.{0,20}password/i,
+    sentence:
+      "the password of restartd's user has expired there; its operator has to change it, and to put the new one where arcgis.sites says",
+  },
+];
+
 /** Words of `status` that stand for an error (contracts: arcgis §A.5). A job's own FAILED is written in capitals. */
 const FAILED_WORDS: ReadonlySet<unknown> = new Set(["error", "failed", "failure"]);
 
@@ -109,7 +137,8 @@ export function errorOf({ json }: Pick<Answer, "json">): VendorError | undefined
   if (!isObject(json)) return undefined;
   if (json.error !== undefined && json.error !== null) {
     const error = isObject(json.error) ? json.error : { message: json.error };
-    return vendorError(error.code, [error.message]);
+    const details = isObject(json.error) && Array.isArray(json.error.details) ? json.error.details : [];
+    return vendorError(error.code, [error.message, ...details]);
   }
   if (!FAILED_WORDS.has(json.status) || isAboutJob(json)) return undefined;
   return vendorError(json.code, Array.isArray(json.messages) ? json.messages : []);
@@ -118,8 +147,8 @@ export function errorOf({ json }: Pick<Answer, "json">): VendorError | undefined
 function vendorError(code: unknown, messages: readonly unknown[]): VendorError {
   const number = typeof code === "string" && /^\d{1,9}$/.test(code) ? Number(code) : code;
   const known = typeof number === "number" && Number.isSafeInteger(number) ? number : undefined;
-  const says = messages.some((message) => typeof message === "string" && /not have permission/i.test(message));
-  return { code: known, denied: known === undefined && says };
+  const words = messages.filter((message) => typeof message === "string").join("\n");
+  return { code: known, denied: known === undefined && /not have permission/i.test(words), words };
 }
 
 /** Whether an answer refuses the token, so that the request surely did nothing. */
@@ -135,7 +164,17 @@ const said = ({ status, headers }: Answer, code: number | undefined): VendorResp
 
 /** An answer that was to be a success, and cannot be understood: on a change, nobody knows what it did. */
 export const unreadable = (answer: Answer, asked: RequestSubject): Failure =>
-  doubt(answer, undefined, asked, "VENDOR_BAD_RESPONSE", "its answer cannot be understood");
+  doubt(
+    answer,
+    undefined,
+    asked,
+    "VENDOR_BAD_RESPONSE",
+    isPage(answer) ? `its answer is a web page: ${SIGN_IN}` : "its answer cannot be understood",
+  );
+
+/** A web adaptor or a proxy in front of the site signs people in by itself, by pages and challenges that are not the site's. */
+const SIGN_IN =
+  "a sign-in of the web server in front of it, as it seems; restartd needs admin_url and token_url of arcgis.sites that lead past it";
 
 /** A failure which, on a change, leaves open whether the change was made. */
 function doubt(
@@ -176,7 +215,7 @@ export function failureOf(
   if (status >= 300 && status < 400) {
     return vendorFailure(
       "UPSTREAM_REDIRECT",
-      `site ${site}: its answer is a redirect, which is never followed; check its addresses in arcgis.sites`,
+      `site ${site}: its answer is a redirect, which is never followed${toSignIn(answer) ? `; it leads to ${SIGN_IN}` : "; check its addresses in arcgis.sites"}`,
       said(answer, undefined),
       { metadata: { site }, cause: answerAsCause(answer) },
     );
@@ -186,6 +225,14 @@ export function failureOf(
     return isObject(answer.json) && status >= 200 ? undefined : unreadable(answer, asked);
   }
   const code = error?.code;
+  const challenge = error === undefined && CHALLENGES.has(status) ? signInOf(answer) : undefined;
+  if (challenge !== undefined) {
+    return refusal(challenged(challenge), answer, code, asked);
+  }
+  const explained = about === "token" && EXPLAINED.find(({ words }) => words.test(error?.words ?? ""));
+  if (explained) {
+    return refusal({ ...TOKEN_RULE, sentence: () => explained.sentence }, answer, code, asked);
+  }
   const rules = about === "token" ? [TOKEN_RULE, ...RULES] : RULES;
   for (const candidate of [code, status]) {
     if (candidate === undefined || candidate < 400) continue;
@@ -200,6 +247,20 @@ export function failureOf(
     ? doubt(answer, code, asked, "VENDOR_REPORTED_FAILED", "it says that this failed, without a reason that is known")
     : refusal(other, answer, code, asked);
 }
+
+/** Statuses that ask who one is, or say that one may not. */
+const CHALLENGES: ReadonlySet<number> = new Set([401, 403, 407]);
+
+/** A challenge, such as that of Integrated Windows Authentication: whoever sent it has passed nothing on. */
+const challenged = (challenge: string): Rule => ({
+  codes: [],
+  reason: "VENDOR_CREDENTIALS_REJECTED",
+  sentence: () => `its answer is ${SIGN_IN} (${challenge})`,
+});
+
+/** Whether a redirect leads to where people sign in. */
+const toSignIn = ({ headers }: Answer): boolean =>
+  /sign-?in|log-?in|logon|saml|oauth|adfs|authorize/i.test(headers.location ?? "");
 
 /** An HTTP status of 4xx that no rule knows. */
 const WRONG: Rule = {

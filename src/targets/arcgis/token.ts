@@ -1,3 +1,4 @@
+import { unreadableSecret } from "../../clouds/obstacles.ts";
 import { Failure } from "../../core/errors.ts";
 import type { GiveSecret } from "../../core/secret.ts";
 
@@ -82,10 +83,14 @@ function readPassword(give: GiveSecret, site: string): string {
   try {
     return give();
   } catch (cause) {
-    throw new Failure(
-      "VENDOR_CREDENTIALS_REJECTED",
-      `site ${site}: restartd's own password cannot be read; its operator has to put it where the configuration says`,
-      { metadata: { site, vendor: "arcgis" }, cause },
+    const metadata = { site, vendor: "arcgis" };
+    throw (
+      unreadableSecret(cause, { place: `site ${site}`, who: "restartd's own password", metadata }) ??
+      new Failure(
+        "VENDOR_CREDENTIALS_REJECTED",
+        `site ${site}: restartd's own password cannot be read; its operator has to put it where the configuration says`,
+        { metadata, cause },
+      )
     );
   }
 }

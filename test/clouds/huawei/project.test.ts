@@ -169,7 +169,11 @@ describe("a project's authorities", () => {
   ])("refuse who is not theirs: %s", async (_whose, ca) => {
     await using scene = await startScene({ tls: certified, settings: { ca } });
     const failure = await scene.failure(RESTART);
-    expect([failure.reason, failure.outcome]).toEqual(["VENDOR_UNREACHABLE", "not_applied"]);
+    expect([failure.reason, failure.outcome]).toEqual(["VENDOR_BAD_RESPONSE", "not_applied"]);
+    expect(failure.message).toMatch(
+      /a certificate of an authority that is not known here .* as ca in the configuration/,
+    );
+    expect(failure.details).toEqual([]);
     expect(scene.service.requests).toEqual([]);
   });
 });

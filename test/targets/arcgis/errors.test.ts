@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { RetryInfoSchema } from "../../../gen/google/rpc/error_details_pb.ts";
 import type { Answer } from "../../../src/clouds/http.ts";
 import { encodeReply, type VendorReply } from "../../../src/clouds/simulator/exchange.ts";
 import type { Reason } from "../../../src/core/errors.ts";
@@ -111,7 +112,7 @@ describe("failureOf()", () => {
     for (const status of ["FAILED", "failed"]) {
       expect(errorOf({ json: { jobid: "j1", status } })).toBeUndefined();
     }
-    expect(errorOf({ json: { status: "failed" } })).toEqual({ code: undefined, denied: false });
+    expect(errorOf({ json: { status: "failed" } })).toEqual({ code: undefined, denied: false, words: "" });
   });
 
   it("keeps the vendor's code, and says when to come again and what it is about", () => {
@@ -151,6 +152,48 @@ describe("failureOf()", () => {
     ["too many requests", httpError(429, "empty"), "THROTTLED"],
   ] as const)("judges %s in the place of a token", (_what, reply, reason) => {
     expect(failureOf(answerOf(reply), token, "token")?.reason).toBe(reason);
+  });
+});
+
+describe("what sends the operator the right way", () => {
+  const tokenError = (message: string, ...details: string[]) =>
+    replyOf({ error: { code: 400, message: "Unable to generate token.", details: [message, ...details] } });
+  const replyOf = (body: Record<string, unknown>) => ({ status: 200, body });
+  const challenge = (value: string) => ({
+    status: 401,
+    headers: { "www-authenticate": value },
+    body: "<html>401</html>",
+  });
+
+  it.each([
+    ["a second factor", tokenError("User has multifactor authentication enabled."), /second factor \(MFA\)/],
+    [
+      "a lockout",
+      tokenError("Too many invalid log in attempts.", "Try again later."),
+      /locked .* after too many failed/,
+    ],
+    ["a locked account", tokenError("Your account is locked out."), /locked .* after too many failed/],
+    ["a password that has expired", tokenError("Your password has expired."), /password .* has expired/],
+    ["a wrong password", replies.wrongPassword, /has to correct user name and password/],
+    ["Windows authentication", challenge("Negotiate, NTLM"), /sign-in of the web server in front of it.*\(Negotiate\)/],
+    ["basic authentication", challenge('Basic realm="gis"'), /\(Basic\)$/],
+    ["a page", replies.signInPage, /web page: a sign-in of the web server in front of it/],
+    [
+      "a redirect to a sign-in",
+      replies.signInRedirect,
+      /redirect.*leads to a sign-in of the web server in front of it/,
+    ],
+  ])("tells %s in the place of a token", (_what, reply, sentence) => {
+    const failure = failureOf(answerOf(reply), token, "token");
+    expect(failure?.message).toMatch(sentence);
+    expect(failure?.details.filter(({ desc }) => desc === RetryInfoSchema)).toEqual([]);
+  });
+
+  it("does not take a page of something else for a sign-in, nor words about something else for a lock", () => {
+    const gone = { status: 404, headers: { "content-type": "text/html" }, body: "<html>Log in</html>" };
+    expect(failureOf(answerOf(gone), token, "token")?.message).not.toMatch(/sign-in/);
+    const blocked = tokenError("The block of this user is unknown.");
+    expect(failureOf(answerOf(blocked), token, "token")?.message).toMatch(/correct user name and password/);
   });
 });
 

@@ -28,6 +28,8 @@ export interface Account {
   readonly user: { domain: string; name: string; password: string };
   /** How long (ms) a new token lives. The vendor's live a day. */
   tokenLifeMs: number;
+  /** About how many characters a new token has: the more, the more roles its user has. */
+  tokenLength: number;
   /** The account's wall clock, in milliseconds since 1970. */
   now: () => number;
   /** The tokens given so far, by value. Taking one out voids it. */
@@ -37,7 +39,9 @@ export interface Account {
 }
 
 /** What an {@link Account} is like at the start. Everything has a default: the sandbox's. */
-export type AccountOptions = Partial<Pick<Account, "projectId" | "region" | "keys" | "user" | "tokenLifeMs" | "now">>;
+export type AccountOptions = Partial<
+  Pick<Account, "projectId" | "region" | "keys" | "user" | "tokenLifeMs" | "tokenLength" | "now">
+>;
 
 /** The project of the sandbox's world. */
 export const SANDBOX_PROJECT_ID = "5f0e6d7c8b9a4a3b8c7d6e5f4a3b2c1d";
@@ -55,6 +59,7 @@ export function createAccount(options: AccountOptions = {}): Account {
     keys: [{ ...SANDBOX_KEY }],
     user: { domain: "sandbox", name: "restartd", password: "sandbox-password" },
     tokenLifeMs: DAY_MS,
+    tokenLength: 1_600,
     now: Date.now,
     ...options,
     tokens: new Map(),
@@ -64,8 +69,7 @@ export function createAccount(options: AccountOptions = {}): Account {
 
 /** Gives a token for the account's project. Those before it stay good. */
 export function issueToken(account: Account): IssuedToken {
-  // The vendor's have some two thousand characters.
-  const value = `MIIsim${randomBytes(1_200).toString("base64url")}`;
+  const value = `MIIsim${randomBytes(Math.ceil((account.tokenLength * 3) / 4)).toString("base64url")}`;
   const token = { value, projectId: account.projectId, expiresMs: account.now() + account.tokenLifeMs };
   account.tokens.set(value, token);
   return token;
