@@ -46,6 +46,11 @@ export interface Action<
   /** Until when an operation keeps others from its target: `applied` for Kubernetes, `ended` for clouds. */
   readonly blocksUntil: "applied" | "ended";
   /**
+   * Whether nothing lies between the checks of `prepare` and the permit that `send` asks for: then a call is accepted and permitted by one
+   * write. False, the default: `send` looks again before it asks, and until then nobody else may begin on the target.
+   */
+  readonly permitsAtOnce?: boolean;
+  /**
    * How long (ms) after an outcome became unknown the target may still come to show the restart: longer than the send window, the
    * vendor request and a plausible pause together.
    */

@@ -89,6 +89,7 @@ export function createRunner(options: RunnerOptions): Runner {
         failpoint,
         actions: new Map(actions.map((action) => [methodName(action), action])),
         inFlight: inFlight.has,
+        isDisowned: inFlight.isDisowned,
         health: options.health ?? (() => {}),
         onError,
       };

@@ -15,6 +15,8 @@ export interface Subject<Play extends World = World> {
   start(): Promise<Play>;
   /** Until when one operation keeps others from its target, as its action says. */
   readonly blocksUntil: "applied" | "ended";
+  /** Whether a call is accepted and permitted by one write, as its action says. */
+  readonly permitsAtOnce?: boolean;
   /** What looking at a target proves of a request that got no answer: that it was applied, that it was not. */
   readonly shows: { readonly applied: boolean; readonly notApplied: boolean };
   /** How a call is answered whose request was applied and whose answer was lost: `ok` where one read proves it at once. */

@@ -28,10 +28,14 @@ export type Point = Failpoint | "permitted" | "answered" | "before W3#2" | "afte
 export type Kind =
   /** Kubernetes: frees the target when applied, shows everything. */
   | "cluster"
+  /** The same, accepted and permitted by one write: as Kubernetes is. */
+  | "prompt cluster"
   /** A cloud: keeps the target until the job's end, shows everything. */
   | "cloud"
   /** A cloud that shows only jobs whose id is known. */
   | "opaque cloud";
+
+const isCluster = ({ kind }: Pick<Path, "kind">): boolean => kind === "cluster" || kind === "prompt cluster";
 
 /** One way through the state machine: everything that goes wrong, and where. */
 export interface Path {
@@ -209,7 +213,8 @@ async function startProcess(scene: Scene, replica: string): Promise<Process> {
     againMs: 20,
     settleMs: SETTLE_MS,
     endsWithinMs: ENDS_WITHIN_MS,
-    blocksUntil: path.kind === "cluster" ? "applied" : "ended",
+    blocksUntil: isCluster(path) ? "applied" : "ended",
+    permitsAtOnce: path.kind === "prompt cluster",
     authoritative: path.kind !== "opaque cloud",
   });
   let ids = 0;
@@ -229,7 +234,7 @@ async function startProcess(scene: Scene, replica: string): Promise<Process> {
     return decorated.observe(...look);
   };
   await runner.begin([{ ...decorated, observe }]);
-  const process = { gate, runner, store, action };
+  const process = { gate, runner, store, action: decorated };
   scene.processes.push(process);
   return process;
 }
@@ -415,7 +420,7 @@ function judgeVerdict({ vendor, path, wrong }: Scene, record: OperationRecord): 
   };
   if (executed > 1) wrong.add(`executed ${executed} times`);
   if (expected[state] !== true) wrong.add(`${state} (${outcome}), executed ${executed} times`);
-  const blocks = state === "UNRESOLVED" && (path.kind !== "cluster" || outcome === "unknown");
+  const blocks = state === "UNRESOLVED" && (!isCluster(path) || outcome === "unknown");
   if (record.blocks !== blocks) wrong.add(`${state} and blocking: ${record.blocks}`);
 }
 

@@ -316,6 +316,81 @@ describe("a permit", () => {
   });
 });
 
+describe("a call that is accepted and permitted by one write", () => {
+  const prompt = (options: Options = {}) => start({ permitsAtOnce: true, ...options });
+
+  it("is stored as being sent, with its evidence, before anything leaves", async () => {
+    const stored: unknown[] = [];
+    const server: Started = await prompt({
+      at: async (point) => {
+        if (point === "permitted") stored.push(...(await server.list()));
+      },
+    });
+    const name = await restart(server, web(randomUUID()));
+    const evidence = '{"attempt":1}';
+    expect(stored).toMatchObject([{ name, state: "SENDING", version: 1, evidence, sendTime: expect.any(Number) }]);
+    expect((await server.events(name)).slice(0, 2)).toEqual(["accepted: SENDING", "sent: SENT"]);
+  });
+
+  it("is one operation however often it is repeated meanwhile", async () => {
+    const sending = Promise.withResolvers<void>();
+    const server = await prompt({ at: (point) => (point === "permitted" ? sending.resolve() : undefined) });
+    server.vendor.script("slow");
+    const id = randomUUID();
+    const first = restart(server, web(id));
+    const raced = restart(server, web(id));
+    await sending.promise;
+    const names = await Promise.all([first, raced, restart(server, web(id))]);
+    expect(new Set(names).size).toBe(1);
+    expect(server.vendor.executions).toHaveLength(1);
+  });
+
+  it("is refused while another one is on its way", async () => {
+    const sending = Promise.withResolvers<void>();
+    const server = await prompt({ at: (point) => (point === "permitted" ? sending.resolve() : undefined) });
+    server.vendor.script("slow");
+    const first = restart(server, web());
+    await sending.promise;
+    const refused = await failure(server.client.restart(web()));
+    const operation = await first;
+    expect(refused).toMatchObject({ reason: "OPERATION_IN_PROGRESS", metadata: { operation }, operation: "" });
+    expect(await server.list()).toHaveLength(1);
+  });
+
+  it.each(["before", "after"] as const)(
+    "sends nothing when that is in doubt (%s its commit), for good",
+    async (when) => {
+      const server = await prompt({ settleMs: 3_600_000 });
+      server.faults.insert = when;
+      const id = randomUUID();
+      expect(await failure(server.client.restart(web(id)))).toMatchObject({
+        reason: "STORE_UNAVAILABLE",
+        metadata: { outcome: "not_applied" },
+      });
+      server.faults.insert = undefined;
+      const [record] = await server.list();
+      expect(record === undefined).toBe(when === "before");
+      if (record !== undefined) {
+        // At once, and not after the time in which what was sent would show.
+        await server.until(record.name, "CANCELLED");
+        expect(await failure(server.client.restart(web(id)))).toMatchObject({ reason: "CANCELLED" });
+      }
+      expect(server.vendor.executions).toEqual([]);
+      await restart(server, web(randomUUID()));
+    },
+  );
+
+  it("stores nothing of one that fails before it asks for its permit", async () => {
+    const server = await prompt({
+      settleMs: 3_600_000,
+      deadlineMs: 50,
+      at: (point) => (point === "before W2" ? setTimeout(100) : undefined),
+    });
+    expect(await failure(server.client.restart(web(randomUUID())))).toMatchObject({ reason: "DEADLINE_EXCEEDED" });
+    expect(server.vendor.executions).toEqual([]);
+  });
+});
+
 describe("a store that is away", () => {
   const unavailable = {
     code: Code.Unavailable,

@@ -14,7 +14,7 @@ vi.mock("node:timers/promises", () => ({
     }),
 }));
 
-const KINDS: readonly Kind[] = ["cluster", "cloud", "opaque cloud"];
+const KINDS: readonly Kind[] = ["cluster", "prompt cluster", "cloud", "opaque cloud"];
 
 const POINTS: readonly Point[] = [
   "before W1",
@@ -171,6 +171,9 @@ describe("the state machine", { timeout: 300_000 }, () => {
   it("survives death and pauses anywhere, with a vendor that shows everything and frees its targets early", () =>
     isSound(stopped("cluster", HOWS)));
 
+  it("survives death and pauses anywhere, where acceptance and permit are one write", () =>
+    isSound(stopped("prompt cluster", HOWS)));
+
   it("survives death and pauses anywhere, with a vendor that keeps its targets until the end", () =>
     isSound(stopped("cloud", ["dies"])));
 
@@ -178,10 +181,14 @@ describe("the state machine", { timeout: 300_000 }, () => {
     isSound(stopped("opaque cloud", ["dies", "pauses long"])));
 
   it("survives doubtful commits, cancels and callers who leave, while others call too", () =>
-    isSound([...troubled("cluster"), ...troubled("opaque cloud")]));
+    isSound([...troubled("cluster"), ...troubled("prompt cluster"), ...troubled("opaque cloud")]));
 
   it("survives death and pauses while commits are in doubt, cancels and callers who leave", () =>
-    isSound(stoppedInTrouble("cluster", ["dies", "pauses long"])));
+    isSound(
+      ["cluster" as const, "prompt cluster" as const].flatMap((kind) =>
+        stoppedInTrouble(kind, ["dies", "pauses long"]),
+      ),
+    ));
 
   it.runIf(process.env.RESTARTD_EVERY_PATH === "1")("survives everything at once", { timeout: 3_600_000 }, () =>
     isSound(product()),
@@ -200,6 +207,28 @@ describe("the state machine", { timeout: 300_000 }, () => {
     const wrong = await playAll(negative("reset", "permitted"), resends);
     expect([...wrong.values()].flat()).toContainEqual(expect.stringMatching(/^executed \d+ times$/));
     expect(await playAll(negative("reset", "permitted"))).toEqual(new Map());
+  });
+
+  it("is caught when it sends before it is stored", async () => {
+    const premature: PlayOptions = {
+      decorate: (action) => ({
+        ...action,
+        send: (request, plan, sending) =>
+          action.send(request, plan, {
+            ...sending,
+            permit: async (evidence) => {
+              void sending.permit(evidence).catch(() => {});
+              return () => {};
+            },
+          }),
+      }),
+    };
+    const paths = (["lost", "committed"] as const).map(
+      (doubt): Path => ({ kind: "prompt cluster", script: "ok", trouble: { write: "W1", doubt } }),
+    );
+    const wrong = await playAll(paths, premature);
+    expect([...wrong.values()].flat()).toContain("executed while not stored, blocking undefined");
+    expect(await playAll(paths)).toEqual(new Map());
   });
 
   it("is caught when it waits for ever for an end that nothing shows", async () => {

@@ -175,6 +175,8 @@ export interface FakeActionOptions {
   readonly vendor: FakeVendor;
   /** Default `applied`. */
   readonly blocksUntil?: "applied" | "ended";
+  /** Default false. */
+  readonly permitsAtOnce?: boolean;
   /** Milliseconds; default 60,000. */
   readonly settleMs?: number;
   /** Milliseconds; default an hour. */
@@ -218,6 +220,7 @@ export function createActionOf<Input extends DescMessage, Output extends DescMes
   return {
     method,
     blocksUntil,
+    permitsAtOnce: options.permitsAtOnce ?? false,
     settleMs,
     endsWithinMs: options.endsWithinMs ?? 3_600_000,
     lookMs: againMs,

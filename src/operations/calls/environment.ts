@@ -40,20 +40,31 @@ export interface InFlightCalls {
   has(name: string): boolean;
   /** Some are about to run; the function ends that. Two callers may be about to make the same one. */
   take(names: readonly string[]): () => void;
+  /** Nothing was sent of one, and whether it was stored is in doubt. Of many such some may be forgotten: they are looked for, then. */
+  disown(name: string): void;
+  /** Whether surely nothing was sent of one by this process. */
+  isDisowned(name: string): boolean;
   /** What is left to do for them, whoever waits for it. */
   land(work: Promise<unknown>): void;
   /** Waits for what is left to do. */
   landed(): Promise<void>;
 }
 
+/** So many names are kept of operations whose acceptance was in doubt. */
+const MAX_DISOWNED = 10_000;
+
 /** No operation runs yet. */
 export function createInFlightCalls(): InFlightCalls {
   const counts = new Map<string, number>();
   const landing = new Set<Promise<unknown>>();
+  const disowned = new Set<string>();
   return {
     has: (name) => counts.has(name),
     take(names) {
-      for (const nameOperation of names) counts.set(nameOperation, (counts.get(nameOperation) ?? 0) + 1);
+      for (const nameOperation of names) {
+        counts.set(nameOperation, (counts.get(nameOperation) ?? 0) + 1);
+        disowned.delete(nameOperation);
+      }
       return () => {
         for (const name of names) {
           const others = (counts.get(name) ?? 1) - 1;
@@ -62,6 +73,11 @@ export function createInFlightCalls(): InFlightCalls {
         }
       };
     },
+    disown(name) {
+      // Of two calls with one request_id, the other one may have sent it.
+      if (counts.get(name) === 1 && disowned.size < MAX_DISOWNED) disowned.add(name);
+    },
+    isDisowned: (name) => disowned.has(name),
     land(work) {
       const landed = work.then(
         () => {},

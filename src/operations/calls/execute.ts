@@ -25,6 +25,13 @@ export interface ExecuteOptions {
   readonly pause: (attempt: number) => Promise<void>;
 }
 
+/**
+ * Stores an operation that has not been accepted yet as one that may be sent: W1 and W2 in one write.
+ *
+ * @throws whatever keeps it from being sent; then {@link execute} throws it as well, and records nothing.
+ */
+export type Begin = (permitted: OperationRecord) => Promise<void>;
+
 /** How the one send of an operation ended. */
 export interface Execution<Output extends DescMessage> {
   /** The vendor's answer, or why there is none. */
@@ -38,10 +45,12 @@ export interface Execution<Output extends DescMessage> {
 const OPEN: ReadonlySet<OperationState> = new Set<OperationState>(["ACCEPTED", "SENDING", "UNKNOWN"]);
 
 /**
- * Sends the one request of an accepted operation and records its outcome (store.md §3.3: W2, the send, W3). It is called once for an
- * operation, by the process that stored it; nothing else ever sends.
+ * Sends the one request of an operation and records its outcome (store.md §3.3: W2, the send, W3). It is called once for an operation,
+ * by the process that stores it; nothing else ever sends.
  *
  * @param warnings tokens that the action warned of, filled until the send has ended.
+ * @param begin stores the operation with its first permit; without it, it is stored already.
+ * @throws what kept an operation from being stored, be it `begin` or something before its first permit: nothing was sent.
  */
 export async function execute<Input extends DescMessage, Output extends DescMessage, Plan>(
   accepted: OperationRecord,
@@ -51,9 +60,10 @@ export async function execute<Input extends DescMessage, Output extends DescMess
   asking: PrepareContext,
   warnings: ReadonlySet<string>,
   options: ExecuteOptions,
+  begin?: Begin,
 ): Promise<Execution<Output>> {
   const { failpoint } = options;
-  const permits = new Permits(accepted, asking, options);
+  const permits = new Permits(accepted, asking, options, begin);
   let ended: { sent: SendResult<Output> } | { failure: Failure };
   try {
     const sending: SendContext = {
@@ -67,6 +77,7 @@ export async function execute<Input extends DescMessage, Output extends DescMess
     ended = { sent: await action.send(request, plan, sending) };
   } catch (error) {
     ended = { failure: failureOf(error, asking.call, permits.left) };
+    if (!permits.isStored) throw ended.failure;
   }
   await failpoint("after send");
   const told = [...warnings];
@@ -93,32 +104,32 @@ class Permits {
   current: OperationRecord;
   /** Whether a byte may have left that nothing refused for sure. */
   left = false;
+  #begin: Begin | undefined;
   readonly #asking: PrepareContext;
   readonly #options: ExecuteOptions;
 
-  constructor(accepted: OperationRecord, asking: PrepareContext, options: ExecuteOptions) {
+  constructor(accepted: OperationRecord, asking: PrepareContext, options: ExecuteOptions, begin: Begin | undefined) {
     this.current = accepted;
+    this.#begin = begin;
     this.#asking = asking;
     this.#options = options;
   }
 
-  /** W2: only the one whose compare-and-set hit may send, and only soon. */
+  /** Whether the operation is stored. */
+  get isStored(): boolean {
+    return this.#begin === undefined;
+  }
+
+  /** W2: only the one whose compare-and-set hit, or who stored it with its permit, may send, and only soon. */
   async ask(evidence: string): Promise<() => void> {
-    const { store, now, monotonic, failpoint, sendWindowMs } = this.#options;
+    const { now, monotonic, failpoint, sendWindowMs } = this.#options;
     this.#stopIfLeft();
     // A request before this one was refused for sure, or there would be no permit asked for.
     this.left = false;
     this.#asking.call.outcome = "not_applied";
     await failpoint("before W2");
     const asked = monotonic();
-    const change: Change = { state: "SENDING", evidence, sendTime: now() };
-    const sending = await store.change(this.current, change, { event: "permit" }).catch((error: unknown) => {
-      throw storeUnavailable(error);
-    });
-    if (sending === undefined) {
-      throw await this.#refusal();
-    }
-    this.current = sending;
+    this.current = await this.#write({ state: "SENDING", evidence, sendTime: now() });
     await failpoint("after W2");
     return () => {
       this.#stopIfLeft();
@@ -131,6 +142,24 @@ class Permits {
       this.left = true;
       this.#asking.call.outcome = "unknown";
     };
+  }
+
+  async #write(permit: Pick<OperationRecord, "state" | "evidence" | "sendTime">): Promise<OperationRecord> {
+    const begin = this.#begin;
+    if (begin !== undefined) {
+      const permitted = { ...this.current, ...permit };
+      await begin(permitted);
+      this.#begin = undefined;
+      return permitted;
+    }
+    const { store } = this.#options;
+    const sending = await store.change(this.current, permit, { event: "permit" }).catch((error: unknown) => {
+      throw storeUnavailable(error);
+    });
+    if (sending === undefined) {
+      throw await this.#refusal();
+    }
+    return sending;
   }
 
   #stopIfLeft(): void {

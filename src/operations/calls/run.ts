@@ -16,7 +16,7 @@ import {
   whileWanted,
   within,
 } from "./environment.ts";
-import { type Execution, execute } from "./execute.ts";
+import { type Begin, type Execution, execute } from "./execute.ts";
 
 /** See {@link Operations.run}. */
 export const createRun =
@@ -51,9 +51,9 @@ export const createRun =
       throw await refused(prepared.error);
     }
     const { plan } = prepared;
-    return accept(running, record, action, request, context, () =>
-      execute(record, action, request, plan, asking, warnings, running.driving),
-    );
+    const send = (begin?: Begin) => execute(record, action, request, plan, asking, warnings, running.driving, begin);
+    const sending = { record, action, request, context, send };
+    return action.permitsAtOnce === true ? acceptWithPermit(running, sending) : accept(running, sending);
   };
 
 /** Answers a call whose request_id was used before: by what is known, once it is. Nothing is sent. */
@@ -74,30 +74,25 @@ async function repeat<Output extends DescMessage>(
   return answered.response;
 }
 
+/** The call's work, once it has passed its checks. */
+interface Sending<Input extends DescMessage, Output extends DescMessage> {
+  readonly record: OperationRecord;
+  readonly action: Action<Input, Output>;
+  readonly request: MutatingRequest;
+  readonly context: HandlerContext;
+  readonly send: (begin?: Begin) => Promise<Execution<Output>>;
+}
+
 /** W1, then the send; the caller is answered as soon as its outcome is known, and may leave before. */
-async function accept<Input extends DescMessage, Output extends DescMessage, Plan>(
+async function accept<Input extends DescMessage, Output extends DescMessage>(
   running: CallEnvironment,
-  record: OperationRecord,
-  action: Action<Input, Output, Plan>,
-  request: MutatingRequest,
-  context: HandlerContext,
-  send: () => Promise<Execution<Output>>,
+  sending: Sending<Input, Output>,
 ): Promise<MessageShape<Output>> {
-  const { store, now, waiter, inFlight, driving } = running;
-  const { failpoint, sendWindowMs } = driving;
-  const finish = inFlight.take([record.name]);
+  const { record, action, context, send } = sending;
+  const finish = running.inFlight.take([record.name]);
   let duplicate: Found | undefined;
   try {
-    await failpoint("before W1");
-    const inserted = await guarded(
-      store.insert([record], { event: "accepted", actor: record.principal, detail: request.reason }),
-    );
-    const blocking = inserted.duplicate === undefined ? inserted.blocked.get(record.name) : undefined;
-    if (blocking !== undefined) {
-      throw inProgress(blocking, now());
-    }
-    duplicate = inserted.duplicate;
-    if (duplicate === undefined) await failpoint("after W1");
+    duplicate = await insert(running, sending, record);
   } catch (error) {
     finish();
     throw error;
@@ -106,17 +101,78 @@ async function accept<Input extends DescMessage, Output extends DescMessage, Pla
     finish();
     return repeat(running, duplicate, record, action, context);
   }
-  name(context, record);
-  const driven = send();
-  inFlight.land(driven.then((ended) => ended.stored).finally(finish));
-  const answered = driven.then(async ({ failure, response, stored }) => {
-    // While the store is away the caller is not kept waiting: what was recorded before the send is enough to find out again.
-    const durable = await within(stored, sendWindowMs);
-    if (failure !== undefined) {
-      throw failure;
+  const executed = send();
+  running.inFlight.land(executed.then(({ stored }) => stored).finally(finish));
+  return whileWanted(record, context, answerOf(running, sending, executed), running);
+}
+
+/** The same where acceptance and permit are one write, which is made when the action asks for its permit. */
+async function acceptWithPermit<Input extends DescMessage, Output extends DescMessage>(
+  running: CallEnvironment,
+  sending: Sending<Input, Output>,
+): Promise<MessageShape<Output>> {
+  const { record, action, context, send } = sending;
+  const finish = running.inFlight.take([record.name]);
+  const { promise: notBegun, reject } = Promise.withResolvers<never>();
+  let duplicate: Found | undefined;
+  const executed = send(async (permitted) => {
+    try {
+      duplicate = await insert(running, sending, permitted);
+    } catch (error) {
+      reject(error); // without waiting for the action to pass it on: what is true now may not be for long
+      throw error;
     }
-    const told = { waiter, call: context.values.get(callKey), signal: context.signal };
-    return response ?? (await waitForAnswer(durable ?? record, action, told)).response;
+    if (duplicate !== undefined) throw inProgress(permitted, running.now()); // nobody is told: the call is repeated
   });
-  return whileWanted(record, context, answered, running);
+  running.inFlight.land(executed.then(({ stored }) => stored).finally(finish));
+  try {
+    const answered = Promise.race([notBegun, answerOf(running, sending, executed)]);
+    return await whileWanted(record, context, answered, running);
+  } catch (error) {
+    if (duplicate === undefined) throw error;
+    return repeat(running, duplicate, record, action, context);
+  }
+}
+
+/**
+ * W1. Answers who has used the request_id before.
+ *
+ * @throws Failure when another operation is in the way, or the store is.
+ */
+async function insert<Input extends DescMessage, Output extends DescMessage>(
+  { store, now, inFlight, driving: { failpoint } }: CallEnvironment,
+  { request, context }: Sending<Input, Output>,
+  record: OperationRecord,
+): Promise<Found | undefined> {
+  await failpoint("before W1");
+  const event = { event: "accepted", actor: record.principal, detail: request.reason };
+  const inserted = await guarded(store.insert([record], event)).catch((error: unknown) => {
+    inFlight.disown(record.name);
+    throw error;
+  });
+  if (inserted.duplicate !== undefined) {
+    return inserted.duplicate;
+  }
+  const blocking = inserted.blocked.get(record.name);
+  if (blocking !== undefined) {
+    throw inProgress(blocking, now());
+  }
+  name(context, record);
+  await failpoint("after W1");
+  return undefined;
+}
+
+async function answerOf<Input extends DescMessage, Output extends DescMessage>(
+  { waiter, driving: { sendWindowMs } }: CallEnvironment,
+  { record, action, context }: Sending<Input, Output>,
+  executed: Promise<Execution<Output>>,
+): Promise<MessageShape<Output>> {
+  const { failure, response, stored } = await executed;
+  // While the store is away the caller is not kept waiting: what was recorded before the send is enough to find out again.
+  const durable = await within(stored, sendWindowMs);
+  if (failure !== undefined) {
+    throw failure;
+  }
+  const told = { waiter, call: context.values.get(callKey), signal: context.signal };
+  return response ?? (await waitForAnswer(durable ?? record, action, told)).response;
 }

@@ -24,6 +24,8 @@ export interface ReconcilerOptions {
   readonly actions: ReadonlyMap<string, AnyAction>;
   /** Whether this process runs the call of an operation now. */
   readonly inFlight: (name: string) => boolean;
+  /** Whether surely nothing was sent of an operation of this process's. */
+  readonly isDisowned: (name: string) => boolean;
   /** Told whether the store can be used, when that changes. */
   readonly health: (available: boolean) => void;
   readonly onError: (error: unknown, what: string) => void;

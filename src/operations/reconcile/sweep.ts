@@ -16,6 +16,8 @@ export interface SweepOptions {
   readonly leaseMs: number;
   /** Whether this process runs the call of an operation now. */
   readonly inFlight: (name: string) => boolean;
+  /** Whether surely nothing was sent of an operation of this process's. */
+  readonly isDisowned: (name: string) => boolean;
   /** Whether an operation has children. */
   readonly isParent: (record: OpenOperation) => boolean;
 }
@@ -99,33 +101,34 @@ export function createSweeper(options: SweepOptions): Sweeper {
 }
 
 /** Takes on what nobody works on; what has changed since it was found is left to the next sweep. Answers what was taken. */
-async function take({ store, now }: SweepOptions, left: readonly OpenOperation[]): Promise<OperationRecord[]> {
+async function take(
+  { store, now, isDisowned }: SweepOptions,
+  left: readonly OpenOperation[],
+): Promise<OperationRecord[]> {
   const records = await Promise.all(left.map(({ name }) => store.get(name)));
   const steps = left.flatMap(({ version }, at) => {
     const before = records[at];
-    return before?.version === version ? [release(before, store.replica, now())] : [];
+    if (before?.version !== version) return [];
+    const { state, owner, name } = before;
+    const unsent = state === "ACCEPTED" || (state === "SENDING" && owner === store.replica && isDisowned(name));
+    return [unsent ? cancel(before, now()) : look(before, store.replica)];
   });
   const taken = await store.changeAll(steps);
   return taken.filter((record) => record !== undefined);
 }
 
-/**
- * Takes an operation on whose replica has gone: what surely was not sent is cancelled, what may have been sent is looked for.
- *
- * @param owner who looks for it from now on.
- * @param now when (epoch ms).
- */
-function release(before: OperationRecord, owner: string, now: number): Step {
-  if (isToBeLookedAt(before)) {
-    return { before, change: { owner }, event: undefined };
-  }
-  if (before.state === "SENDING") {
-    return {
-      before,
-      change: { state: "UNKNOWN", owner },
-      event: { event: "outcome unknown", detail: "the server that was sending it is gone" },
-    };
-  }
+/** Has this replica look what became of an operation that may have been sent. */
+const look = (before: OperationRecord, owner: string): Step =>
+  isToBeLookedAt(before)
+    ? { before, change: { owner }, event: undefined }
+    : {
+        before,
+        change: { state: "UNKNOWN", owner },
+        event: { event: "outcome unknown", detail: "the server that was sending it is gone" },
+      };
+
+/** Ends an operation that surely was not sent, and whose call has gone. */
+function cancel(before: OperationRecord, now: number): Step {
   const failure = new Failure("CANCELLED", "the server that had accepted the call is gone; nothing was sent");
   return {
     before,

@@ -78,6 +78,7 @@ export function createRestartAction(options: RestartActionOptions): RestartActio
   return {
     method: WorkloadService.method.restart,
     blocksUntil: "applied",
+    permitsAtOnce: true,
     settleMs: SETTLE_MS,
     endsWithinMs: ENDS_WITHIN_MS,
     lookMs: LOOK_MS,

@@ -98,6 +98,7 @@ export const kubernetesSubject: Subject<Cluster> = {
   method: WorkloadService.method.restart,
   start,
   blocksUntil: "applied",
+  permitsAtOnce: true,
   shows: { applied: true, notApplied: true },
   lostAnswer: "ok",
   credentialsRefused: { reply: UNAUTHORIZED, reason: "CLUSTER_CREDENTIALS_REJECTED" },

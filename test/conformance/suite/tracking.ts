@@ -128,8 +128,8 @@ export function restarts<Play extends World>(subject: Subject<Play>): void {
   });
   const POINTS: readonly (readonly [Failpoint, (thing: Thing) => object])[] = [
     ["before W1", done], // nothing was kept, nor sent: the call that comes again is the first one
-    ["after W1", () => cancelled],
-    ["before W2", () => cancelled],
+    ["after W1", subject.permitsAtOnce ? lost(false) : () => cancelled],
+    ["before W2", subject.permitsAtOnce ? done : () => cancelled],
     ["after W2", lost(false)],
     ["after send", lost(true)],
     ["before W3", lost(true)],

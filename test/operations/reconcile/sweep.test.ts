@@ -5,7 +5,7 @@ import { record } from "../records.ts";
 
 describe("createSweeper()", () => {
   const now = (): Date => new Date(0);
-  const options = { now: () => 0, leaseMs: 10, inFlight: () => false, isParent: () => false };
+  const options = { now: () => 0, leaseMs: 10, inFlight: () => false, isDisowned: () => false, isParent: () => false };
 
   it("does not take a replica for dead that accepts its first call during the sweep", async () => {
     const database = createMemoryDatabase({ now });
@@ -42,6 +42,22 @@ describe("createSweeper()", () => {
     time = 22;
     await sweeper.sweep();
     expect(states()).toEqual(["CANCELLED", "UNKNOWN"]);
+  });
+
+  it("cancels what this process has stored with its permit, and surely did not send", async () => {
+    const database = createMemoryDatabase({ now });
+    const store = database.connect("b");
+    const ones = ["b", "b", "a"].map((owner) => record({ owner, state: "SENDING" }));
+    const unknown = record({ owner: "b", state: "UNKNOWN" });
+    await store.insert([...ones, unknown], { event: "accepted" });
+    const isDisowned = (name: string) => name !== ones[1]?.name;
+    await createSweeper({ ...options, isDisowned, store, monotonic: () => 0 }).sweep();
+    expect([...ones, unknown].map(({ name }) => database.operations.get(name)?.state)).toEqual([
+      "CANCELLED",
+      "UNKNOWN",
+      "UNKNOWN",
+      "UNKNOWN",
+    ]);
   });
 
   it("takes on at once what a process leaves that is no replica any more", async () => {
