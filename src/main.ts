@@ -12,6 +12,7 @@ import { StoreRefused } from "./operations/store/store.ts";
 import { serve } from "./serve.ts";
 import { createLog, describeCause, type Logger } from "./server/log.ts";
 import { openLogOutput } from "./server/log-output.ts";
+import { CONSOLE_PATH } from "./server/pages.ts";
 import { sectionsOfKubeconfig, TARGETS } from "./targets/index.ts";
 
 type Serve = Extract<Command, { kind: "serve" }>;
@@ -63,7 +64,7 @@ async function run({ source, listen }: Serve, log: Logger): Promise<void> {
   }
   log.level = config.logLevel;
   const served = stack.use(await serve({ config, log, sandbox: source.kind === "sandbox" }));
-  process.stdout.write(`restartd listening on ${served.url}\n`);
+  process.stdout.write(`restartd listening on ${served.url}\nconsole: ${served.url}${CONSOLE_PATH}\n`);
   log.info(
     {
       version: VERSION,

@@ -1,7 +1,7 @@
 import { globSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 
-const files = globSync("src/**/*.ts").sort();
+const files = globSync("src/**/*.{ts,tsx}").sort();
 const text = new Map(files.map((file) => [file, readFileSync(file, "utf8")]));
 
 /** Modules that a file imports, relative ones as paths from the root; `dynamic` ones are loaded when they are used. */
@@ -20,6 +20,7 @@ const resolve = (file: string, module: string): string =>
 
 /** Who stands above whom (docs: the README's tree). A file imports from its own layer's folder or from a lower layer. */
 const LAYERS: readonly (readonly [layer: string, files: RegExp])[] = [
+  ["console", /^src\/console\//],
   ["main", /^src\/main\.ts$/],
   ["cli", /^src\/cli\.ts$/],
   ["commands", /^src\/commands\//],
@@ -91,6 +92,26 @@ describe("architecture", () => {
     expect(unknown.filter((file) => !rooms.includes(roomOf(file)))).toEqual([]);
   });
 
+  it("keeps the console from the server: both know the messages, and how to show what others wrote", () => {
+    const others = edges.filter(
+      ({ file, module }) =>
+        file.startsWith("src/console/") && !/^(src\/console\/|gen\/)|^src\/core\/plain\.ts$/.test(module),
+    );
+    expect(others.map(({ file, module }) => `${file} -> ${module}`)).toEqual([]);
+    expect(edges.filter(({ file, module }) => /^src\/console\//.test(module) && !/^src\/console\//.test(file))).toEqual(
+      [],
+    );
+  });
+
+  it("lets the console's lists alone name its targets, which know nothing of each other", () => {
+    const targetOf = (file: string) => /^src\/console\/targets\/([^/]+)\//.exec(file)?.[1];
+    const naming = edges.filter(({ file, module }) => {
+      const [from, to] = [targetOf(file), targetOf(module)];
+      return to !== undefined && from !== to && !/^src\/console\/targets\/(index|names)\.ts$/.test(file);
+    });
+    expect(naming.map(({ file, module }) => `${file} -> ${module}`)).toEqual([]);
+  });
+
   it("keeps operations and targets from each other: what they share is core/operation.ts", () => {
     const across = edges.filter(
       ({ file, module }) =>
@@ -148,6 +169,7 @@ describe("architecture", () => {
         "requests to vendors are made in one place each",
       ],
       [/^prom-client/, /^src\/admin\//, "who counts does not know who reads"],
+      [/^(preact|@connectrpc\/connect-web)/, /^src\/console\//, "the server draws nothing"],
       [/^pino/, /^src\/server\/log\.ts$/, "one log"],
       [/^kysely/, /^src\/operations\//, "operations alone are stored"],
       [/^node:sqlite/, /^src\/operations\/store\/sqlite\//, "what is SQLite's way stands in one place"],
@@ -175,7 +197,7 @@ describe("architecture", () => {
 
   it("takes time, chance and ids from outside but for the edges", () => {
     const pattern = /globalThis\.fetch|Date\.now\(\)|new Date\(\)|randomUUID\(|Math\.random\(/;
-    const free = /^src\/(serve|main|cli)\.ts$|\/simulator(\.ts$|\/)|^src\/server\/log\.ts$/;
+    const free = /^src\/(serve|main|cli|console\/browser)\.ts$|\/simulator(\.ts$|\/)|^src\/server\/log\.ts$/;
     expect(files.filter((file) => !free.test(file) && pattern.test(text.get(file) ?? ""))).toEqual([]);
   });
 

@@ -132,7 +132,10 @@ describe("README.md", () => {
     await folder.write("arcgis.password", "secret");
     const pod = { HW_AK: "ak", HW_SK: "sk", KUBERNETES_SERVICE_HOST: "127.0.0.1", KUBERNETES_SERVICE_PORT: "1" };
     await using configured = await startProgram(["--config", file, "--listen", "127.0.0.1:0"], pod);
-    expect(configured.stdout).toEqual([`restartd listening on ${configured.url}`]);
+    expect(configured.stdout).toEqual([
+      `restartd listening on ${configured.url}`,
+      `console: ${configured.url}/console/`,
+    ]);
   });
 
   it("names commands that are there", () => {

@@ -1,7 +1,7 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { codeToString } from "@connectrpc/connect/protocol-connect";
 import { BadRequestSchema, ErrorInfoSchema, HelpSchema } from "../../gen/google/rpc/error_details_pb.ts";
-import { plain } from "./render.ts";
+import { plain } from "../core/plain.ts";
 
 /** What is said of a call that failed: what went wrong, and what to do about it. */
 export function explainError(thrown: unknown, address: string): string {

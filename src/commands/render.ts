@@ -9,16 +9,11 @@ import {
   RestartMetadata_StateSchema,
   RestartMetadataSchema,
 } from "../../gen/restart/operation/v1/operation_pb.ts";
+import { plain } from "../core/plain.ts";
 
 /** What is known of an operation; undefined for one of another service. */
 export const metadataOf = ({ metadata }: Operation): RestartMetadata | undefined =>
   metadata && anyUnpack(metadata, RestartMetadataSchema);
-
-/** Text that others made, harmless for a terminal: no control characters, and no changes of direction. */
-export const plain = (text: string): string =>
-  text.replaceAll(/[\p{Cc}\u061C\u200E\u200F\u2028-\u202E\u2066-\u2069]/gu, (character) =>
-    character === "\n" ? " " : `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
 
 const HEAD = ["NAME", "STATE", "OUTCOME", "TARGET", "ACTION", "AGE", "PRINCIPAL"];
 

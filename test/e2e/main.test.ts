@@ -29,7 +29,7 @@ describe("first run", () => {
     expect(clusters).toMatchObject([{ name: "sandbox", reachable: true, serverVersion: "v1.36.3" }]);
     await clientOf(program.url).restart(WEB);
     expect(await program.stop()).toBe(0);
-    expect(program.stdout).toEqual([`restartd listening on ${program.url}`]);
+    expect(program.stdout).toEqual([`restartd listening on ${program.url}`, `console: ${program.url}/console/`]);
     expect(program.log[0]).toMatchObject({ level: "info", source: "sandbox", url: program.url, msg: "ready" });
     expect(program.log[0]?.try).toMatch(
       /^npx buf curl -d '\{.*\}' http:\/\/127.0.0.1:\d+\/restart\.kubernetes\.v1\.\S+$/,

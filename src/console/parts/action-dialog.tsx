@@ -1,0 +1,153 @@
+import { useEffect, useRef, useState } from "preact/hooks";
+import { type Intent, isLost, type Refused, sendAndAsk } from "../api/intention.ts";
+import { keepDraft, newRequestId, type Pending, pending, remember, settle, takeDraft } from "../api/pending.ts";
+import { navigate, urlOf } from "../router.ts";
+import { useServer } from "../server.ts";
+import { W } from "../words.ts";
+import { Acknowledge, isAcknowledged } from "./acknowledge.tsx";
+import { Check, useCheck } from "./check.tsx";
+import { Dialog } from "./dialog.tsx";
+import { ProblemBox } from "./problem.tsx";
+import { ReasonField } from "./reason.tsx";
+
+/** What {@link ActionDialog} is given. */
+export interface ActionDialogProps {
+  readonly intent: Intent;
+  readonly onClose: () => void;
+}
+
+/** How the deed stands. */
+type Sending = { readonly kind: "idle" | "sending" | "asking" } | ({ readonly kind: "refused" | "lost" } & Refused);
+
+/** Says what will be done, checks it, asks why, and does it once. */
+export function ActionDialog({ intent, onClose }: ActionDialogProps) {
+  const server = useServer();
+  const [reason, setReason] = useState(() => takeDraft(intent.title));
+  const [typed, setTyped] = useState("");
+  const acknowledged = isAcknowledged(intent, typed);
+  const [check, checkAgain] = useCheck(intent, acknowledged, reason);
+  const [sending, setSending] = useState<Sending>({ kind: "idle" });
+  const requestId = useRef<string>(undefined);
+  requestId.current ??= newRequestId();
+  const open = useRef(true);
+  const unanswered = useRef<Pending>(undefined);
+  // What was sent goes on without the dialog: the page says what becomes of it.
+  useEffect(
+    () => () => {
+      open.current = false;
+      if (unanswered.current !== undefined) pending.set(unanswered.current);
+    },
+    [],
+  );
+  const asksFor = "problem" in check && /_NOT_ACKNOWLEDGED$/.test(check.problem.reason) ? check.problem : undefined;
+  const busy = sending.kind === "sending" || sending.kind === "asking";
+  const reasonMissing = (server?.requireReason ?? false) && reason.trim() === "";
+  const ready = check.state === "ok" && !reasonMissing && !busy && sending.kind !== "lost";
+  const needsAcknowledgement =
+    intent.acknowledgement !== undefined && (intent.acknowledgement.always || asksFor !== undefined || typed !== "");
+
+  useEffect(() => keepForLogin(check, intent, reason), [check, intent, reason]);
+
+  /** A refused call stays refused under its id: what is tried anew is a new call. */
+  const renew = (): void => {
+    if (sending.kind === "refused") {
+      requestId.current = newRequestId();
+      setSending({ kind: "idle" });
+    }
+  };
+  const submit = async (): Promise<void> => {
+    if (!ready && sending.kind !== "lost") return;
+    if (busy) return;
+    if (sending.kind === "refused") requestId.current = newRequestId();
+    const id = requestId.current ?? newRequestId();
+    setSending({ kind: sending.kind === "lost" ? "asking" : "sending" });
+    unanswered.current = { requestId: id, title: intent.title };
+    remember(unanswered.current);
+    const ask = { validateOnly: false, requestId: id, reason: reason.trim(), acknowledged };
+    const answer = await sendAndAsk(intent, ask, () => setSending({ kind: "asking" }));
+    if (!open.current) return;
+    if (!isLost(answer)) {
+      unanswered.current = undefined;
+      settle();
+    }
+    if (answer.operation !== "") {
+      onClose();
+      navigate(urlOf(answer.operation));
+    } else if ("problem" in answer) {
+      setSending({ kind: isLost(answer) ? "lost" : "refused", ...answer });
+    } else {
+      onClose();
+    }
+  };
+  const send = (): void => {
+    submit().catch(reportError);
+  };
+  return (
+    <Dialog title={intent.title} onClose={onClose}>
+      <form
+        noValidate
+        onSubmit={(event) => {
+          event.preventDefault();
+          send();
+        }}
+      >
+        <p>{intent.what}</p>
+        <Check check={check} intent={intent} onAgain={checkAgain} />
+        {intent.scope.length > 0 && (
+          <p>
+            <strong>{W.scope}:</strong> {intent.scope.join(", ")}
+          </p>
+        )}
+        <ReasonField
+          label={W.reason}
+          value={reason}
+          required={server?.requireReason ?? false}
+          onInput={(text) => {
+            setReason(text);
+            renew();
+          }}
+          onSubmit={send}
+          focused
+        />
+        {needsAcknowledgement && intent.acknowledgement !== undefined && (
+          <Acknowledge
+            acknowledgement={intent.acknowledgement}
+            violations={asksFor?.violations ?? []}
+            typed={typed}
+            onType={(text) => {
+              setTyped(text);
+              renew();
+            }}
+          />
+        )}
+        {sending.kind === "asking" && (
+          <p role="status" class="check checking">
+            {W.asking}
+          </p>
+        )}
+        {"problem" in sending && (
+          <ProblemBox
+            problem={sending.problem}
+            alert
+            onRetry={sending.kind === "lost" ? send : undefined}
+            retryLabel={W.askAgain}
+          />
+        )}
+        <div class="buttons">
+          <button type="button" onClick={onClose}>
+            {W.cancel}
+          </button>
+          <button type="submit" class={intent.acknowledgement?.always ? "danger" : "primary"} aria-disabled={!ready}>
+            {busy ? intent.doing : `${intent.verb} ${intent.subject}`}
+          </button>
+        </div>
+      </form>
+    </Dialog>
+  );
+}
+
+/** The login page takes the place of this one: what was written survives it. */
+function keepForLogin(check: ReturnType<typeof useCheck>[0], intent: Intent, reason: string): void {
+  if ("problem" in check && check.problem.reason === "UNAUTHENTICATED" && reason !== "")
+    keepDraft(intent.title, reason);
+}

@@ -1,0 +1,41 @@
+import { useEffect, useRef, useState } from "preact/hooks";
+import { now } from "../browser.ts";
+import { W } from "../words.ts";
+
+/** So often (ms) at most a screen reader is told of progress. */
+const EVERY_MS = 5000;
+
+/** What {@link Announce} is given. */
+export interface AnnounceProps {
+  readonly text: string;
+  /** Whether it is the end, which is told at once. */
+  readonly last: boolean;
+}
+
+/** Tells those who listen what the others see, but not each step of it. */
+export function Announce({ text, last }: AnnounceProps) {
+  const [said, setSaid] = useState(text);
+  const saidAt = useRef(now());
+  useEffect(() => {
+    if (text === said) return;
+    const say = (): void => {
+      saidAt.current = now();
+      setSaid(text);
+    };
+    const wait = last ? 0 : Math.max(0, saidAt.current + EVERY_MS - now());
+    const timer = setTimeout(say, wait);
+    return () => clearTimeout(timer);
+  }, [text, said, last]);
+  return (
+    <p role="status" aria-live="polite" class="sr">
+      {said}
+    </p>
+  );
+}
+
+/** Said while a stream is away for longer than a moment. */
+export const Reconnecting = () => (
+  <p class="banner-note" data-testid="reconnecting">
+    {W.reconnecting}
+  </p>
+);

@@ -1,0 +1,47 @@
+import { usePoll } from "../../api/poll.ts";
+import { Known, Table } from "../../parts/list.tsx";
+import { Section } from "../../parts/page.tsx";
+import { urlOf } from "../../router.ts";
+import { workloads } from "./client.ts";
+
+/** The configured clusters. */
+export function Clusters() {
+  const polled = usePoll("clusters", {
+    everyMs: 10_000,
+    ask: (signal) => workloads.listClusters({ pageSize: 1000 }, { signal }),
+  });
+  return (
+    <Section title="Kubernetes">
+      <Known
+        polled={polled}
+        show={(answer) => (
+          <Table
+            name="Clusters"
+            rows={answer?.clusters}
+            nameOf={({ name }) => `clusters/${encodeURIComponent(name)}`}
+            empty="No clusters."
+            columns={[
+              {
+                title: "Cluster",
+                names: true,
+                cell: ({ name }) => <a href={urlOf(`clusters/${encodeURIComponent(name)}`)}>{name}</a>,
+              },
+              {
+                title: "Reachable",
+                cell: ({ reachable }) => (
+                  <span class={`badge ${reachable ? "good" : "bad"}`}>
+                    <span class="shape" aria-hidden="true">
+                      {reachable ? "✓" : "✕"}
+                    </span>
+                    {reachable ? "reachable" : "not reachable"}
+                  </span>
+                ),
+              },
+              { title: "Version", cell: ({ serverVersion }) => serverVersion || "–" },
+            ]}
+          />
+        )}
+      />
+    </Section>
+  );
+}
