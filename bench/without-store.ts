@@ -7,7 +7,7 @@ import { createRegistry, type DescMessage, type MessageShape } from "@bufbuild/p
 import type { HandlerContext } from "@connectrpc/connect";
 import { file_restart_config_v1_config } from "../gen/restart/config/v1/config_pb.ts";
 import { makeConfig } from "../src/config.ts";
-import { callKey, type Warning, warn } from "../src/core/call.ts";
+import { callKey, type Warned, warn } from "../src/core/call.ts";
 import { remainingMs } from "../src/core/deadline.ts";
 import { noMeter } from "../src/core/meter.ts";
 import type { Action, MutatingRequest, Operations, PrepareContext } from "../src/core/operation.ts";
@@ -27,7 +27,7 @@ async function runNow<Input extends DescMessage, Output extends DescMessage, Pla
 ): Promise<MessageShape<Output>> {
   const call = context.values.get(callKey);
   call.target = action.targetOf(request);
-  const warnings = new Set<Warning>();
+  const warnings = new Set<Warned>();
   const asking: PrepareContext = {
     call,
     signal: context.signal,

@@ -55,6 +55,12 @@ export type Warning =
   | "MANAGED_BY_CONTROLLER"
   | "SERVER_WARNING";
 
+/** A warning as it is kept: its token, alone or with a sentence that is more precise than what the token means. */
+export type Warned = Warning | `${Warning}: ${string}`;
+
+/** The token of a warning that was kept. */
+export const tokenOf = (warned: string): Warning => (warned.split(":")[0] ?? warned) as Warning;
+
 /** Response header of mutating rpcs, on success and on errors: the {@link Warning}s, separated by commas. */
 export const WARNING_HEADER = "restart-warning";
 
@@ -62,8 +68,8 @@ export const WARNING_HEADER = "restart-warning";
 export const OPERATION_HEADER = "operation-name";
 
 /** Puts warnings into the answer, whichever way the call ends. */
-export function warn(context: Pick<HandlerContext, "responseHeader">, warnings: Iterable<Warning>): void {
-  const tokens = [...warnings];
+export function warn(context: Pick<HandlerContext, "responseHeader">, warnings: Iterable<string>): void {
+  const tokens = [...new Set([...warnings].map(tokenOf))];
   if (tokens.length > 0) {
     context.responseHeader.set(WARNING_HEADER, tokens.join(", "));
   }

@@ -1,6 +1,6 @@
 import type { DescMessage, DescMethodUnary, JsonObject, MessageShape } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
-import type { Call, Warning } from "./call.ts";
+import type { Call, Warned } from "./call.ts";
 import type { Failure, Outcome } from "./errors.ts";
 
 /**
@@ -113,7 +113,7 @@ export interface PrepareContext {
   readonly remainingMs: () => number;
   readonly validateOnly: boolean;
   /** Told of what a successful restart should have people know: in the header of the answer and in the operation. */
-  readonly warn: (warnings: Iterable<Warning>) => void;
+  readonly warn: (warnings: Iterable<Warned>) => void;
 }
 
 /** What an action gets to send by. */

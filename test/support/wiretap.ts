@@ -69,7 +69,12 @@ export const isWrite = ({ method, query }: TappedRequest): boolean => method ===
 export const isDryRun = ({ method, query }: TappedRequest): boolean => method === "PATCH" && query.has("dryRun");
 
 /** A read of one object. */
-export const isRead = ({ method, path }: TappedRequest): boolean => method === "GET" && path.includes("/namespaces/");
+export const isRead = ({ method, path }: TappedRequest): boolean =>
+  method === "GET" && /\/namespaces\/[^/]+\/[^/]+\/[^/]+$/.test(path);
+
+/** A list that restartd can do without: of what is only good to know. */
+export const isAside = ({ method, query }: TappedRequest): boolean =>
+  method === "GET" && query.get("resourceVersion") === "0" && !query.has("watch");
 
 /** A read of what a group's version serves. */
 export const isDiscovery = ({ method, path }: TappedRequest): boolean =>

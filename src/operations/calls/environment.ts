@@ -2,7 +2,7 @@ import { setTimeout } from "node:timers/promises";
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
 import { isDeadline } from "../../core/abandoned.ts";
-import { type Call, callKey, OPERATION_HEADER, type Warning, warn } from "../../core/call.ts";
+import { type Call, callKey, OPERATION_HEADER, type Warned, warn } from "../../core/call.ts";
 import { remainingMs } from "../../core/deadline.ts";
 import type { Outcome } from "../../core/errors.ts";
 import {
@@ -107,8 +107,8 @@ export const acceptance = (
 export function prepareContext(
   { validateOnly }: Pick<MutatingRequest, "validateOnly">,
   context: HandlerContext,
-): { asking: PrepareContext; warnings: ReadonlySet<Warning> } {
-  const warnings = new Set<Warning>();
+): { asking: PrepareContext; warnings: ReadonlySet<Warned> } {
+  const warnings = new Set<Warned>();
   const asking: PrepareContext = {
     call: context.values.get(callKey),
     signal: context.signal,

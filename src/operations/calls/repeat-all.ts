@@ -1,7 +1,7 @@
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
 import { isDeadline } from "../../core/abandoned.ts";
-import { callKey, type Warning, warn } from "../../core/call.ts";
+import { callKey, warn } from "../../core/call.ts";
 import type { BatchAction } from "../../core/operation.ts";
 import { answerOf, endOf, outcomeUnknown } from "../records/answer.ts";
 import { notFound } from "../records/find.ts";
@@ -27,7 +27,7 @@ export async function repeatAll<Input extends DescMessage, Output extends DescMe
   name(context, known);
   const call = context.values.get(callKey);
   if (found.record === undefined || ENDED.has(found.record.state)) {
-    warn(context, (found.record?.warnings ?? []) as readonly Warning[]);
+    warn(context, found.record?.warnings ?? []);
     const response = answerOf(batch, known);
     if (response === undefined) {
       throw endOf(known);
@@ -44,7 +44,10 @@ export async function repeatAll<Input extends DescMessage, Output extends DescMe
     if (left === undefined) throw notFound(known.name);
     return repeatAll(running, left, asked, batch, request, context);
   }
-  warn(context, new Set(parts.flatMap(({ warnings }) => warnings)) as ReadonlySet<Warning>);
+  warn(
+    context,
+    parts.flatMap(({ warnings }) => warnings),
+  );
   const response = batch.combine(
     request,
     parts.map((part) => resultOf(batch, part)),

@@ -1,6 +1,6 @@
 import { create, type DescMessage, type MessageShape } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
-import { callKey, type Warning, warn } from "../../core/call.ts";
+import { callKey, warn } from "../../core/call.ts";
 import type { Action, MutatingRequest, Operations } from "../../core/operation.ts";
 import { guarded } from "../records/unavailable.ts";
 import type { OperationRecord } from "../store/record.ts";
@@ -69,7 +69,7 @@ async function repeat<Output extends DescMessage>(
   name(context, known);
   const call = context.values.get(callKey);
   const answered = await waitForAnswer(known, action, { waiter, call, signal: context.signal });
-  warn(context, answered.warnings as readonly Warning[]);
+  warn(context, answered.warnings);
   call.outcome = "applied";
   return answered.response;
 }

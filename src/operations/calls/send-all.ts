@@ -1,5 +1,5 @@
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
-import { type Call, newCall, type Warning } from "../../core/call.ts";
+import { type Call, newCall, type Warned } from "../../core/call.ts";
 import { Failure, type Outcome } from "../../core/errors.ts";
 import type { BatchAction, ItemResult, PrepareContext } from "../../core/operation.ts";
 import { rollUp } from "../records/parent.ts";
@@ -115,8 +115,8 @@ function callsOf(call: Call, count: number): Call[] {
 function askingOf(
   asking: PrepareContext,
   call: Call = asking.call,
-): { asking: PrepareContext; warnings: ReadonlySet<Warning> } {
-  const warnings = new Set<Warning>();
+): { asking: PrepareContext; warnings: ReadonlySet<Warned> } {
+  const warnings = new Set<Warned>();
   const warn: PrepareContext["warn"] = (added) => {
     const tokens = [...added];
     for (const token of tokens) warnings.add(token);

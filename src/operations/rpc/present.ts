@@ -82,7 +82,7 @@ function progressOf({ progress, cancelRequested }: OperationRecord, outcome: Out
   ].join("; ");
 }
 
-/** A token and what it means; one of another version stands for itself. */
+/** A token and what it means, where it was not kept with a sentence; one of another version stands for itself. */
 function explain(token: string): string {
   const sentence = (SENTENCES as Readonly<Record<string, string>>)[token];
   return sentence === undefined ? token : `${token}: ${sentence}`;

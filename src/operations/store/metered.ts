@@ -1,4 +1,4 @@
-import type { Warning } from "../../core/call.ts";
+import { tokenOf } from "../../core/call.ts";
 import type { Meter, SendResultName, StoreOperation } from "../../core/meter.ts";
 import type { OperationState } from "../../core/operation.ts";
 import { parseFailure } from "../../core/status.ts";
@@ -40,7 +40,7 @@ export function meterStore(store: Store, meter: Meter, monotonic: () => number):
         for (const record of records) {
           const blocking = inserted.blocked.get(record.name);
           const stored = blocking === undefined || instead === undefined ? record : instead(record, blocking);
-          for (const warning of stored.warnings) meter.warned(warning as Warning);
+          for (const warning of stored.warnings) meter.warned(tokenOf(warning));
           if (ENDED.has(stored.state)) countEnd(meter, stored);
         }
       }
@@ -76,7 +76,7 @@ export function meterStore(store: Store, meter: Meter, monotonic: () => number):
 
 function countChange(meter: Meter, replica: string, { before, event }: Step, after: OperationRecord): void {
   const known = new Set(before.warnings);
-  for (const warning of after.warnings) if (!known.has(warning)) meter.warned(warning as Warning);
+  for (const warning of after.warnings) if (!known.has(warning)) meter.warned(tokenOf(warning));
   if (after.state === before.state) return;
   const result = sendResult(before, after);
   // Another process's, and nobody asked for it: its owner is gone.

@@ -10,6 +10,9 @@ import { createDiscovery } from "./cluster/discovery.ts";
 import { createMemory } from "./cluster/memory.ts";
 import { createServerClock } from "./cluster/server-clock.ts";
 import { createShared } from "./cluster/shared.ts";
+import { createSideList } from "./cluster/side-list.ts";
+import { createTemplateUser } from "./cluster/template-users.ts";
+import { createTroubles } from "./cluster/troubles.ts";
 import { createWatchHub } from "./cluster/watch.ts";
 import { type ClusterSettings, type KubernetesSettings, readKubernetes } from "./config.ts";
 import { createWorkloadService } from "./service.ts";
@@ -53,6 +56,7 @@ export function openKubernetes({ fieldManager, clusters }: KubernetesSettings, r
 function openCluster({ name, source }: ClusterSettings, { monotonic, now, random, warn }: Runtime): OpenCluster {
   const clock = createServerClock({ cluster: name, monotonic, now, warn });
   const client = createClient(openCredentials(source, monotonic, now), USER_AGENT, clock);
+  const sideList = createSideList(name, client, monotonic);
   return {
     name,
     client,
@@ -60,6 +64,8 @@ function openCluster({ name, source }: ClusterSettings, { monotonic, now, random
     discovery: createDiscovery(name, client, monotonic),
     watches: createWatchHub(name, client, { random }),
     known: createMemory(KNOWN_OBJECTS),
+    troubles: createTroubles(sideList, monotonic),
+    templateUser: createTemplateUser(sideList, monotonic),
     reads: createShared(),
   };
 }

@@ -177,7 +177,7 @@ export const Rollout_State = {
   COMPLETE: 3,
 
   /**
-   * The workload's progress deadline passed. Nothing is rolled back; it may still complete.
+   * The workload's progress deadline passed, or an Argo Rollout is Degraded. Nothing is rolled back; it may still complete.
    *
    * @generated from enum value: STATE_STALLED = 4;
    */

@@ -9,14 +9,23 @@ import type { Kind } from "../workload/kinds.ts";
 import { restartedAt } from "../workload/known.ts";
 import { subjectOf, targetName, type WorkloadObject, type WorkloadRef } from "../workload/object.ts";
 import { type KindStatus, NoRolloutError } from "../workload/status.ts";
+import { inARow } from "../workload/words.ts";
 import { appliedEvidence, doubtOf, type RestartEvidence, readEvidence } from "./evidence.ts";
 import { refusalByGuards } from "./state.ts";
 
 /** What is looked at, and with what. */
 export interface ObserveContext {
-  readonly cluster: Pick<OpenCluster, "client" | "clock">;
+  readonly cluster: Pick<OpenCluster, "client" | "clock" | "troubles">;
   readonly kind: Kind;
   readonly ref: WorkloadRef;
+}
+
+/** What a restart is judged by, beside what was seen. */
+export interface Judged {
+  readonly kind: Kind;
+  readonly ref: WorkloadRef;
+  /** What the API server's clock shows (epoch ms). */
+  readonly now: number;
 }
 
 /** What a look shows of a restart. */
@@ -28,25 +37,43 @@ const READ_LIMIT_MS = 10_000;
 /** How soon (ms) to look again. Whoever asks becomes slower by itself the longer it takes. */
 const AGAIN_MS = 1_000;
 
-/** Looks, by one read, what became of a restart that was sent. */
+/** Looks what became of a restart that was sent: at the object, and where its rollout is under way at why it hangs. */
 export async function observeRestart(
   context: ObserveContext,
   operation: OperationView,
   signal: AbortSignal,
 ): Promise<RestartObservation> {
+  const { cluster, kind, ref } = context;
+  const object = await lookFor(context, signal);
+  const now = cluster.clock.latest();
+  const troubles = object && (await cluster.troubles.look(kind, ref, object, now, AGAIN_MS));
+  return judgeRestart({ kind, ref, now }, operation, object, troubles);
+}
+
+/**
+ * What became of a restart that was sent, by what was seen.
+ *
+ * @param object as it is now; undefined: it does not exist.
+ * @param troubles what its pods say of why its rollout hangs.
+ */
+export function judgeRestart(
+  judged: Judged,
+  operation: OperationView,
+  object: WorkloadObject | undefined,
+  troubles: string | undefined,
+): RestartObservation {
   const evidence = readEvidence(operation.evidence);
   if (evidence === undefined) {
     return { kind: "unclear", progress: "what was sent was not recorded" };
   }
-  const object = await lookFor(context, signal);
   return operation.state === "SENT"
-    ? observeApplied(context, evidence, object)
-    : observeUnknown(context, evidence, operation, object);
+    ? judgeApplied(judged, evidence, object, troubles)
+    : judgeUnknown(judged, evidence, operation, object, troubles);
 }
 
 /** The object as it is now, or undefined where there is none. */
 export async function lookFor(
-  { cluster, ref }: ObserveContext,
+  { cluster, ref }: Pick<ObserveContext, "ref"> & { readonly cluster: Pick<OpenCluster, "client"> },
   signal: AbortSignal,
 ): Promise<WorkloadObject | undefined> {
   try {
@@ -65,33 +92,35 @@ export async function lookFor(
 }
 
 /** A restart of which nobody knows whether it was applied. Its value, which no other restart has, proves that it was. */
-function observeUnknown(
-  context: ObserveContext,
+function judgeUnknown(
+  judged: Judged,
   evidence: RestartEvidence,
   operation: OperationView,
   object: WorkloadObject | undefined,
+  troubles: string | undefined,
 ): RestartObservation {
-  const doubt = doubtOf(context, evidence, object);
+  const doubt = doubtOf(judged, evidence, object);
   if (doubt !== undefined) {
     return { kind: "unclear", againMs: AGAIN_MS, progress: doubt };
   }
-  if (object === undefined || restartedAt(context.kind, object) !== evidence.restartedAt) {
-    return { kind: "absent", againMs: AGAIN_MS, progress: `${subjectOf(context.ref)} shows no trace of it` };
+  if (object === undefined || restartedAt(judged.kind, object) !== evidence.restartedAt) {
+    return { kind: "absent", againMs: AGAIN_MS, progress: `${subjectOf(judged.ref)} shows no trace of it` };
   }
   return {
-    ...judge(context, object),
+    ...judge(judged, object, troubles),
     vendorJob: evidence.restartedAt,
     evidence: appliedEvidence(operation.evidence, object),
   };
 }
 
 /** A restart that was applied: how far its rollout has come, as long as it is its own. */
-export function observeApplied(
-  context: ObserveContext,
+export function judgeApplied(
+  judged: Judged,
   evidence: RestartEvidence,
   object: WorkloadObject | undefined,
+  troubles: string | undefined,
 ): RestartObservation {
-  const { kind, ref } = context;
+  const { kind, ref } = judged;
   const options = {
     outcome: "applied" as const,
     details: [resourceInfo("kubernetes.workload", targetName(ref))],
@@ -119,39 +148,40 @@ export function observeApplied(
     });
     return { kind: "failed", failure };
   }
-  return judge(context, object);
+  return judge(judged, object, troubles);
 }
 
 /** How far the rollout of the restart in place has come, by kubectl's rules. */
-function judge(context: ObserveContext, object: WorkloadObject): RestartObservation {
+function judge({ kind, ref, now }: Judged, object: WorkloadObject, troubles: string | undefined): RestartObservation {
   const response = create(EmptySchema);
   try {
-    const status = context.kind.status(object, context.cluster.clock.latest());
+    const status = kind.status(object, now);
+    const progress = inARow(status.message, status.detail, troubles);
     switch (status.state) {
       case Rollout_State.COMPLETE:
-        return { kind: "succeeded", response, progress: status.message };
+        return { kind: "succeeded", response, progress };
       case Rollout_State.STALLED:
-        return { kind: "failed", failure: stalled(context.ref, status), progress: status.message };
+        return { kind: "failed", failure: stalled(ref, status, progress), progress };
       default:
-        return { kind: "running", response, progress: status.message, againMs: AGAIN_MS };
+        return { kind: "running", response, progress, againMs: AGAIN_MS };
     }
   } catch (error) {
     if (!(error instanceof NoRolloutError)) {
       throw error;
     }
-    const forbidden = refusalByGuards(context.kind, object, context.ref, "applied");
+    const forbidden = refusalByGuards(kind, object, ref, "applied");
     return forbidden === undefined
       ? { kind: "succeeded", response, progress: `the restart was applied; ${error.message}` }
       : { kind: "failed", failure: forbidden, progress: forbidden.message };
   }
 }
 
-function stalled(ref: WorkloadRef, { message, desired, updated, ready, available }: KindStatus): Failure {
+function stalled(ref: WorkloadRef, { desired, updated, ready, available }: KindStatus, description: string): Failure {
   const counts = Object.entries({ desired, updated, ready, available }).map(([key, count]) => [key, String(count)]);
   const type = "PROGRESS_DEADLINE_EXCEEDED";
-  return new Failure(type, message, {
+  return new Failure(type, description, {
     outcome: "applied",
     metadata: { cluster: ref.cluster, ...Object.fromEntries(counts) },
-    details: [preconditionFailure([{ type, subject: subjectOf(ref), description: message }])],
+    details: [preconditionFailure([{ type, subject: subjectOf(ref), description }])],
   });
 }

@@ -20,7 +20,7 @@ import {
 import { endingOf } from "./ending.ts";
 import { appliedEvidence, doubtOf, plannedEvidence, readEvidence } from "./evidence.ts";
 import { restartPatch, restartValue } from "./patch.ts";
-import { refusalByGuards, refusalByState, stripped, warningsOf } from "./state.ts";
+import { refusalByGuards, refusalByState, refusalOfTemplate, stripped, warningsOf } from "./state.ts";
 
 /** What a restart needs beside its target. */
 export interface RestartContext extends PrepareContext {
@@ -82,15 +82,18 @@ export async function check(context: RestartContext): Promise<Preflight> {
   const remembered = usable ? cluster.known.get(objectPath(ref)) : undefined;
   if (remembered !== undefined) {
     writeLimit(context);
+    refuseTaken(context, await cluster.templateUser(ref));
     return { known: remembered, readNow: false, blind: false };
   }
-  const object = await read(context, context.signal);
+  const [object, user] = await Promise.all([read(context, context.signal), cluster.templateUser(ref)]);
   if (object === undefined && kind.mechanism === "template annotation") {
+    refuseTaken(context, user);
     return { known: unread(kind, true), readNow: false, blind: true };
   }
   // Whole seconds can only be made unique from the value in place: where reading is forbidden, a dry run has to show it.
   const seen = object ?? (await peek(context, context.signal));
   refuse(context, seen);
+  refuseTaken(context, user);
   return { known: learn(kind, seen), readNow: true, blind: object === undefined };
 }
 
@@ -277,6 +280,13 @@ function refuse({ cluster, kind, ref }: RestartContext, object: WorkloadObject):
   const refusal = refusalByState(kind, object, ref, cluster.clock.latest());
   if (refusal !== undefined) {
     throw refusal;
+  }
+}
+
+/** Refuses a Deployment whose pod template a Rollout takes: what would begin there is an update, not a restart. */
+function refuseTaken({ ref }: RestartContext, user: string | undefined): void {
+  if (user !== undefined) {
+    throw refusalOfTemplate(ref, user);
   }
 }
 

@@ -1,8 +1,11 @@
-import type { Warning } from "../../../core/call.ts";
+import type { Warned } from "../../../core/call.ts";
 import { Failure, type Outcome, preconditionFailure, type Reason } from "../../../core/errors.ts";
+import { invalidSpec } from "../workload/argo.ts";
 import { desiredReplicas, type Kind, partitionOf } from "../workload/kinds.ts";
 import { restartedAt } from "../workload/known.ts";
 import { subjectOf, type WorkloadObject, type WorkloadRef } from "../workload/object.ts";
+import { observed } from "../workload/status.ts";
+import { managerOf } from "./managed.ts";
 
 /** How far (ms) ahead a spec.restartAt may lie and still be the trace of a restart just made: by another clock, or one of many at once. */
 const SCHEDULED_AFTER_MS = 60_000;
@@ -20,6 +23,11 @@ export function refusalByState(kind: Kind, object: WorkloadObject, ref: Workload
   if (guarded !== undefined) {
     return guarded;
   }
+  const invalid = kind.mechanism === "spec.restartAt" && observed(object) ? invalidSpec(object) : undefined;
+  if (invalid !== undefined) {
+    const sentence = `Argo Rollouts does nothing for ${subjectOf(ref)} until its spec is mended (${invalid})`;
+    return refusal(ref, "TARGET_STATE_FORBIDS", sentence);
+  }
   const last = kind.mechanism === "spec.restartAt" ? Date.parse(restartedAt(kind, object) ?? "") : Number.NaN;
   if (last - now > SCHEDULED_AFTER_MS) {
     // The next value has to be later than the one in place: it would only move the appointment.
@@ -31,6 +39,13 @@ export function refusalByState(kind: Kind, object: WorkloadObject, ref: Workload
     );
   }
   return undefined;
+}
+
+/** A Deployment that gives its pod template to an Argo Rollout (spec.workloadRef). */
+export function refusalOfTemplate(ref: WorkloadRef, rollout: string): Failure {
+  const other = subjectOf({ ...ref, group: "argoproj.io", resource: "rollouts", name: rollout });
+  const sentence = `${subjectOf(ref)} gives its pod template to the Argo Rollout ${rollout} (spec.workloadRef), where a restart of it would begin an update; restart ${other} instead`;
+  return refusal(ref, "TARGET_STATE_FORBIDS", sentence, "not_applied", { rollout });
 }
 
 /**
@@ -92,21 +107,15 @@ export function warningsOf(
   kind: Kind,
   object: WorkloadObject,
   { blind, warned }: { blind: boolean; warned: boolean },
-): Warning[] {
-  const { spec, metadata } = object;
-  const managed =
-    metadata.ownerReferences?.some(({ controller }) => controller) ||
-    metadata.managedFields?.some(
-      // A subresource is a controller's own: its status, or an autoscaler's replicas.
-      ({ operation, manager, subresource }) =>
-        operation === "Apply" && subresource === undefined && !manager?.startsWith("kubectl"),
-    );
-  const found: [boolean | undefined, Warning][] = [
+): Warned[] {
+  const { spec } = object;
+  const manager = managerOf(object);
+  const found: [boolean, Warned][] = [
     [podsWanted(kind, object) === 0, "NO_REPLICAS"],
     [spec?.strategy?.type === "Recreate" || spec?.updateStrategy?.type === "Recreate", "RECREATE_DOWNTIME"],
     [partitionOf(object) > 0, "PARTITIONED"],
     [blind, "PREFLIGHT_SKIPPED"],
-    [managed, "MANAGED_BY_CONTROLLER"],
+    [manager !== undefined, `MANAGED_BY_CONTROLLER: ${manager} manages the object and may take the restart back.`],
     [warned, "SERVER_WARNING"],
   ];
   return found.filter(([holds]) => holds).map(([, warning]) => warning);

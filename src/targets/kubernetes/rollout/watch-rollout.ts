@@ -9,16 +9,32 @@ import type { Kind } from "../workload/kinds.ts";
 import { restartedAt } from "../workload/known.ts";
 import { objectPath, subjectOf, targetName, type WorkloadObject, type WorkloadRef } from "../workload/object.ts";
 import { NoRolloutError, observedGeneration } from "../workload/status.ts";
+import { inARow } from "../workload/words.ts";
 
 /** Bounds (ms) the read of an object. */
 const READ_TIMEOUT_MS = 10_000;
 
-/** How far a workload's rollout has come, when the API server's clock shows `now`. Throws where kubectl does not judge it either. */
-export function rolloutOf(kind: Kind, ref: WorkloadRef, object: WorkloadObject, now: number): Rollout {
+/** How old (ms) a look at a rollout's pods may be that a watch shows: they are looked at again as long as the rollout is under way. */
+const LOOK_AGAIN_MS = 2_000;
+
+/**
+ * How far a workload's rollout has come, when the API server's clock shows `now`. Throws where kubectl does not judge it either.
+ *
+ * @param troubles what its pods say of why it hangs.
+ */
+export function rolloutOf(
+  kind: Kind,
+  ref: WorkloadRef,
+  object: WorkloadObject,
+  now: number,
+  troubles: string | undefined,
+): Rollout {
   try {
+    const status = kind.status(object, now);
     return create(RolloutSchema, {
       ...ref,
-      ...kind.status(object, now),
+      ...status,
+      detail: inARow(status.detail, troubles),
       restartedAt: restartedAt(kind, object) ?? "",
       generation: BigInt(object.metadata.generation ?? 0),
       observedGeneration: BigInt(observedGeneration(object)),
@@ -40,7 +56,8 @@ export async function getRollout(
   signal: AbortSignal,
 ): Promise<Rollout> {
   const object = await readWorkload(cluster, ref, signal, READ_TIMEOUT_MS);
-  return rolloutOf(kind, ref, object, cluster.clock.latest());
+  const now = cluster.clock.latest();
+  return rolloutOf(kind, ref, object, now, await cluster.troubles.look(kind, ref, object, now));
 }
 
 /**
@@ -66,7 +83,10 @@ export async function* watchRollout(
     const restart = wanted ?? restartedAt(kind, object) ?? "";
     let last: Rollout | undefined;
     for (;;) {
-      const rollout = rolloutOf(kind, ref, object, cluster.clock.latest());
+      const now = cluster.clock.latest();
+      const troubles = await cluster.troubles.look(kind, ref, object, now, LOOK_AGAIN_MS);
+      signal.throwIfAborted();
+      const rollout = rolloutOf(kind, ref, object, now, troubles);
       if (rollout.restartedAt !== restart) {
         throw superseded(ref, restart, rollout.restartedAt);
       }
@@ -78,16 +98,20 @@ export async function* watchRollout(
         return;
       }
       if (rollout.state === Rollout_State.STALLED) {
-        throw failed("PROGRESS_DEADLINE_EXCEEDED", ref, rollout.message, countsOf(rollout));
+        throw failed("PROGRESS_DEADLINE_EXCEEDED", ref, inARow(rollout.message, rollout.detail), countsOf(rollout));
       }
-      object = await nextObject(object);
+      // Nothing of the workload itself changes when one of its pods begins to crash.
+      object = await nextObject(object, troubles === undefined ? undefined : LOOK_AGAIN_MS);
     }
   } finally {
     subscription.close();
   }
 
-  async function nextObject(current: WorkloadObject): Promise<WorkloadObject> {
-    const change = await nextNews(subscription, current, signal);
+  async function nextObject(current: WorkloadObject, withinMs: number | undefined): Promise<WorkloadObject> {
+    const change = await nextNews(subscription, current, signal, withinMs);
+    if (change === undefined) {
+      return current;
+    }
     // It may have been made anew at once, which is another failure than that it does not exist.
     const next = change.type === "gone" ? await read() : change.object;
     if (next.metadata.uid !== current.metadata.uid) {
@@ -101,14 +125,31 @@ export async function* watchRollout(
 const readShared = (cluster: OpenCluster, ref: WorkloadRef): Promise<WorkloadObject> =>
   readWorkload(cluster, ref, AbortSignal.timeout(READ_TIMEOUT_MS), READ_TIMEOUT_MS);
 
-/** Waits for a change that is newer than an object. What a watch brings may be older than what was read. */
+/**
+ * Waits for a change that is newer than an object. What a watch brings may be older than what was read.
+ *
+ * @param withinMs undefined comes of it when there is none by then. Default: it waits for ever.
+ */
 async function nextNews(
   subscription: Subscription,
   { metadata }: WorkloadObject,
   signal: AbortSignal,
-): Promise<Exclude<Change, { type: "failed" }>> {
+  withinMs: number | undefined,
+): Promise<Exclude<Change, { type: "failed" }> | undefined> {
+  const late = withinMs === undefined ? undefined : AbortSignal.timeout(withinMs);
   for (;;) {
-    const change = await subscription.next(signal);
+    const change = await subscription
+      .next(late === undefined ? signal : AbortSignal.any([signal, late]))
+      .catch((error: unknown) => {
+        signal.throwIfAborted();
+        if (late?.aborted) {
+          return undefined;
+        }
+        throw error;
+      });
+    if (change === undefined) {
+      return undefined;
+    }
     if (change.type === "failed") {
       throw change.failure;
     }

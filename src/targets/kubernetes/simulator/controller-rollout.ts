@@ -1,3 +1,4 @@
+import { isProtected } from "./controller-budget.ts";
 import { isDeleting } from "./deletion.ts";
 import { setCondition } from "./deployment-status.ts";
 import {
@@ -14,6 +15,8 @@ import {
 import { hashOf, isReady, replicasOf, resolveCount, templateOf, type Workshop } from "./workshop.ts";
 
 const hashKey = "rollouts-pod-template-hash";
+/** How often (ms) Argo tries again to evict what a budget protects. */
+const RESTART_CHECK_MS = 30_000;
 const revisionKey = "rollout.argoproj.io/revision";
 
 /**
@@ -23,6 +26,11 @@ const revisionKey = "rollout.argoproj.io/revision";
 export function syncRollout(workshop: Workshop, rollout: KubeObject): number | undefined {
   if (isDeleting(rollout) || valueAt(rollout, "spec", "workloadRef") !== undefined) return undefined;
   const resource = workshop.resource("argoproj.io", "rollouts");
+  const invalid = invalidStatus(workshop, rollout);
+  if (invalid !== undefined) {
+    workshop.writeStatus(resource, rollout, invalid);
+    return undefined;
+  }
   const sets = () => workshop.owned(rollout, workshop.resource("apps", "replicasets"));
   const paused = valueAt(rollout, "spec", "paused") === true;
   const newest = sets().find((set) => sameTemplate(set, rollout)) ?? createSet(workshop, rollout, sets());
@@ -36,6 +44,21 @@ export function syncRollout(workshop: Workshop, rollout: KubeObject): number | u
     [revisionKey]: revision,
   });
   return restart.lookAgain;
+}
+
+/** The status of a Rollout that Argo does nothing for, or undefined for a valid one: here, one with a strategy. */
+function invalidStatus(workshop: Workshop, rollout: KubeObject): JsonObject | undefined {
+  const { canary, blueGreen } = objectAt(rollout, "spec", "strategy");
+  if (canary !== undefined || blueGreen !== undefined) return undefined;
+  const field = ".spec.strategy.canary or .spec.strategy.blueGreen";
+  const message = `The Rollout "${rollout.metadata.name}" is invalid: spec.strategy.strategy: Required value: Rollout has missing field '${field}'`;
+  return {
+    ...objectAt(rollout, "status"),
+    conditions: setCondition(rollout, workshop.stamp(), "InvalidSpec", "True", "InvalidSpec", message),
+    observedGeneration: String(rollout.metadata.generation),
+    phase: "Degraded",
+    message: `InvalidSpec: ${message}`,
+  };
 }
 
 function sameTemplate(set: KubeObject, rollout: KubeObject): boolean {
@@ -97,14 +120,14 @@ function restartPods(
   let room = pods.filter(isReady).length - (wanted - Math.max(1, resolveCount(limit, wanted, false)));
   let remaining = 0;
   for (const pod of pods.filter((item) => Date.parse(item.metadata.creationTimestamp) < due)) {
-    if (isDeleting(pod) || room <= 0) {
+    if (isDeleting(pod) || room <= 0 || isProtected(workshop, pod)) {
       remaining += 1;
       continue;
     }
     workshop.deletePod(pod);
     room -= 1;
   }
-  return { done: remaining === 0, lookAgain: undefined };
+  return { done: remaining === 0, lookAgain: remaining === 0 ? undefined : RESTART_CHECK_MS };
 }
 
 function statusOf(
@@ -181,7 +204,7 @@ function conditionsOf(workshop: Workshop, rollout: KubeObject, phase: string, se
     healthy ? "True" : "False",
     "RolloutHealthy",
     healthy ? "Rollout is healthy" : "Rollout is not healthy",
-  );
+  ).filter((condition) => stringAt(condition, "type") !== "InvalidSpec");
   const withFirst: KubeObject = { ...rollout, status: { ...objectAt(rollout, "status"), conditions: first } };
   return setCondition(
     withFirst,

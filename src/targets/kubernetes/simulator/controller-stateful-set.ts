@@ -1,14 +1,31 @@
 import { isDeleting } from "./deletion.ts";
-import { type KubeObject, numberAt, stringAt } from "./json.ts";
+import { arrayAt, type KubeObject, numberAt, stringAt } from "./json.ts";
 import { currentRevision, revisionOf, templateAt } from "./revisions.ts";
 import { isReady, replicasOf, templateOf, type Workshop } from "./workshop.ts";
 
 /** One step of the StatefulSet controller: ordinal by ordinal, from the highest when updating, down to the partition. */
-export function syncStatefulSet(workshop: Workshop, set: KubeObject): undefined {
+export function syncStatefulSet(workshop: Workshop, set: KubeObject): number | undefined {
   const update = currentRevision(workshop, set, "controller.kubernetes.io/hash").metadata.name;
   const current = stringAt(set, "status", "currentRevision") || update;
   if (!isDeleting(set)) arrange(workshop, set, current, update);
   writeStatus(workshop, set, current, update);
+  const waits = workshop
+    .pods(set)
+    .filter(isReady)
+    .map((pod) => untilAvailable(workshop, set, pod));
+  const next = Math.min(...waits.filter((wait) => wait > 0));
+  return Number.isFinite(next) ? next : undefined;
+}
+
+/** In how many milliseconds a ready pod has been so for minReadySeconds. */
+function untilAvailable(workshop: Workshop, set: KubeObject, pod: KubeObject): number {
+  const ready = arrayAt(pod, "status", "conditions").find((condition) => stringAt(condition, "type") === "Ready");
+  const since = Date.parse(stringAt(ready, "lastTransitionTime"));
+  return Math.max(0, since + 1_000 * numberAt(set, ["spec", "minReadySeconds"]) - workshop.ambient.now());
+}
+
+function isAvailable(workshop: Workshop, set: KubeObject, pod: KubeObject): boolean {
+  return isReady(pod) && untilAvailable(workshop, set, pod) === 0;
 }
 
 function ordinalOf(pod: KubeObject): number {
@@ -26,7 +43,7 @@ function arrange(workshop: Workshop, set: KubeObject, current: string, update: s
   for (let ordinal = 0; ordinal < wanted; ordinal += 1) {
     const pod = pods.get(ordinal);
     if (pod === undefined) create(workshop, set, ordinal, current, update);
-    if (ordered && (pod === undefined || !isReady(pod))) return; // the next one waits for this one
+    if (ordered && (pod === undefined || !isAvailable(workshop, set, pod))) return; // the next one waits for this one
   }
   const surplus = [...pods].filter(([ordinal]) => ordinal >= wanted).sort(([left], [right]) => right - left);
   for (const [, pod] of surplus) {
@@ -36,7 +53,7 @@ function arrange(workshop: Workshop, set: KubeObject, current: string, update: s
   if (stringAt(set, "spec", "updateStrategy", "type") !== "RollingUpdate") return;
   for (let ordinal = wanted - 1; ordinal >= partitionOf(set); ordinal -= 1) {
     const pod = pods.get(ordinal);
-    if (pod === undefined || !isReady(pod)) return;
+    if (pod === undefined || !isAvailable(workshop, set, pod)) return;
     if (revisionOf(pod) !== update) {
       workshop.deletePod(pod);
       return;
@@ -80,6 +97,6 @@ function writeStatus(workshop: Workshop, set: KubeObject, current: string, updat
     currentRevision: base,
     updateRevision: update,
     collisionCount: 0,
-    availableReplicas: ready,
+    availableReplicas: pods.filter((pod) => isAvailable(workshop, set, pod)).length,
   });
 }

@@ -1,3 +1,4 @@
+import { syncBudget } from "./controller-budget.ts";
 import { syncDaemonSet } from "./controller-daemon-set.ts";
 import { syncDeployment } from "./controller-deployment.ts";
 import { syncReplicaSet } from "./controller-replica-set.ts";
@@ -18,6 +19,7 @@ const syncs: Readonly<Record<string, Sync>> = {
   StatefulSet: syncStatefulSet,
   DaemonSet: syncDaemonSet,
   Rollout: syncRollout,
+  PodDisruptionBudget: syncBudget,
 };
 
 interface Item {
@@ -93,7 +95,12 @@ export class Controllers {
       for (const set of this.#workshop.store.list(sets)) this.#enqueue(sets, set);
     }
     // A pod concerns the owner of its ReplicaSet too: it counts pods, not only the sets' statuses.
-    if (event.resource.kind === "Pod") this.#enqueueGrandparents(event.object);
+    if (event.resource.kind === "Pod") {
+      this.#enqueueGrandparents(event.object);
+      const budgets = this.#workshop.resource("policy", "poddisruptionbudgets");
+      for (const budget of this.#workshop.store.list(budgets, namespaceOf(event.object)))
+        this.#enqueue(budgets, budget);
+    }
     this.#schedule();
   }
 

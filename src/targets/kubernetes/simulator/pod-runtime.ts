@@ -1,5 +1,5 @@
 import { isDeleting } from "./deletion.ts";
-import { arrayAt, type Json, type KubeObject, stringAt } from "./json.ts";
+import { arrayAt, type Json, type JsonObject, type KubeObject, stringAt } from "./json.ts";
 import { namespaceOf, type StoreEvent } from "./store.ts";
 import { isReady, type Workshop } from "./workshop.ts";
 
@@ -9,7 +9,7 @@ import { isReady, type Workshop } from "./workshop.ts";
  */
 export const readyAnnotation = "simulator/ready";
 
-/** What nodes do: makes pods ready, one at a time for each controller, and finishes their deletion. */
+/** What nodes do: makes pods ready, or lets them crash, one at a time for each controller, and finishes their deletion. */
 export class PodRuntime {
   readonly #workshop: Workshop;
   readonly #pace: number;
@@ -77,7 +77,8 @@ export class PodRuntime {
   }
 
   #isDue(pod: KubeObject): boolean {
-    return isDeleting(pod) || (!isReady(pod) && !this.#isStuck(pod));
+    const isNew = arrayAt(pod, "status", "containerStatuses").length === 0;
+    return isDeleting(pod) || (!isReady(pod) && (isNew || !this.#isStuck(pod)));
   }
 
   #schedule(pod: KubeObject): void {
@@ -119,14 +120,26 @@ export class PodRuntime {
       store.remove(pods, namespaceOf(pod), pod.metadata.name);
       return;
     }
+    const crashes = this.#isStuck(pod);
     const at = this.#workshop.stamp();
     const conditions: Json[] = ["Initialized", "Ready", "ContainersReady", "PodScheduled"].map((type) => ({
       type,
-      status: "True",
       lastProbeTime: null,
       lastTransitionTime: at,
+      ...(crashes && /Ready/.test(type)
+        ? { status: "False", reason: "ContainersNotReady", message: "containers with unready status" }
+        : { status: "True" }),
     }));
-    store.put(pods, { ...pod, status: { phase: "Running", conditions, startTime: at, qosClass: "BestEffort" } });
+    const containerStatuses = arrayAt(pod, "spec", "containers").map((container) => ({
+      name: stringAt(container, "name"),
+      image: stringAt(container, "image"),
+      imageID: "",
+      ...(crashes
+        ? crashLoop(at)
+        : { ready: true, restartCount: 0, started: true, state: { running: { startedAt: at } } }),
+    }));
+    const status = { phase: "Running", conditions, containerStatuses, startTime: at, qosClass: "BestEffort" };
+    store.put(pods, { ...pod, status });
   }
 
   #isStuck(pod: KubeObject): boolean {
@@ -140,4 +153,17 @@ export class PodRuntime {
     );
     return stringAt(set, "metadata", "annotations", "deployment.kubernetes.io/revision") !== "1";
   }
+}
+
+/** A container that ends with an error again and again, as the kubelet tells it. */
+function crashLoop(at: string): JsonObject {
+  const terminated = { exitCode: 1, reason: "Error", startedAt: at, finishedAt: at, containerID: "" };
+  const message = "back-off 40s restarting failed container";
+  return {
+    ready: false,
+    restartCount: 3,
+    started: false,
+    state: { waiting: { reason: "CrashLoopBackOff", message } },
+    lastState: { terminated },
+  };
 }

@@ -114,6 +114,9 @@ export const builtInResources: readonly Resource[] = [
     cronjobs: { kind: "CronJob", short: "cj", all: true, sub: ["status"] },
     jobs: { kind: "Job", all: true, sub: ["status"] },
   }),
+  ...builtIn("policy/v1", {
+    poddisruptionbudgets: { kind: "PodDisruptionBudget", short: "pdb", sub: ["status"] },
+  }),
 ];
 
 /** `argoproj.io/v1alpha1` rollouts. */

@@ -230,6 +230,7 @@ export const schemas: Readonly<Record<string, ObjectSchema>> = {
     ...["eventTime", "series", "action", "related", "reportingComponent", "reportingInstance"],
   ),
   HorizontalPodAutoscaler: loose("spec", "status"),
+  PodDisruptionBudget: loose("spec", "status"),
 };
 
 /** Argo Rollouts, as its CRD has it. */

@@ -92,5 +92,7 @@ export const sandboxUser: SimulatorUser = {
       resources: ["deployments", "statefulsets", "daemonsets"],
     },
     { verbs: ["get", "list", "watch", "patch"], groups: ["argoproj.io"], resources: ["rollouts"] },
+    { verbs: ["list"], groups: [""], resources: ["pods"] },
+    { verbs: ["list"], groups: ["policy"], resources: ["poddisruptionbudgets"] },
   ],
 };

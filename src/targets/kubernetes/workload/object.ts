@@ -1,3 +1,5 @@
+import type { LabelSelector } from "./selector.ts";
+
 /**
  * The parts of a workload that this target reads. Everything else in an object is left alone: objects are never written back, only
  * patched. Numbers and booleans that are zero are absent from what an API server sends.
@@ -10,6 +12,8 @@ export interface WorkloadObject {
     readonly resourceVersion: string;
     readonly generation?: number;
     readonly deletionTimestamp?: string;
+    readonly labels?: Readonly<Record<string, string>>;
+    readonly annotations?: Readonly<Record<string, string>>;
     readonly ownerReferences?: readonly {
       readonly controller?: boolean;
       readonly kind: string;
@@ -25,15 +29,28 @@ export interface WorkloadObject {
     readonly replicas?: number;
     readonly paused?: boolean;
     /** Deployments. */
-    readonly strategy?: { readonly type?: string };
+    readonly strategy?: {
+      readonly type?: string;
+      /** Argo Rollouts. */
+      readonly canary?: { readonly maxUnavailable?: number | string } | null;
+    };
     /** StatefulSets and DaemonSets. */
     readonly updateStrategy?: {
       readonly type?: string;
       readonly rollingUpdate?: { readonly partition?: number };
     };
-    readonly template?: { readonly metadata?: { readonly annotations?: Readonly<Record<string, string>> } };
+    readonly minReadySeconds?: number;
+    readonly selector?: LabelSelector | null;
+    readonly template?: {
+      readonly metadata?: {
+        readonly labels?: Readonly<Record<string, string>>;
+        readonly annotations?: Readonly<Record<string, string>>;
+      };
+    };
     /** Argo Rollouts. */
     readonly restartAt?: string | null;
+    /** Argo Rollouts: the workload whose pod template it takes. */
+    readonly workloadRef?: { readonly apiVersion?: string; readonly kind?: string; readonly name?: string } | null;
   };
   readonly status?: WorkloadStatus;
 }
@@ -57,9 +74,20 @@ export interface WorkloadStatus {
     readonly type: string;
     readonly status: string;
     readonly reason?: string;
+    readonly message?: string;
   }[];
+  /** Deployments: old pods that have not ended. */
+  readonly terminatingReplicas?: number;
   /** Argo Rollouts: the spec.restartAt that its controller is done with. */
   readonly restartedAt?: string;
+  /** Argo Rollouts: Healthy, Progressing, Paused, Degraded. */
+  readonly phase?: string;
+  /** Argo Rollouts: why. */
+  readonly message?: string;
+  /** Argo Rollouts: whether its update was aborted. */
+  readonly abort?: boolean;
+  /** Argo Rollouts: which pods are its own, as a list takes it. */
+  readonly selector?: string;
 }
 
 /** Takes a parsed body as a workload, or answers undefined when it is something else: a Status, a list, not an object at all. */

@@ -1,11 +1,15 @@
 import { Rollout_State } from "../../../../gen/restart/kubernetes/v1/workload_pb.ts";
+import { isDegraded, rolloutWords } from "./argo.ts";
 import type { WorkloadObject } from "./object.ts";
+import { inARow, told } from "./words.ts";
 
 /** How far a rollout has come: what kubectl would print, and what that means. */
 export interface KindStatus {
   readonly state: Rollout_State;
   /** kubectl's words, without the line end. */
   readonly message: string;
+  /** What the object itself says of why it hangs, or of what kubectl's rule does not see; else empty. */
+  readonly detail: string;
   readonly desired: number;
   readonly updated: number;
   readonly ready: number;
@@ -20,7 +24,7 @@ export class NoRolloutError extends Error {
 const { PENDING, PROGRESSING, COMPLETE, STALLED, PAUSED } = Rollout_State;
 
 /** Whether the object's controller has seen its newest generation; until then its status is about an older one. */
-function observed(object: WorkloadObject): boolean {
+export function observed(object: WorkloadObject): boolean {
   return observedGeneration(object) >= (object.metadata.generation ?? 0);
 }
 
@@ -37,18 +41,17 @@ export function deploymentStatus(object: WorkloadObject): KindStatus {
   const desired = object.spec?.replicas ?? 1;
   const updated = status.updatedReplicas ?? 0;
   const available = status.availableReplicas ?? 0;
-  const counts = { desired, updated, ready: status.readyReplicas ?? 0, available };
+  const counts = { desired, updated, ready: status.readyReplicas ?? 0, available, detail: replicaFailure(object) };
   const waiting = (text: string): KindStatus => ({
     ...counts,
     state: object.spec?.paused ? PAUSED : PROGRESSING,
-    message: `Waiting for deployment "${name}" rollout to finish: ${text}...${replicaFailure(object)}`,
+    message: `Waiting for deployment "${name}" rollout to finish: ${text}...`,
   });
   if (!observed(object)) {
-    return { ...counts, state: PENDING, message: "Waiting for deployment spec update to be observed..." };
+    return { ...counts, state: PENDING, message: "Waiting for deployment spec update to be observed...", detail: "" };
   }
   if (condition(object, "Progressing")?.reason === "ProgressDeadlineExceeded") {
-    const message = `deployment "${name}" exceeded its progress deadline${replicaFailure(object)}`;
-    return { ...counts, state: STALLED, message };
+    return { ...counts, state: STALLED, message: `deployment "${name}" exceeded its progress deadline` };
   }
   if (updated < desired) {
     return waiting(`${updated} out of ${desired} new replicas have been updated`);
@@ -60,7 +63,9 @@ export function deploymentStatus(object: WorkloadObject): KindStatus {
   if (available < updated) {
     return waiting(`${available} of ${updated} updated replicas are available`);
   }
-  return { ...counts, state: COMPLETE, message: `deployment "${name}" successfully rolled out` };
+  const leaving = status.terminatingReplicas ?? 0;
+  const detail = leaving === 0 ? "" : `${leaving} old pods are still terminating`;
+  return { ...counts, state: COMPLETE, message: `deployment "${name}" successfully rolled out`, detail };
 }
 
 /** kubectl's rule for DaemonSets. */
@@ -71,7 +76,7 @@ export function daemonSetStatus(object: WorkloadObject): KindStatus {
   const desired = status.desiredNumberScheduled ?? 0;
   const updated = status.updatedNumberScheduled ?? 0;
   const available = status.numberAvailable ?? 0;
-  const counts = { desired, updated, ready: status.numberReady ?? 0, available };
+  const counts = { desired, updated, ready: status.numberReady ?? 0, available, detail: "" };
   if (!observed(object)) {
     return { ...counts, state: PENDING, message: "Waiting for daemon set spec update to be observed..." };
   }
@@ -93,7 +98,8 @@ export function statefulSetStatus(object: WorkloadObject): KindStatus {
   const desired = object.spec?.replicas ?? 1;
   const updated = status.updatedReplicas ?? 0;
   const ready = status.readyReplicas ?? 0;
-  const counts = { desired, updated, ready, available: status.availableReplicas ?? 0 };
+  const available = status.availableReplicas ?? 0;
+  const counts = { desired, updated, ready, available, detail: "" };
   if (observedGeneration(object) === 0 || !observed(object)) {
     return { ...counts, state: PENDING, message: "Waiting for statefulset spec update to be observed..." };
   }
@@ -108,14 +114,25 @@ export function statefulSetStatus(object: WorkloadObject): KindStatus {
       return { ...counts, state: PROGRESSING, message };
     }
     const message = `partitioned roll out complete: ${updated} new pods have been updated...`;
-    return { ...counts, state: COMPLETE, message };
+    return { ...counts, state: COMPLETE, message, detail: unseen(object, counts) };
   }
   if (status.updateRevision !== status.currentRevision) {
     const message = `waiting for statefulset rolling update to complete ${updated} pods at revision ${status.updateRevision ?? ""}...`;
     return { ...counts, state: PROGRESSING, message };
   }
   const message = `statefulset rolling update complete ${status.currentReplicas ?? 0} pods at revision ${status.currentRevision ?? ""}...`;
-  return { ...counts, state: COMPLETE, message };
+  return { ...counts, state: COMPLETE, message, detail: unseen(object, counts) };
+}
+
+/** What kubectl's rule for StatefulSets does not look at: it asks for ready pods alone, and a partition counts as done. */
+function unseen(object: WorkloadObject, { desired, available }: Pick<KindStatus, "desired" | "available">): string {
+  const seconds = object.spec?.minReadySeconds ?? 0;
+  const rule = seconds === 0 ? "" : `: a pod is once it has been ready for ${seconds} s (minReadySeconds)`;
+  const kept = Math.min(object.spec?.updateStrategy?.rollingUpdate?.partition ?? 0, desired);
+  return inARow(
+    available < desired ? `${available} of ${desired} pods ${available === 1 ? "is" : "are"} available${rule}` : "",
+    kept > 0 ? `the partition keeps ${kept} of ${desired} pods as they are` : "",
+  );
 }
 
 /** From how far ahead (ms) a restartAt is told as what it is to Argo's controller, an appointment. A restart's own is at most 2 s ahead. */
@@ -131,13 +148,23 @@ export function rolloutStatus(object: WorkloadObject, now: number): KindStatus {
   const status = object.status ?? {};
   const desired = object.spec?.replicas ?? 1;
   const available = status.availableReplicas ?? 0;
-  const counts = { desired, updated: status.updatedReplicas ?? 0, ready: status.readyReplicas ?? 0, available };
   const restartAt = object.spec?.restartAt ?? undefined;
+  const restarting = restartAt !== undefined && !sameInstant(restartAt, status.restartedAt);
+  const ahead = restarting && Date.parse(restartAt) - now > APPOINTMENT_FROM_MS;
+  const counts = {
+    desired,
+    updated: status.updatedReplicas ?? 0,
+    ready: status.readyReplicas ?? 0,
+    available,
+    detail: rolloutWords(object, restarting && !ahead),
+  };
   if (!observed(object)) {
-    return { ...counts, state: PENDING, message: "Waiting for rollout spec update to be observed..." };
+    return { ...counts, state: PENDING, message: "Waiting for rollout spec update to be observed...", detail: "" };
   }
-  if (restartAt !== undefined && !sameInstant(restartAt, status.restartedAt)) {
-    const ahead = Date.parse(restartAt) - now > APPOINTMENT_FROM_MS;
+  if (isDegraded(object)) {
+    return { ...counts, state: STALLED, message: `rollout "${name}" is degraded` };
+  }
+  if (restarting) {
     const when = ahead ? `, which is scheduled for ${new Date(restartAt).toISOString()}` : "";
     return { ...counts, state: PROGRESSING, message: `Waiting for rollout "${name}" to restart its pods${when}...` };
   }
@@ -161,7 +188,8 @@ function condition(object: WorkloadObject, type: string) {
 /** Pods that cannot be created at all (quota, a webhook, a terminating namespace): kubectl says nothing of them. */
 function replicaFailure(object: WorkloadObject): string {
   const failure = condition(object, "ReplicaFailure");
-  return failure?.status === "True" ? ` (ReplicaFailure: ${failure.reason ?? "unknown"})` : "";
+  const { reason = "unknown", message = "" } = failure ?? {};
+  return failure?.status === "True" ? told(`ReplicaFailure: ${reason}${message && `: ${message}`}`) : "";
 }
 
 function requireRollingUpdate(object: WorkloadObject): void {

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { describe, expect, test } from "vitest";
-import { isRead } from "../../../support/wiretap.ts";
+import { isAside, isRead } from "../../../support/wiretap.ts";
 import { freeName, make, type Ref, restart, type TheWorld, tell } from "./world.ts";
 
 const NAME =
@@ -178,12 +178,16 @@ export function requestRows(world: TheWorld): void {
       expect(operations.map(({ name }) => name)).toEqual(names.toReversed());
     });
 
-    test("a restart is one discovery, one read and one write; the next of the same object is the write alone", async () => {
+    test("a restart is one discovery, one read beside one look for who takes its template, and one write; the next of the same object is the write alone", async () => {
       const { tap, tapped } = world();
       const { ref, path } = await make(world(), "deployments");
       const fresh = world().another();
       expect(await restart(fresh, { ...ref, reason: "because" })).toEqual({ code: "ok", warnings: [] });
-      expect(tap.requests.map(({ method, path }) => [method, path])).toEqual([
+      const rollouts = `/apis/argoproj.io/v1alpha1/namespaces/${ref.namespace}/rollouts`;
+      expect(tap.requests.filter(isAside).map(({ path: asked }) => asked)).toEqual([rollouts]);
+      expect(
+        tap.requests.filter((request) => !isAside(request)).map(({ method, path: asked }) => [method, asked]),
+      ).toEqual([
         ["GET", "/apis/apps/v1"],
         ["GET", path],
         ["PATCH", path],

@@ -355,26 +355,92 @@ export function stateRows(world: TheWorld): void {
       expect(await object.restartedAt()).toBeDefined();
     });
 
-    test("row 66: an object that another controller owns, or that was applied by its server side, is warned of", async () => {
-      const { backend, namespace, tapped } = world();
+    test("row 66: an object that something else owns or applies is warned of, and the sentence says who", async () => {
+      const restartd = world().another();
+      const { backend, namespace } = world();
       const owner = await make(world(), "deployments", { spec: { replicas: 0 } });
       const { uid } = (await owner.read()).metadata;
       const ownerReferences = [
-        { apiVersion: "apps/v1", kind: "Deployment", name: owner.ref.name, uid, controller: true },
+        { apiVersion: "apps/v1", kind: "Deployment", name: owner.ref.name, uid, controller: false },
       ];
       const owned = await make(world(), "statefulsets", { metadata: { ownerReferences } });
-      expect(await restart(tapped, owned.ref)).toEqual({ code: "ok", warnings: ["MANAGED_BY_CONTROLLER"] });
+      const labels = { "kustomize.toolkit.fluxcd.io/name": "apps" };
+      const labelled = await make(world(), "deployments", { metadata: { labels } });
+      for (const [{ ref }, who] of [
+        [owned, `Deployment ${owner.ref.name}`],
+        [labelled, "Flux (Kustomization) apps"],
+      ] as const) {
+        expect(await restart(restartd, ref)).toEqual({ code: "ok", warnings: ["MANAGED_BY_CONTROLLER"] });
+        const store = await restartd.store;
+        const where = [{ field: "target", operator: "=", value: targetOf(ref) }] as const;
+        const [operation] = await store.list({ where, limit: 1 });
+        expect(operation?.warnings).toEqual([
+          `MANAGED_BY_CONTROLLER: ${who} manages the object and may take the restart back.`,
+        ]);
+      }
+      // The same manager as helm --server-side, and the one as Flux.
+      for (const [manager, warnings] of [
+        ["helm", []],
+        ["kustomize-controller", ["MANAGED_BY_CONTROLLER"]],
+      ] as const) {
+        const applied = await make(world(), "deployments");
+        const object = {
+          apiVersion: "apps/v1",
+          kind: "Deployment",
+          metadata: { name: applied.ref.name, namespace },
+          spec: { revisionHistoryLimit: 3 },
+        };
+        const path = `${applied.path}?fieldManager=${manager}&force=true`;
+        await must(backend, "PATCH", path, object, "application/apply-patch+yaml");
+        expect(await restart(restartd, applied.ref)).toEqual({ code: "ok", warnings });
+      }
+    });
 
-      const applied = await make(world(), "deployments");
-      const object = {
-        apiVersion: "apps/v1",
-        kind: "Deployment",
-        metadata: { name: applied.ref.name, namespace },
-        spec: { revisionHistoryLimit: 3 },
-      };
-      const path = `${applied.path}?fieldManager=flux&force=true`;
-      await must(backend, "PATCH", path, object, "application/apply-patch+yaml");
-      expect(await restart(tapped, applied.ref)).toEqual({ code: "ok", warnings: ["MANAGED_BY_CONTROLLER"] });
+    const takeTemplate = async (deployment: Made): Promise<Made> => {
+      const workloadRef = { apiVersion: "apps/v1", kind: "Deployment", name: deployment.ref.name };
+      return make(world(), "rollouts", { spec: { workloadRef, template: undefined, selector: undefined } });
+    };
+
+    test.each([0, 2])(
+      "a Deployment of %i replicas whose template a Rollout takes is refused, and the Rollout is named",
+      async (replicas) => {
+        const object = await make(world(), "deployments", { spec: { replicas } });
+        const other = await make(world(), "deployments", { spec: { replicas } });
+        const rollout = await takeTemplate(object);
+        const restartd = world().another();
+        const before = await object.generation();
+        const sentence = `${subjectOf(object.ref)} gives its pod template to the Argo Rollout ${rollout.ref.name} (spec.workloadRef), where a restart of it would begin an update; restart ${subjectOf(rollout.ref)} instead`;
+        for (const validateOnly of [true, false]) {
+          expect(await restart(restartd, { ...object.ref, validateOnly })).toMatchObject({
+            ...preconditionFailed("TARGET_STATE_FORBIDS", object.ref, sentence),
+            message: sentence,
+            metadata: { cluster: "patcher", rollout: rollout.ref.name },
+          });
+        }
+        expect(await object.restartedAt()).toBeUndefined();
+        expect(await object.generation()).toBe(before);
+        expect(world().tap.requests.filter(({ method }) => method === "PATCH")).toEqual([]);
+        expect((await restart(restartd, other.ref)).code).toBe("ok");
+        expect((await restart(restartd, { ...rollout.ref, name: rollout.ref.name })).code).toBe("ok");
+      },
+    );
+
+    test("who may not list Rollouts restarts a Deployment by what is known, as without Argo", async () => {
+      const object = await make(world(), "deployments");
+      await takeTemplate(object);
+      expect((await restart(world().another(), { ...object.ref, cluster: "blind" })).code).toBe("ok");
+    });
+
+    test("a Rollout for which Argo does nothing, because its spec is invalid, is refused with Argo's words", async () => {
+      const object = await observed(await make(world(), "rollouts", { spec: { strategy: {} } }));
+      const told = await restart(world().tapped, object.ref);
+      expect(told).toMatchObject({
+        ...preconditionFailed("TARGET_STATE_FORBIDS", object.ref, told.message),
+        message: `Argo Rollouts does nothing for ${subjectOf(object.ref)} until its spec is mended (InvalidSpec: The Rollout "${object.ref.name}" is invalid: spec.strategy.strategy: Required value: Rollout has missing field '.spec.strategy.canary or .spec.strategy.blueGreen')`,
+      });
+      expect(world().tap.writes).toEqual([]);
+      await object.merge({ spec: { strategy: { canary: {} } } });
+      expect((await restart(world().tapped, object.ref)).code).toBe("ok");
     });
 
     test("row 66: a restart that somebody takes back at once was one all the same", async () => {

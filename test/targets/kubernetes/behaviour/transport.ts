@@ -60,7 +60,8 @@ export function transportRows(world: TheWorld): void {
       });
       const told = await restart(restartd, object.ref);
       const store = await restartd.store;
-      const [operation] = await store.open();
+      const [open] = await store.open();
+      const operation = await store.get(open?.name ?? "");
       expect(operation).toMatchObject({ state: "SENDING", evidence: expect.stringContaining('"restarted_at":"') });
       expect(told).toEqual({
         code: "DeadlineExceeded",

@@ -276,8 +276,11 @@ export function watchRows(world: TheWorld, watched: Watched): void {
       try {
         await restartOf(object);
         const watch = follow(world().direct, object.ref);
-        const { state } = await watch.until(({ message }) => message.endsWith("... (ReplicaFailure: FailedCreate)"));
+        const { state, message } = await watch.until(({ detail }) =>
+          /^ReplicaFailure: FailedCreate: pods ".*" is forbidden: exceeded quota: none, /.test(detail),
+        );
         expect(state).toBe(PROGRESSING);
+        expect(message).toMatch(/^Waiting for deployment ".*" rollout to finish: .*\.\.\.$/);
         watch.cancel();
       } finally {
         await must(world().backend, "DELETE", `${quota}/none`);

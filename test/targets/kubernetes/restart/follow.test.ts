@@ -1,5 +1,5 @@
 import { setImmediate as turn } from "node:timers/promises";
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import type { Observation, OperationView } from "../../../../src/core/operation.ts";
 import { createWatchHub } from "../../../../src/targets/kubernetes/cluster/watch.ts";
 import { followRestart } from "../../../../src/targets/kubernetes/restart/follow.ts";
@@ -107,7 +107,12 @@ const NOT_FOUND = {
 };
 
 /** Follows on a script. `get` answers reads of the object. */
-function following(get: () => Reply = () => answer(200, web(1, 7))) {
+function following(
+  get: () => Reply = () => answer(200, web(1, 7)),
+  look: (count: number) => string | undefined = () => undefined,
+) {
+  let looks = 0;
+  const troubles = { look: async () => look(looks++) };
   const streams: Stream[] = [];
   const { client, asked } = scriptedClient((request) => {
     if (request.type === "get") return get();
@@ -119,13 +124,22 @@ function following(get: () => Reply = () => answer(200, web(1, 7))) {
   const watches = createWatchHub("prod", client, { random: () => 0, wait: async () => void (await turn()) });
   const seen: Observation[] = [];
   let lost = 0;
-  const cluster = { client, clock: testClock(), watches };
+  const cluster = { client, clock: testClock(), troubles, watches };
   const begin = (view = operation) =>
     followRestart({ cluster, kind: kind as NonNullable<typeof kind>, ref: REF }, view, {
       seen: (observation) => void seen.push(observation),
       lost: () => void lost++,
     });
-  return { begin, asked, streams, seen, lost: () => lost, watches, [Symbol.dispose]: () => watches[Symbol.dispose]() };
+  return {
+    begin,
+    asked,
+    streams,
+    seen,
+    looks: () => looks,
+    lost: () => lost,
+    watches,
+    [Symbol.dispose]: () => watches[Symbol.dispose](),
+  };
 }
 
 async function until(condition: () => boolean) {
@@ -196,6 +210,53 @@ describe("followRestart()", () => {
     script.streams[0]?.send({ type: "DELETED", object: web(13, 7) });
     await until(() => script.lost() === 1);
     await until(() => script.streams[0]?.left === true);
+  });
+
+  test("asks the pods why, as long as nothing of the workload changes, ever less often", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    try {
+      using script = following(undefined, (count) => `pod web-1: ${count}`);
+      const end = script.begin();
+      await until(() => script.seen.length === 1);
+      expect(script.seen[0]?.progress).not.toContain("pod");
+      for (const [index, quietMs] of [2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000].entries()) {
+        await vi.advanceTimersByTimeAsync(quietMs - 1);
+        expect(script.seen).toHaveLength(index + 1);
+        await vi.advanceTimersByTimeAsync(1);
+        await until(() => script.seen.length === index + 2);
+        expect(script.seen[index + 1]).toMatchObject({
+          kind: "running",
+          progress: `${script.seen[0]?.progress}; pod web-1: ${index}`,
+        });
+      }
+      script.streams[0]?.send({ type: "MODIFIED", object: web(11, 7) });
+      await until(() => script.seen.length === 9);
+      expect(script.seen[8]?.progress).toBe(script.seen[0]?.progress);
+      await vi.advanceTimersByTimeAsync(2_000);
+      await until(() => script.seen.length === 10);
+      end?.();
+      await vi.advanceTimersByTimeAsync(600_000);
+      expect(script.looks()).toBe(8);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  test("asks once where nobody may look, and not about what has ended", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    try {
+      using script = following();
+      script.begin();
+      await until(() => script.seen.length === 1);
+      await vi.advanceTimersByTimeAsync(600_000);
+      expect([script.looks(), script.seen.length]).toEqual([1, 1]);
+      script.streams[0]?.send({ type: "MODIFIED", object: web(11, 8, "2026-02-02T00:00:00Z") });
+      await until(() => script.seen.length === 2);
+      await vi.advanceTimersByTimeAsync(600_000);
+      expect(script.looks()).toBe(1);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   test("does not begin where nothing tells what is later than the restart", () => {

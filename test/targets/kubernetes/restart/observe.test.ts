@@ -6,9 +6,8 @@ import { RestartRequestSchema } from "../../../../gen/restart/kubernetes/v1/work
 import type { OperationState, OperationView } from "../../../../src/core/operation.ts";
 import type { RunningTarget } from "../../../../src/core/target.ts";
 import type { RestartAction } from "../../../../src/targets/kubernetes/action.ts";
-import { observeRestart } from "../../../../src/targets/kubernetes/restart/observe.ts";
+import { judgeRestart } from "../../../../src/targets/kubernetes/restart/observe.ts";
 import { findKind } from "../../../../src/targets/kubernetes/workload/kinds.ts";
-import { testClock } from "../../../support/cluster-client.ts";
 import { type SimulatorBackend, startSimulatorBackend } from "../../../support/simulator-backend.ts";
 import {
   eventually,
@@ -24,7 +23,6 @@ import {
   targetOf,
   type World,
 } from "../behaviour/world.ts";
-import { answer, scriptedClient } from "../scripted-client.ts";
 import { newAsking, openAlone } from "../sending.ts";
 
 const RESTARTED_AT = "kubectl.kubernetes.io/restartedAt";
@@ -209,16 +207,11 @@ describe("observe() of a restart that was sent", () => {
     const object = await make(world, "statefulsets");
     const { evidence } = await send(object.ref);
     const { spec, ...rest } = await object.read();
-    const { client } = scriptedClient(() =>
-      answer(200, { ...rest, spec: { ...spec, updateStrategy: { type: "Recreate" } } }),
-    );
     const kind = findKind("apps", "statefulsets");
     if (kind === undefined) throw new Error("StatefulSets are no kind");
     const ref = { cluster: "patcher", ...object.ref };
-    const { signal } = new AbortController();
-    expect(
-      await observeRestart({ cluster: { client, clock: testClock() }, kind, ref }, view("SENT", ref, evidence), signal),
-    ).toEqual({
+    const judged = { ...rest, spec: { ...spec, updateStrategy: { type: "Recreate" } } };
+    expect(judgeRestart({ kind, ref, now: Date.now() }, view("SENT", ref, evidence), judged, undefined)).toEqual({
       kind: "succeeded",
       response,
       progress: "the restart was applied; rollout status is only available for RollingUpdate strategy type",

@@ -92,6 +92,8 @@ describe("warningsOf()", () => {
     metadata: { managedFields: [{ operation: "Apply", manager, ...(subresource && { subresource }) }] },
   });
   const owner = { kind: "X", name: "x" };
+  const labelled = (labels: Record<string, string>): Parts => ({ metadata: { labels } });
+  const managed = (who: string) => [`MANAGED_BY_CONTROLLER: ${who} manages the object and may take the restart back.`];
   it.each<readonly [string, string, Parts, string[]]>([
     ["nothing", "deployments", { spec: { replicas: 2 } }, []],
     ["the default of one replica", "deployments", {}, []],
@@ -114,11 +116,78 @@ describe("warningsOf()", () => {
     [
       "a controller",
       "deployments",
-      { metadata: { ownerReferences: [{ ...owner, controller: true }] } },
-      ["MANAGED_BY_CONTROLLER"],
+      {
+        metadata: {
+          ownerReferences: [
+            { ...owner, name: "y" },
+            { ...owner, controller: true },
+          ],
+        },
+      },
+      managed("X x"),
     ],
-    ["an owner that is no controller", "deployments", { metadata: { ownerReferences: [owner] } }, []],
-    ["an operator's apply", "deployments", apply("flux"), ["MANAGED_BY_CONTROLLER"]],
+    ["an owner that is no controller", "deployments", { metadata: { ownerReferences: [owner] } }, managed("X x")],
+    [
+      "OLM, by the owner that it is",
+      "deployments",
+      {
+        metadata: {
+          ownerReferences: [{ kind: "ClusterServiceVersion", name: "etcdoperator.v0.9.4", controller: false }],
+        },
+      },
+      managed("ClusterServiceVersion etcdoperator.v0.9.4"),
+    ],
+    [
+      "OLM, by its label",
+      "deployments",
+      labelled({ "olm.owner": "etcd.v1", "olm.owner.kind": "x" }),
+      managed("OLM etcd.v1"),
+    ],
+    [
+      "OLM, by an operator's label",
+      "deployments",
+      labelled({ "operators.coreos.com/etcd.operators": "" }),
+      managed("OLM"),
+    ],
+    [
+      "a Kustomization of Flux",
+      "deployments",
+      labelled({ "kustomize.toolkit.fluxcd.io/name": "apps", "kustomize.toolkit.fluxcd.io/namespace": "flux-system" }),
+      managed("Flux (Kustomization) apps"),
+    ],
+    [
+      "a HelmRelease of Flux",
+      "statefulsets",
+      labelled({ "helm.toolkit.fluxcd.io/name": "db", "app.kubernetes.io/managed-by": "Helm" }),
+      managed("Flux (HelmRelease) db"),
+    ],
+    ["the apply of Flux", "deployments", apply("kustomize-controller"), managed("Flux (Kustomization)")],
+    [
+      "the addon manager",
+      "daemonsets",
+      labelled({ "addonmanager.kubernetes.io/mode": "Reconcile" }),
+      managed("the addon manager"),
+    ],
+    [
+      "OpenShift's own",
+      "deployments",
+      { metadata: { annotations: { "include.release.openshift.io/single-node-developer": "true" } } },
+      managed("OpenShift's cluster version operator"),
+    ],
+    ["helm --server-side", "deployments", apply("helm"), []],
+    ["Helm", "deployments", labelled({ "app.kubernetes.io/managed-by": "Helm" }), []],
+    ["Argo CD's server-side apply", "deployments", apply("argocd-controller"), []],
+    [
+      "Argo CD",
+      "deployments",
+      {
+        metadata: {
+          labels: { "app.kubernetes.io/instance": "a" },
+          annotations: { "argocd.argoproj.io/tracking-id": "a:apps/Deployment:x/y" },
+        },
+      },
+      [],
+    ],
     ["a person's apply", "deployments", apply("kubectl"), []],
     ["a person's first apply on the server", "deployments", apply("kubectl-last-applied"), []],
     ["an apply of the status", "deployments", apply("some-controller", "status"), []],
@@ -140,7 +209,7 @@ describe("warningsOf()", () => {
       "RECREATE_DOWNTIME",
       "PARTITIONED",
       "PREFLIGHT_SKIPPED",
-      "MANAGED_BY_CONTROLLER",
+      ...managed("X x"),
       "SERVER_WARNING",
     ]);
   });

@@ -45,6 +45,7 @@ describe("discovery", () => {
       "apps",
       "autoscaling",
       "batch",
+      "policy",
       "argoproj.io",
       "example.com",
     ]);

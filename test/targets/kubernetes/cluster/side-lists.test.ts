@@ -1,0 +1,131 @@
+import { describe, expect, test } from "vitest";
+import { createSideList } from "../../../../src/targets/kubernetes/cluster/side-list.ts";
+import { createTemplateUser } from "../../../../src/targets/kubernetes/cluster/template-users.ts";
+import { createTroubles } from "../../../../src/targets/kubernetes/cluster/troubles.ts";
+import { findKind, type Kind } from "../../../../src/targets/kubernetes/workload/kinds.ts";
+import { answer, type Reply, refusal, scriptedClient } from "../scripted-client.ts";
+
+const ref = { cluster: "c", group: "apps", version: "v1", resource: "deployments", namespace: "shop", name: "web" };
+const kind = findKind("apps", "deployments") as Kind;
+const object = {
+  metadata: { name: "web", uid: "u", resourceVersion: "1", generation: 1 },
+  spec: { replicas: 1, selector: { matchLabels: { app: "web" } } },
+  status: { observedGeneration: 1 },
+};
+const complete = {
+  ...object,
+  status: { observedGeneration: 1, replicas: 1, updatedReplicas: 1, readyReplicas: 1, availableReplicas: 1 },
+};
+
+/** Lists on a script, on a clock of their own. */
+function scripted(script: (count: number) => Reply) {
+  let now = 0;
+  const { client, asked } = scriptedClient((_, count) => script(count));
+  const monotonic = () => now;
+  const list = createSideList("c", client, monotonic);
+  const pass = (ms: number) => {
+    now += ms;
+  };
+  return { list, monotonic, asked, pass };
+}
+
+const forbidden = refusal(403, `pods is forbidden: User "x" cannot list resource "pods" in API group ""`, "Forbidden");
+const absent = refusal(404, "the server could not find the requested resource", "NotFound");
+
+describe("createSideList()", () => {
+  test.each([
+    ["forbidden", forbidden],
+    ["not served", absent],
+  ])("believes for a minute that something is %s", async (_what, refused) => {
+    const { list, asked, pass } = scripted((count) => (count === 0 ? refused : answer(200, { items: [1] })));
+    expect(await list("/a")).toBe("denied");
+    pass(59_999);
+    expect(await list("/a")).toBe("denied");
+    expect(asked).toHaveLength(1);
+    expect(await list("/b")).toEqual([1]);
+    pass(1);
+    expect(await list("/a")).toEqual([1]);
+  });
+
+  test.each([
+    ["a page", answer(200, undefined), "VENDOR_BAD_RESPONSE"],
+    ["a Status", refusal(500, "no", "InternalError"), "VENDOR_INTERNAL_ERROR"],
+    ["no answer", new Error("cut"), "CLUSTER_UNREACHABLE"],
+    ["a proxy's 403", answer(403, { message: "no" }), "VENDOR_BAD_RESPONSE"],
+  ])("tells of a failure, %s, and asks again", async (_what, failed, reason) => {
+    const { list } = scripted((count) => (count === 0 ? failed : answer(200, { items: [] })));
+    expect(await list("/a")).toMatchObject({ reason });
+    expect(await list("/a")).toEqual([]);
+  });
+});
+
+describe("createTroubles()", () => {
+  test("does not ask about a rollout that is complete, or that nobody has seen yet", async () => {
+    const { list, monotonic, asked } = scripted(() => answer(200, { items: [] }));
+    const troubles = createTroubles(list, monotonic);
+    expect(await troubles.look(kind, ref, complete, 0)).toBeUndefined();
+    expect(await troubles.look(kind, ref, { ...object, status: {} }, 0)).toBeUndefined();
+    expect(asked).toEqual([]);
+    expect(await troubles.look(kind, ref, object, 0)).toBe("");
+    expect(asked.map(({ path, query }) => [path, query])).toEqual([
+      ["/api/v1/namespaces/shop/pods", { resourceVersion: "0", labelSelector: "app in (web)" }],
+    ]);
+  });
+
+  test("shares a look with who comes meanwhile, and with who takes an old one", async () => {
+    const { list, monotonic, asked, pass } = scripted(() => answer(200, { items: [] }));
+    const troubles = createTroubles(list, monotonic);
+    await Promise.all([1, 2, 3].map(() => troubles.look(kind, ref, object, 0)));
+    expect(asked).toHaveLength(1);
+    pass(1_999);
+    await troubles.look(kind, ref, object, 0, 2_000);
+    expect(asked).toHaveLength(1);
+    await troubles.look(kind, ref, object, 0);
+    expect(asked).toHaveLength(2);
+    pass(2_000);
+    await troubles.look(kind, ref, object, 0, 2_000);
+    expect(asked).toHaveLength(3);
+  });
+
+  test("says nothing where nobody may look, and that it could not look where that failed", async () => {
+    const denied = scripted(() => forbidden);
+    expect(await createTroubles(denied.list, denied.monotonic).look(kind, ref, object, 0)).toBeUndefined();
+    const failing = scripted(() => new Error("cut"));
+    expect(await createTroubles(failing.list, failing.monotonic).look(kind, ref, object, 0)).toBe(
+      "its pods could not be looked at (CLUSTER_UNREACHABLE)",
+    );
+  });
+});
+
+describe("createTemplateUser()", () => {
+  const rollout = (name: string, workloadRef: object) => ({ metadata: { name }, spec: { workloadRef } });
+  const items = [
+    rollout("other", { apiVersion: "apps/v1", kind: "Deployment", name: "api" }),
+    rollout("set", { apiVersion: "apps/v1", kind: "ReplicaSet", name: "web" }),
+    { metadata: { name: "own" }, spec: {} },
+    rollout("taker", { apiVersion: "apps/v1", kind: "Deployment", name: "web" }),
+  ];
+
+  test("finds it, and remembers the Rollouts of a namespace for ten seconds", async () => {
+    const { list, monotonic, asked, pass } = scripted((count) => answer(200, { items: count === 0 ? [] : items }));
+    const userOf = createTemplateUser(list, monotonic);
+    expect(await userOf(ref)).toBeUndefined();
+    pass(9_999);
+    expect(await userOf({ ...ref, name: "api" })).toBeUndefined();
+    expect(asked.map(({ path }) => path)).toEqual(["/apis/argoproj.io/v1alpha1/namespaces/shop/rollouts"]);
+    pass(1);
+    expect(await userOf(ref)).toBe("taker");
+    expect(await userOf({ ...ref, resource: "statefulsets" })).toBeUndefined();
+    expect(await userOf({ ...ref, name: "worker" })).toBeUndefined();
+    expect(asked).toHaveLength(2);
+  });
+
+  test.each([
+    ["is not served", absent],
+    ["may not be listed", forbidden],
+    ["cannot be reached", new Error("cut")],
+  ])("knows of none where Argo %s", async (_what, reply) => {
+    const { list, monotonic } = scripted(() => reply);
+    expect(await createTemplateUser(list, monotonic)(ref)).toBeUndefined();
+  });
+});
