@@ -48,7 +48,7 @@ export function deadlineOf(header: Headers, stream: boolean, limits: DeadlineLim
 }
 
 function timeoutOf(header: Headers): number | undefined {
-  const grpc = header.get("content-type")?.startsWith("application/grpc") ?? false;
+  const grpc = /^application\/grpc/i.test(header.get("content-type") ?? "");
   const name = grpc ? "grpc-timeout" : "connect-timeout-ms";
   const value = header.get(name);
   if (value === null) {

@@ -19,6 +19,8 @@ export const errors =
       }
       call.received = true;
       try {
+        // Whoever took the request back while it was being read wants nothing begun.
+        req.signal.throwIfAborted();
         if (!req.stream) {
           return await next(req);
         }

@@ -1,30 +1,36 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { constants, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
 import type { Registry } from "@bufbuild/protobuf";
-import { base64Decode } from "@bufbuild/protobuf/wire";
-import { createContextValues } from "@connectrpc/connect";
-import type { UniversalServerRequest, UniversalServerResponse } from "@connectrpc/connect/protocol";
+import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
 import type { Authenticate, Authenticated } from "../access/authenticate.ts";
 import { unauthenticated } from "../access/unauthenticated.ts";
-import { type Call, callKey, fail, newCall } from "../core/call.ts";
-import { deadlineKey } from "../core/deadline.ts";
+import { fail } from "../core/call.ts";
 import { excerpt, Failure } from "../core/errors.ts";
 import type { Meter } from "../core/meter.ts";
-import { lapsedKey, principalKey } from "../core/principal.ts";
-import { isMutating } from "../core/route.ts";
-import { type DeadlineLimits, deadlineOf } from "../interceptors/deadline.ts";
 import { answer, formOf } from "./answer.ts";
-import { CLIENT_GONE, jsonKey, recorded, requestBody } from "./body.ts";
+import { CLIENT_GONE } from "./body.ts";
+import { isJson } from "./content-type.ts";
 import type { Endpoint } from "./endpoints.ts";
+import { type Exchange, headerBytes, newExchange } from "./exchange.ts";
 import type { Gate } from "./gate.ts";
 import { type Logger, logCall, resultOf } from "./log.ts";
 import type { Pages } from "./pages.ts";
-import { challenge, type Refusal, refusalOf, unknownProcedure, wrongMethod } from "./refusals.ts";
+import {
+  challenge,
+  headersTooLarge,
+  noProxy,
+  type Refusal,
+  refusalOf,
+  unknownProcedure,
+  wrongContentType,
+  wrongMethod,
+} from "./refusals.ts";
 import { send } from "./send.ts";
 import { type Shutdown, shuttingDown } from "./shutdown.ts";
+import { type RequestLimits, toUniversal } from "./universal.ts";
 
 /** What lies between HTTP and the handlers. */
-export interface AdapterOptions {
+export interface AdapterOptions extends RequestLimits {
   /** Every rpc, by its path. */
   readonly endpoints: ReadonlyMap<string, Endpoint>;
   /** Looks at Host and Origin. */
@@ -35,10 +41,8 @@ export interface AdapterOptions {
   readonly authenticate: Authenticate | undefined;
   /** Waits for calls, and says when no more are taken. */
   readonly shutdown: Shutdown;
-  /** How long calls may take. */
-  readonly deadline: DeadlineLimits;
-  /** A call's one request message must have arrived after so many milliseconds, be the call's deadline later. */
-  readonly bodyTimeoutMs: number;
+  /** Most bytes of a request's headers; over HTTP/1.1 Node sees to it. */
+  readonly maxHeaderBytes: number;
   /** Knows every message that an Any may hold. */
   readonly registry: Registry;
   /** Gets a line per call. */
@@ -47,19 +51,6 @@ export interface AdapterOptions {
   readonly newId: () => string;
   /** Counts calls. */
   readonly meter: Meter;
-}
-
-/** One request and what is known of it while it is answered. */
-interface Exchange {
-  readonly call: Call;
-  readonly request: IncomingMessage | Http2ServerRequest;
-  readonly method: string;
-  readonly path: string;
-  readonly contentType: string;
-  readonly endpoint: Endpoint | undefined;
-  readonly started: number;
-  /** Aborted when the client goes away before it has its answer. */
-  readonly gone: AbortController;
 }
 
 /** Takes every request, of HTTP/1.1 and HTTP/2, answers it whatever it is, and logs one line when all is over. */
@@ -78,6 +69,10 @@ export const createAdapter =
       }
       closed.resolve();
     });
+    // A client of HTTP/2 can take its request back together with sending it.
+    if ("stream" in response && response.stream.closed) {
+      gone.abort(CLIENT_GONE);
+    }
     response.on("error", (error) => options.log.debug({ request_id: call.id, error: error.message }, "response"));
     const respond = async (): Promise<void> => {
       try {
@@ -95,7 +90,7 @@ export const createAdapter =
       }
       const line = {
         method: exchange.endpoint?.name ?? excerpt(exchange.path, 200),
-        protocol: formOf(exchange.contentType),
+        protocol: formOf(exchange.contentType.type),
         http: request.httpVersion,
         peer,
         durationMs: performance.now() - started,
@@ -108,20 +103,6 @@ export const createAdapter =
       options.shutdown.waitFor(over);
     }
   };
-
-function newExchange(request: IncomingMessage | Http2ServerRequest, options: AdapterOptions): Exchange {
-  const [path = ""] = (request.url ?? "").split("?", 1);
-  return {
-    call: newCall(options.newId()),
-    request,
-    method: request.method ?? "",
-    path,
-    contentType: request.headers["content-type"] ?? "",
-    endpoint: options.endpoints.get(path),
-    started: performance.now(),
-    gone: new AbortController(),
-  };
-}
 
 const isRefusedByDrain = (endpoint: Endpoint, { shutdown }: AdapterOptions): boolean =>
   shutdown.signal.aborted && !endpoint.whileDraining;
@@ -139,8 +120,11 @@ function commonHeaders({ request }: Exchange, { gate, shutdown }: AdapterOptions
 }
 
 async function respondTo(exchange: Exchange, options: AdapterOptions): Promise<UniversalServerResponse> {
-  const { call, request, endpoint, gone } = exchange;
+  const { call, request, endpoint, contentType, gone } = exchange;
   try {
+    if (request.httpVersionMajor === 2 && headerBytes(request) > options.maxHeaderBytes) {
+      return refuse(exchange, options, headersTooLarge());
+    }
     const refusal = options.gate.refuse(request);
     if (refusal !== undefined) {
       return refuse(exchange, options, { failure: refusal });
@@ -154,6 +138,9 @@ async function respondTo(exchange: Exchange, options: AdapterOptions): Promise<U
       return page;
     }
     const caller = await callerOf(exchange, options);
+    if (exchange.method === "CONNECT") {
+      return refuse(exchange, options, noProxy());
+    }
     if (endpoint === undefined) {
       return refuse(exchange, options, unknownProcedure(exchange.path, options.endpoints));
     }
@@ -163,12 +150,18 @@ async function respondTo(exchange: Exchange, options: AdapterOptions): Promise<U
     if (isRefusedByDrain(endpoint, options)) {
       return refuse(exchange, options, { failure: shuttingDown() });
     }
+    if (contentType.foreign && isJson(contentType)) {
+      return refuse(exchange, options, wrongContentType(contentType.said, endpoint));
+    }
+    if (gone.signal.aborted) {
+      throw CLIENT_GONE;
+    }
     const response = await endpoint.handler(toUniversal(exchange, endpoint, caller, options));
-    const bare = refusalOf(response, endpoint, exchange);
+    const bare = refusalOf(response, endpoint, { method: exchange.method, contentType: contentType.said });
     return bare === undefined ? response : refuse(exchange, options, bare);
   } catch (error) {
     const failed = fail(call, gone.signal.aborted ? CLIENT_GONE : error);
-    return answer(exchange.contentType, failed, { ...options, ...challenge(call.failure) });
+    return answer(contentType.type, failed, { ...options, ...challenge(call.failure) });
   }
 }
 
@@ -201,75 +194,12 @@ const refuse = (
   { registry }: AdapterOptions,
   { failure, ...rest }: Refusal,
 ): UniversalServerResponse => {
-  const response = answer(contentType, fail(call, failure), { ...rest, registry });
+  const response = answer(contentType.type, fail(call, failure), { ...rest, registry });
   // A HEAD has an answer without a body, also over HTTP/2, where Node does not see to it.
   return method === "HEAD"
     ? { status: response.status, ...(response.header && { header: response.header }) }
     : response;
 };
-
-/** The request as connect takes it. Deadlines are ours: connect would refuse the long ones and abort its own work at the short ones. */
-function toUniversal(
-  exchange: Exchange,
-  endpoint: Endpoint,
-  caller: Authenticated | undefined,
-  options: AdapterOptions,
-): UniversalServerRequest {
-  const { request, method, started, gone, call } = exchange;
-  const { methodKind } = endpoint.handler.method;
-  const header = new Headers();
-  for (const [name, value] of Object.entries(request.headers)) {
-    if (!name.startsWith(":") && value !== undefined) {
-      header.set(name, String(value));
-    }
-  }
-  const deadline = deadlineOf(header, methodKind !== "unary", options.deadline, started);
-  if (deadline <= performance.now()) {
-    throw new Failure("DEADLINE_EXCEEDED", "the deadline had passed before the call began");
-  }
-  header.delete("connect-timeout-ms");
-  header.delete("grpc-timeout");
-  const url = `http://localhost${request.url}`;
-  if (method === "GET") {
-    checkBase64(new URL(url).searchParams);
-  }
-  const single = methodKind === "unary" || methodKind === "server_streaming";
-  const until = single ? Math.min(deadline, started + options.bodyTimeoutMs) : Number.POSITIVE_INFINITY;
-  const contextValues = createContextValues().set(callKey, call).set(deadlineKey, deadline);
-  if (caller !== undefined) {
-    contextValues.set(principalKey, caller.principal).set(lapsedKey, caller.lapsed);
-  }
-  let body: AsyncIterable<Uint8Array> = requestBody(request, until);
-  if (isMutating(endpoint.handler.method) && isPlainJson(header)) {
-    const { body: same, text } = recorded(body);
-    body = same;
-    contextValues.set(jsonKey, text);
-  }
-  return {
-    httpVersion: request.httpVersion,
-    method,
-    url,
-    header,
-    body,
-    signal: gone.signal,
-    contextValues,
-  };
-}
-
-const isPlainJson = (header: Headers): boolean =>
-  /^application\/json\b/i.test(header.get("content-type") ?? "") &&
-  (header.get("content-encoding") ?? "identity") === "identity";
-
-/** connect takes a message that is not base64 for a defect of its own. */
-function checkBase64(parameters: URLSearchParams): void {
-  if (parameters.get("base64") === "1") {
-    try {
-      base64Decode(parameters.get("message") ?? "");
-    } catch {
-      throw new Failure("MALFORMED_REQUEST", "parameter message is not base64, though parameter base64 says so");
-    }
-  }
-}
 
 /** A client of HTTP/2 that has its answer has so many milliseconds to end its request; then it is reset. */
 const RESET_AFTER_MS = 1000;

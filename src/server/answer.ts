@@ -15,12 +15,12 @@ import { trailerFlag, trailerSerialize } from "@connectrpc/connect/protocol-grpc
 /** The ways in which the protocols write a failure down. */
 export type Form = "connect" | "connect-stream" | "grpc" | "grpc-web";
 
-/** The form that a caller reads, by the content type of its request. Who names none that we know, `curl` say, reads JSON. */
+/** The form that a caller reads, by the content type of its request (content-type.ts). Who names none that we know, `curl` say, reads JSON. */
 export function formOf(contentType: string): Form {
-  if (/^application\/grpc-web(?:\+|;|$)/i.test(contentType)) {
+  if (/^application\/grpc-web(?:\+|$)/.test(contentType)) {
     return "grpc-web";
   }
-  if (/^application\/grpc(?:\+|;|$)/i.test(contentType)) {
+  if (/^application\/grpc(?:\+|$)/.test(contentType)) {
     return "grpc";
   }
   return contentType === contentTypeStreamJson || contentType === contentTypeStreamProto ? "connect-stream" : "connect";

@@ -5,23 +5,10 @@ import { Code, ConnectError, type ContextKey, createContextKey } from "@connectr
 /** Why a call ends whose caller is gone. Nobody reads it but the log. */
 export const CLIENT_GONE = new ConnectError("the client went away", Code.Canceled);
 
-/** The text of a request in plain JSON, once it has arrived; undefined for every other. */
-export const jsonKey: ContextKey<(() => string) | undefined> = createContextKey<(() => string) | undefined>(undefined, {
-  description: "text of a request in JSON",
-});
-
-/** The same bytes, and a way to read them again as text. Whoever reads them bounds them. */
-export function recorded(body: AsyncIterable<Uint8Array>): { body: AsyncIterable<Uint8Array>; text: () => string } {
-  const chunks: Uint8Array[] = [];
-  return { body: pass(), text: () => Buffer.concat(chunks).toString("utf8") };
-
-  async function* pass(): AsyncGenerator<Uint8Array> {
-    for await (const chunk of body) {
-      chunks.push(chunk);
-      yield chunk;
-    }
-  }
-}
+/** The text of a request that is one message in JSON, once it has arrived; undefined for every other. */
+export const jsonKey: ContextKey<(() => string | undefined) | undefined> = createContextKey<
+  (() => string | undefined) | undefined
+>(undefined, { description: "text of a request in JSON" });
 
 /**
  * The bytes of a request's body.

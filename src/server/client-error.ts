@@ -3,17 +3,16 @@ import type { Duplex } from "node:stream";
 import { errorToJsonBytes } from "@connectrpc/connect/protocol-connect";
 import { type Call, fail } from "../core/call.ts";
 import { Failure } from "../core/errors.ts";
+import { headersTooLarge, noProxy } from "./refusals.ts";
 
 /** What Node's parser of HTTP/1.1 says by the code of its error; everything else is a request that it cannot read. */
 const REFUSALS: ReadonlyMap<string, { status: number; failure: () => Failure }> = new Map([
-  [
-    "HPE_HEADER_OVERFLOW",
-    { status: 431, failure: () => new Failure("REQUEST_TOO_LARGE", "the headers of the request are too large") },
-  ],
+  ["HPE_HEADER_OVERFLOW", { status: 431, failure: () => headersTooLarge().failure }],
   [
     "ERR_HTTP_REQUEST_TIMEOUT",
     { status: 408, failure: () => new Failure("DEADLINE_EXCEEDED", "the request did not arrive in time") },
   ],
+  ["CONNECT", { status: 405, failure: () => noProxy().failure }],
 ]);
 
 const UNREADABLE = { status: 400, failure: () => new Failure("MALFORMED_REQUEST", "the request is not HTTP") };

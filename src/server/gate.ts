@@ -6,6 +6,7 @@ import { isLoopbackHost } from "../core/loopback.ts";
 /** What the gate looks at: the request's method and headers as Node has them. */
 export interface GateRequest {
   readonly method?: string | undefined;
+  readonly url?: string | undefined;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
 }
 
@@ -30,8 +31,8 @@ const ALLOWED_HEADERS = [...cors.allowedHeaders, "Authorization"].join(", ");
 export function createGate(allowedOrigins: readonly string[]): Gate {
   const allowed: ReadonlySet<string> = new Set(allowedOrigins);
   return {
-    refuse({ method, headers }) {
-      const hosts = [headers[":authority"], headers.host].filter((host) => host !== undefined);
+    refuse({ method, url, headers }) {
+      const hosts = [authorityOf(url), headers[":authority"], headers.host].filter((host) => host !== undefined);
       const host = hosts.find((name) => !isLoopback(String(name)));
       if (host !== undefined || hosts.length === 0) {
         const said = host === undefined ? "no Host" : `Host ${JSON.stringify(excerpt(String(host), 100))}`;
@@ -64,6 +65,10 @@ export function createGate(allowedOrigins: readonly string[]): Gate {
             "access-control-allow-methods": cors.allowedMethods.join(", "),
             "access-control-allow-headers": ALLOWED_HEADERS,
             "access-control-max-age": PREFLIGHT_MAX_AGE,
+            // A page of the public web asks whether it may call into a private network: whoever is allowed may.
+            ...(headers["access-control-request-private-network"] === "true" && {
+              "access-control-allow-private-network": "true",
+            }),
           }
         : undefined;
     },
@@ -87,6 +92,9 @@ function refuseOthersPages(method: string | undefined, headers: GateRequest["hea
     ? new Failure("HOST_NOT_ALLOWED", `the request comes from another page (Sec-Fetch-Site: ${site}) without an origin`)
     : undefined;
 }
+
+/** The host that an absolute target names; it stands above the header Host (RFC 9112, 3.2.2). */
+const authorityOf = (url = ""): string | undefined => /^https?:\/\/([^/?#]*)/i.exec(url)?.[1];
 
 /** Whether a Host header names this machine by loopback, at any port. */
 function isLoopback(header: string): boolean {

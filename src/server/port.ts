@@ -64,11 +64,10 @@ export class Port implements AsyncDisposable {
   readonly #silent = new Set<Socket>();
   readonly #sessions = new Set<ServerHttp2Session>();
 
-  /** @param limits those of {@link DEFAULT_PORT_LIMITS} that shall be others. */
-  constructor(handlers: PortHandlers, log: Logger, limits: Partial<PortLimits> = {}) {
+  constructor(handlers: PortHandlers, log: Logger, limits: PortLimits) {
     this.#handlers = handlers;
     this.#log = log;
-    this.#limits = { ...DEFAULT_PORT_LIMITS, ...limits };
+    this.#limits = limits;
     this.#http1 = this.#createHttp1();
     this.#http2 = this.#createHttp2();
   }
@@ -140,7 +139,9 @@ export class Port implements AsyncDisposable {
     });
     // What a client expects is no reason to answer in another form than ours.
     server.on("checkExpectation", this.#handlers.request);
-    server.on("connect", (_request, socket) => this.#handlers.refused(new Error("CONNECT"), socket, undefined));
+    server.on("connect", (_request, socket) => {
+      this.#handlers.refused(Object.assign(new Error("CONNECT"), { code: "CONNECT" }), socket, undefined);
+    });
     server.on("clientError", (error, socket) => {
       const response = responses.get(socket);
       this.#handlers.refused(error, socket, response?.writableFinished ? undefined : response);
@@ -164,7 +165,10 @@ export class Port implements AsyncDisposable {
   #createHttp2(): Http2Server {
     const { maxConcurrentStreams, maxHeaderBytes } = this.#limits;
     const server = createHttp2Server({ settings: { maxConcurrentStreams, maxHeaderListSize: maxHeaderBytes } });
-    server.on("request", (request, response) => this.#handlers.request(request, response));
+    // What a client expects, and what it wants to be connected to, is no reason to answer in another form than ours.
+    for (const event of ["request", "checkExpectation", "connect"]) {
+      server.on(event, (request, response) => this.#handlers.request(request, response));
+    }
     server.on("sessionError", (error) => this.#log.debug({ error: String(error) }, "http/2 session"));
     server.on("session", (session) => {
       this.#sessions.add(session);

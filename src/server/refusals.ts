@@ -41,6 +41,19 @@ function nearProcedure(path: string, endpoints: ReadonlyMap<string, Endpoint>): 
   return others.length === 0 ? namesake : undefined;
 }
 
+/** HTTP/1.1 has Node's own limit, which is answered the same (client-error.ts). */
+export const headersTooLarge = (): Refusal => ({
+  failure: new Failure("REQUEST_TOO_LARGE", "the headers of the request are too large"),
+  status: 431,
+});
+
+/** CONNECT asks for a way through. */
+export const noProxy = (): Refusal => ({
+  failure: new Failure("UNSUPPORTED_PROTOCOL", "this server is no proxy: CONNECT leads nowhere"),
+  status: 405,
+  header: { allow: "GET, POST" },
+});
+
 /** The endpoint does not answer this method of HTTP. */
 export function wrongMethod(method: string, endpoint: Endpoint): Refusal {
   const allow = endpoint.methods.join(", ");

@@ -17,7 +17,7 @@ import { endpointsOf } from "./endpoints.ts";
 import { createGate } from "./gate.ts";
 import { createBackground, type Logger, logCall } from "./log.ts";
 import { createPages, type Pages } from "./pages.ts";
-import { Port, type PortLimits, urlOf } from "./port.ts";
+import { DEFAULT_PORT_LIMITS, Port, type PortLimits, urlOf } from "./port.ts";
 import { Shutdown } from "./shutdown.ts";
 
 /** What a server serves, and to whom. */
@@ -94,6 +94,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const validator = newValidator(schema.registry);
   warmUp(validator, services);
   const { registry } = schema;
+  const readMaxBytes = options.readMaxBytes ?? DEFAULTS.readMaxBytes;
+  const limits: PortLimits = { ...DEFAULT_PORT_LIMITS, ...options.limits };
   const adapter = createAdapter({
     endpoints: endpointsOf([...options.routes, health.route, ...createReflection(schema)], {
       interceptors: interceptors({
@@ -104,7 +106,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       }),
       registry,
       validator,
-      readMaxBytes: options.readMaxBytes ?? DEFAULTS.readMaxBytes,
+      readMaxBytes,
     }),
     gate: createGate(options.allowedOrigins),
     pages: options.pages ?? createPages(),
@@ -112,12 +114,14 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     shutdown,
     deadline: options.deadline,
     bodyTimeoutMs: options.bodyTimeoutMs ?? DEFAULTS.bodyTimeoutMs,
+    readMaxBytes,
+    maxHeaderBytes: limits.maxHeaderBytes,
     registry,
     log,
     newId,
     meter: options.meter ?? noMeter,
   });
-  const open = new Port({ request: adapter, refused: createRefuser(log, newId) }, log, options.limits);
+  const open = new Port({ request: adapter, refused: createRefuser(log, newId) }, log, limits);
   const port = await open.listen(host.replace(/^\[|\]$/g, ""), options.port);
   let closing: Promise<boolean> | undefined;
   const close = (limitMs: number): Promise<boolean> => {

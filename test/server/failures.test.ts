@@ -431,7 +431,7 @@ describe("failures of HTTP", () => {
       `POST ${restart} HTTP/1.1\r\nHost: evil.example\r\nExpect: nope\r\n\r\n`,
       "HOST_NOT_ALLOWED",
     ],
-    ["CONNECT", "CONNECT elsewhere:443 HTTP/1.1\r\nHost: elsewhere:443\r\n\r\n", "MALFORMED_REQUEST"],
+    ["CONNECT", "CONNECT elsewhere:443 HTTP/1.1\r\nHost: elsewhere:443\r\n\r\n", "UNSUPPORTED_PROTOCOL"],
   ])("%s", async (_what, request, reason) => {
     const socket = connectTo(Number(new URL(fixture.server.url).port), "127.0.0.1");
     socket.write(request);

@@ -1,0 +1,46 @@
+import type { IncomingMessage } from "node:http";
+import type { Http2ServerRequest } from "node:http2";
+import { type Call, newCall } from "../core/call.ts";
+import { type ContentType, readContentType } from "./content-type.ts";
+import type { Endpoint } from "./endpoints.ts";
+
+/** One request and what is known of it while it is answered. */
+export interface Exchange {
+  readonly call: Call;
+  readonly request: IncomingMessage | Http2ServerRequest;
+  readonly method: string;
+  readonly path: string;
+  /** From `?` on; empty when there is nothing. */
+  readonly query: string;
+  readonly contentType: ContentType;
+  readonly endpoint: Endpoint | undefined;
+  readonly started: number;
+  /** Aborted when the client goes away before it has its answer. */
+  readonly gone: AbortController;
+}
+
+/** Begins with a request. */
+export function newExchange(
+  request: IncomingMessage | Http2ServerRequest,
+  { endpoints, newId }: { readonly endpoints: ReadonlyMap<string, Endpoint>; readonly newId: () => string },
+): Exchange {
+  // Clients of a proxy, and some others, send the whole address (RFC 9112, 3.2.2). CONNECT over HTTP/2 has no path at all.
+  const target = (request.url ?? "").replace(/^https?:\/\/[^/?#]*/i, "");
+  const at = target.indexOf("?");
+  const path = at === -1 ? target : target.slice(0, at);
+  return {
+    call: newCall(newId()),
+    request,
+    method: request.method ?? "",
+    path,
+    query: at === -1 ? "" : target.slice(at),
+    contentType: readContentType(request.headers["content-type"]),
+    endpoint: endpoints.get(path),
+    started: performance.now(),
+    gone: new AbortController(),
+  };
+}
+
+/** Bytes of a request's headers, as HTTP/2 counts them (RFC 9113, 6.5.2). */
+export const headerBytes = ({ rawHeaders }: Exchange["request"]): number =>
+  rawHeaders.reduce((sum, text) => sum + text.length + 16, 0);
