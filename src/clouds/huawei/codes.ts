@@ -167,6 +167,20 @@ export const STATUSES: readonly StatusRule[] = [
   { from: 500, to: 999, reason: "VENDOR_INTERNAL_ERROR", says: failed },
 ];
 
+/** What statuses mean in an answer without a code of the service's own, which therefore may be of something in front of it. */
+export const FOREIGN: readonly StatusRule[] = [
+  ...[404, 410].map(
+    (status): StatusRule => ({
+      from: status,
+      to: status,
+      reason: "VENDOR_BAD_RESPONSE",
+      says: ({ service, what }) =>
+        `HTTP ${status} about ${what} is not in the words of ${service}: something in front of it answered; check endpoints.${service} of the configuration`,
+      provesRefusal: true, // it found nothing to pass the request on to
+    }),
+  ),
+];
+
 function unreadable({ service, what }: RequestSubject, answer: Answer): string {
   return isPage(answer)
     ? `what answered about ${what} is a web page: a sign-in or a proxy in front of ${service}; check endpoints.${service} of the configuration`

@@ -55,7 +55,10 @@ const SETTLE_MS = WINDOW_AND_PAUSES_MS + POST_LIMIT_MS;
  */
 const MISSING_LOOKS = 60;
 
-/** States of a job from which it goes nowhere (contracts: arcgis §A.2). UNAVAILABLE and CANCELLING are none, nor is a new word. */
+/** States of a job that runs (contracts: arcgis §A.2). UNAVAILABLE says nothing, nor does a word that is not known. */
+const RUNNING: ReadonlySet<string> = new Set(["SUBMITTED", "EXECUTING", "CANCELLING"]);
+
+/** States of a job from which it goes nowhere (contracts: arcgis §A.2). */
 const ENDED: ReadonlyMap<string, "succeeded" | "failed"> = new Map([
   ["COMPLETED", "succeeded"],
   ["FAILED", "failed"],
@@ -180,12 +183,14 @@ function requireAcknowledgement(request: RefreshDeploymentRequest, deployment: V
 function judge(
   job: VendorJob,
   { site, async }: RefreshDeploymentRequest,
-  { target }: OperationView,
+  { target, state }: OperationView,
 ): RefreshObservation {
   const progress = `job ${job.jobId} is ${job.status}`;
   const end = ENDED.get(job.status);
   if (end === undefined) {
-    return { kind: "running", progress };
+    const runs = RUNNING.has(job.status) && job.endTime === undefined;
+    // The job proves that the refresh was taken.
+    return { kind: runs || state === "UNKNOWN" ? "running" : "unclear", progress };
   }
   if (end === "succeeded" && !saysFailed(job.result ?? {})) {
     return { kind: "succeeded", progress, ...(!async && { response: answer({ status: "success" }) }) };

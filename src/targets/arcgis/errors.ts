@@ -237,7 +237,9 @@ export function failureOf(
   for (const candidate of [code, status]) {
     if (candidate === undefined || candidate < 400) continue;
     const rule = rules.find(({ codes }) => codes.includes(candidate));
-    if (rule !== undefined) return refusal(rule, answer, code, asked);
+    if (rule !== undefined) {
+      return refusal(ABSENT.has(candidate) && !isOwn(answer) ? FOREIGN : rule, answer, code, asked);
+    }
     if (isServerFault(candidate)) {
       return doubt(answer, code, asked, "VENDOR_INTERNAL_ERROR", `it failed with ${candidate}`);
     }
@@ -261,6 +263,21 @@ const challenged = (challenge: string): Rule => ({
 /** Whether a redirect leads to where people sign in. */
 const toSignIn = ({ headers }: Answer): boolean =>
   /sign-?in|log-?in|logon|saml|oauth|adfs|authorize/i.test(headers.location ?? "");
+
+/** What says that something is not there. */
+const ABSENT: ReadonlySet<number> = new Set([404, 410]);
+
+/** Whether an error is in one of the shapes of ArcGIS (contracts: arcgis §A.5), and not of something in front of it. */
+const isOwn = ({ json }: Pick<Answer, "json">): boolean =>
+  isObject(json) && (isObject(json.error) || (FAILED_WORDS.has(json.status) && Array.isArray(json.messages)));
+
+/** Something in front of the site has nothing at an address: that is not for it to say of what the site has. */
+const FOREIGN: Rule = {
+  codes: [],
+  reason: "VENDOR_BAD_RESPONSE",
+  sentence: ({ what }) =>
+    `what answered about ${what} is not ArcGIS and has nothing at its address; check admin_url and token_url of arcgis.sites`,
+};
 
 /** An HTTP status of 4xx that no rule knows. */
 const WRONG: Rule = {

@@ -19,6 +19,8 @@ export interface RetryEvidence {
   readonly moved: boolean;
   /** How many looks in a row have shown the job as it was before. */
   readonly unchanged: number;
+  /** Whether the last look has shown no engine. */
+  readonly gone: boolean;
 }
 
 /** What is recorded before the request leaves. */
@@ -35,6 +37,7 @@ export const plannedEvidence = (
   sentAt,
   moved: false,
   unchanged: 0,
+  gone: false,
 });
 
 /** As it is stored. */
@@ -53,6 +56,7 @@ export function writeEvidence({ engineName, engineStatus, deletes, job, ...rest 
     sent_at: rest.sentAt,
     moved: rest.moved,
     unchanged: rest.unchanged,
+    gone: rest.gone,
   };
 }
 
@@ -73,6 +77,7 @@ export function readEvidence(json: JsonObject): RetryEvidence | undefined {
     sentAt: json.sent_at,
     moved: json.moved === true,
     unchanged: numberOf(json.unchanged) ?? 0,
+    gone: json.gone === true,
   };
 }
 

@@ -1,5 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { type RetryEngineResponse, RetryEngineResponseSchema } from "../../../gen/restart/cse/v1/engine_service_pb.ts";
+import { isTransient } from "../../clouds/huawei/statuses.ts";
 import { Failure } from "../../core/errors.ts";
 import type { Observation, OperationView } from "../../core/operation.ts";
 import type { CseClient } from "./client.ts";
@@ -111,9 +112,10 @@ function judge(options: LookOptions, evidence: RetryEvidence, job: EngineJob, un
   if (!moved && unknown) {
     const { startTime, endTime } = evidence.job ?? {};
     const shows = startTime !== undefined || endTime !== undefined;
-    return { kind: shows ? "absent" : "unclear", againMs: pollIntervalMs };
+    const seen = evidence.gone && { evidence: writeEvidence({ ...evidence, gone: false }) };
+    return { kind: shows ? "absent" : "unclear", againMs: pollIntervalMs, ...seen };
   }
-  const recorded = { ...details, evidence: writeEvidence({ ...evidence, moved, unchanged }) };
+  const recorded = { ...details, evidence: writeEvidence({ ...evidence, moved, unchanged, gone: false }) };
   const answered = unknown ? { response: responseOf(ref, evidence.engineName, job.id) } : {};
   const old = isOld(options, evidence, unchanged);
   if (!moved && !old) {
@@ -122,9 +124,11 @@ function judge(options: LookOptions, evidence: RetryEvidence, job: EngineJob, un
   if (job.status === "Finished") {
     return { ...recorded, ...answered, kind: "succeeded" };
   }
-  return hasFailed(job)
-    ? { ...recorded, kind: "failed", failure: jobFailed(ref, job) }
-    : { ...recorded, ...answered, kind: "running" };
+  if (hasFailed(job)) {
+    return { ...recorded, kind: "failed", failure: jobFailed(ref, job) };
+  }
+  // That it has moved proves that it was applied; whether a status that nobody knows is an end, nothing tells.
+  return unknown || isRunning(job) ? { ...recorded, ...answered, kind: "running" } : { ...recorded, kind: "unclear" };
 }
 
 /** A job that is not, or no longer, known: after long enough the engine's own status tells how it stands. */
@@ -144,7 +148,7 @@ async function judgeByEngine(
   const recorded = {
     progress: status,
     againMs: pollIntervalMs,
-    evidence: writeEvidence({ ...evidence, unchanged }),
+    evidence: writeEvidence({ ...evidence, unchanged, gone: false }),
   };
   const old = isOld(options, evidence, unchanged);
   if (old && status === "Available") {
@@ -152,7 +156,7 @@ async function judgeByEngine(
   }
   return old && status.endsWith("Failed")
     ? { ...recorded, kind: "failed", failure: jobFailed(ref, { id: jobId, type: evidence.job?.type ?? "", status }) }
-    : { ...recorded, kind: "running" };
+    : { ...recorded, kind: isTransient(status) || !old ? "running" : "unclear" };
 }
 
 /** Whether nothing has moved for so many looks, and so long, that nothing will. */
@@ -180,8 +184,15 @@ export function hasMoved({ job: before }: Pick<RetryEvidence, "job">, job: Engin
 
 const differs = (now: number | undefined, before: number | undefined): boolean => now !== undefined && now !== before;
 
-/** An engine that is gone is what a retried deletion ends with; else somebody has deleted it, and nothing tells how the job ended. */
+/**
+ * An engine that is gone is what a retried deletion ends with; else somebody has deleted it, and nothing tells how the job ended. It is
+ * believed when it is seen for the second time.
+ */
 function gone({ ref, pollIntervalMs }: LookOptions, evidence: RetryEvidence, unknown: boolean): RetryObservation {
+  if (!evidence.gone) {
+    const seen = writeEvidence({ ...evidence, gone: true });
+    return { kind: "unclear", progress: "Deleted", againMs: pollIntervalMs, evidence: seen };
+  }
   if (evidence.deletes) {
     const jobId = evidence.job?.id;
     return {

@@ -20,6 +20,7 @@ import type { DcsInstance } from "./instance.ts";
 import { judge, takenEvidence } from "./observe.ts";
 import { resultOf, resultsOf } from "./results.ts";
 import { sendChange } from "./send.ts";
+import { isDeleted } from "./states.ts";
 
 /** What the actions work with. */
 export interface ActionOptions {
@@ -158,6 +159,7 @@ function createItem<Input extends DescMessage, Output extends DescMessage>(
       const ask = rpc.ask(request);
       const instance = await clientOf(ask)
         .instance(oneOf(ask).instanceId, signal)
+        .then((seen) => (isDeleted(seen) ? undefined : seen))
         .catch((error: unknown) => {
           if (error instanceof Failure && error.reason === "TARGET_NOT_FOUND") return undefined;
           throw error;

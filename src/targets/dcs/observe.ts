@@ -1,10 +1,11 @@
 import type { JsonObject } from "@bufbuild/protobuf";
+import { ENDS_WITHIN_MS } from "../../clouds/tracking.ts";
 import { Failure, type FailureOptions, resourceInfo } from "../../core/errors.ts";
 import type { ObservationDetails, OperationView } from "../../core/operation.ts";
 import type { DcsAction } from "./client.ts";
 import { INSTANCE_TYPE } from "./errors.ts";
 import type { DcsInstance } from "./instance.ts";
-import { phaseOf, WHILE } from "./states.ts";
+import { isKnown, phaseOf, WHILE } from "./states.ts";
 
 /** What is looked at, and when. */
 export interface LookContext {
@@ -23,9 +24,6 @@ export type Look = ObservationDetails &
 
 /** How soon (ms) at most to look again while an outcome is unknown: the shortest restart, which has to be caught, takes 10 s. */
 const CATCH_MS = 2_000;
-
-/** How long (ms) an instance may be at it: the vendor says 30 minutes at most. After that it is nobody's restart that is waited for. */
-const GIVE_UP_MS = 2 * 3_600_000;
 
 /** What is recorded before a request leaves: the instance as it was then. */
 export const baselineOf = ({ status, task, updateAt }: DcsInstance): JsonObject => ({
@@ -51,6 +49,8 @@ export const takenEvidence = (baseline: JsonObject, now: Date): JsonObject => ({
  *
  * A request that was taken has ended once the instance is seen RUNNING without a task twice, a poll interval apart. Until it was seen
  * at it, that counts only from a poll interval after the answer on: `success` says that the request was accepted, and the status follows.
+ * That it is gone counts when it is seen twice, too. The vendor says 30 minutes at most: what an instance is at after two hours is nobody's
+ * restart that is waited for.
  */
 export function judge(context: LookContext): Look {
   return context.operation.state === "SENT" ? judgeTaken(context) : judgeUnknown(context);
@@ -77,20 +77,24 @@ export const hasBegun = (baseline: JsonObject, action: DcsAction, { status }: Dc
 
 function judgeTaken(context: LookContext): Look {
   const { operation, action, instance, now, pollIntervalMs } = context;
+  const { idle: _, idle_since: __, gone: seenGone, ...recorded } = operation.evidence;
   if (instance === undefined) {
-    return { kind: "failed", failure: gone(context) };
+    const progress = "the instance does not exist any more";
+    return seenGone === true
+      ? { kind: "failed", progress, failure: gone(context) }
+      : { kind: "unclear", againMs: pollIntervalMs, progress, evidence: { ...operation.evidence, gone: true } };
   }
   const progress = progressOf(instance);
-  const begun = operation.evidence.begun === true || instance.status === WHILE[action];
-  const { idle: _, idle_since: __, ...recorded } = operation.evidence;
+  const begun = recorded.begun === true || instance.status === WHILE[action];
   const evidence = begun ? begunEvidence(recorded) : recorded;
   const phase = phaseOf(instance);
   if (phase === "idle") {
     return afterTwoLooks(context, instance, { kind: "succeeded", progress });
   }
-  const overdue = now.getTime() - timeOf(evidence.taken_at, now.getTime()) > GIVE_UP_MS;
-  if (phase === "busy" && !overdue) {
-    return { kind: "running", againMs: pollIntervalMs, progress, evidence };
+  if (phase === "busy") {
+    const overdue = now.getTime() - timeOf(evidence.taken_at, now.getTime()) > ENDS_WITHIN_MS;
+    const kind = overdue || !isKnown(instance) ? "unclear" : "running";
+    return { kind, againMs: pollIntervalMs, progress, evidence };
   }
   const failed: Look = { kind: "failed", progress, failure: endedBadly(context, instance) };
   // What was faulty before may not have begun yet.
@@ -99,7 +103,7 @@ function judgeTaken(context: LookContext): Look {
 
 /** Believes a status once it is seen for the second time, and not too early. */
 function afterTwoLooks({ operation, now, pollIntervalMs }: LookContext, { status }: DcsInstance, verdict: Look): Look {
-  const { evidence } = operation;
+  const { gone: _, ...evidence } = operation.evidence;
   const time = now.getTime();
   const wait = (untilMs: number, recorded: JsonObject): Look => ({
     kind: "running",

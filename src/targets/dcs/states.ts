@@ -30,6 +30,12 @@ const PHASES: ReadonlyMap<string, Phase> = new Map<string, Phase>([
 /** Whether a status is one in which something else is being done to the instance. */
 export const isBusy = (status: string): boolean => !PHASES.has(status) && isTransient(status);
 
+/** Whether an instance is told of that is there no more. */
+export const isDeleted = ({ status }: Pick<DcsInstance, "status">): boolean => status === "DELETED";
+
+/** Whether a status is one of which it is known what it means. */
+export const isKnown = ({ status }: Pick<DcsInstance, "status">): boolean => PHASES.has(status) || isTransient(status);
+
 /** How an instance does. A task keeps it busy whatever its status; a status that is not known has not ended. */
 export const phaseOf = ({ status, task }: Pick<DcsInstance, "status" | "task">): Phase =>
   task === "" ? (PHASES.get(status) ?? "busy") : "busy";

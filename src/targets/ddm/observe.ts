@@ -37,6 +37,9 @@ const BAD_ENDS: ReadonlySet<string> = new Set(["ERROR", "FROZEN", "CREATEFAILED"
 /** What is recorded as the status of an instance that is not there. */
 const GONE = "gone";
 
+/** The status of an instance that is told of and is there no more. */
+const DELETED = "DELETED";
+
 /** Why a job may be unreadable while the instance can be read: then its status tells (contracts: huaweicloud §C.3). */
 const NO_JOB: ReadonlySet<Reason> = new Set<Reason>([
   "JOB_NOT_FOUND",
@@ -108,7 +111,8 @@ function judgeJob({ ref }: LookOptions, { id, status, process }: Job): RestartOb
 
 async function readStatus({ client, ref }: LookOptions, signal: AbortSignal): Promise<string> {
   try {
-    return (await client.instance(ref, signal)).status;
+    const { status } = await client.instance(ref, signal);
+    return status === DELETED ? GONE : status;
   } catch (error) {
     if (error instanceof Failure && error.reason === "TARGET_NOT_FOUND") return GONE;
     throw error;
@@ -118,7 +122,7 @@ async function readStatus({ client, ref }: LookOptions, signal: AbortSignal): Pr
 function judgeStatus(
   { ref, now, pollIntervalMs }: LookOptions,
   { restarting, last, looks, sentAt }: RestartEvidence,
-): { kind: "running" } | { kind: "succeeded" } | { kind: "failed"; failure: Failure } {
+): { kind: "running" | "succeeded" | "unclear" } | { kind: "failed"; failure: Failure } {
   if (last === "RUNNING") {
     const waited = now() - sentAt;
     // A request of the future was sent by another clock: the looks have to do.
@@ -128,7 +132,8 @@ function judgeStatus(
   if ((last === GONE || BAD_ENDS.has(last)) && looks >= BAD_LOOKS) {
     return { kind: "failed", failure: restartFailed(ref, last === GONE ? "it was deleted" : `its status is ${last}`) };
   }
-  return { kind: "running" };
+  // Of any other, nothing tells whether it has to do with the restart.
+  return { kind: last === "RESTARTING" ? "running" : "unclear" };
 }
 
 /** The rpc's answer, where the vendor's says less, or did not come. */

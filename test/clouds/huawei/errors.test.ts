@@ -180,9 +180,7 @@ describe("refusal() by the status", () => {
     [400, "VENDOR_REFUSED_REQUEST"],
     [401, "VENDOR_CREDENTIALS_REJECTED"],
     [403, "VENDOR_PERMISSION_DENIED"],
-    [404, "TARGET_NOT_FOUND"],
     [409, "CONFLICT"],
-    [410, "TARGET_NOT_FOUND"],
     [412, "TARGET_STATE_FORBIDS"],
     [415, "VENDOR_REFUSED_REQUEST"],
     [429, "THROTTLED"],
@@ -204,8 +202,27 @@ describe("refusal() by the status", () => {
     ]);
   });
 
-  it("takes 404 for a missing job where a job was asked for", () => {
-    expect(refusal(answer(404), { ...READ, missing: "JOB_NOT_FOUND" }, CODES).reason).toBe("JOB_NOT_FOUND");
+  it.each(["DCS.4922", "111404099", "DBS.289999", "SVCSTG.00509999"])(
+    "takes 404 and 410 for something that is missing only where it comes with a code of a service's, such as %s",
+    (code) => {
+      for (const status of [404, 410]) {
+        expect(told(refusal(coded(status, code), RESTART, CODES))).toEqual(["TARGET_NOT_FOUND", "not_applied"]);
+        const job = { ...READ, missing: "JOB_NOT_FOUND" } as const;
+        expect(refusal(coded(status, code), job, CODES).reason).toBe("JOB_NOT_FOUND");
+      }
+    },
+  );
+
+  it.each([
+    ["nothing", answer(404)],
+    ["another's code", coded(404, "NotFound")],
+    ["a status for a code", { ...answer(410), json: { error: { message: "Not Found", code: 404 } } }],
+    ["another's JSON", { ...answer(404), json: { type: "error", code: "NotFound", status: 404 } }],
+  ])("takes a 404 with %s for something in front of the service, which knows of nothing there", (_what, given) => {
+    for (const asked of [RESTART, READ]) {
+      expect(told(refusal(given, asked, CODES))).toEqual(["VENDOR_BAD_RESPONSE", "not_applied"]);
+    }
+    expect(refusal(given, READ, CODES).message).toContain("something in front of it answered; check endpoints.dcs");
   });
 
   it("never makes restartd's own credentials the caller's", () => {

@@ -384,9 +384,16 @@ describe("observe()", () => {
       progress: `job ${vendorJob} is SUBMITTED`,
       againMs: 1_234,
     });
-    for (const status of ["EXECUTING", "UNAVAILABLE", "CANCELLING", "SOMETHING_NEW"]) {
-      simulator.inject({ path: /jobs/, answer: (real) => ({ ...real, body: { jobid: vendorJob, status } }) });
-      expect(await observe(vendorJob)).toMatchObject({ kind: "running", progress: `job ${vendorJob} is ${status}` });
+    for (const [status, kind, endtime] of [
+      ["EXECUTING", "running", 0],
+      ["CANCELLING", "running", 0],
+      ["EXECUTING", "unclear", 1_700_000_000_000],
+      ["UNAVAILABLE", "unclear", 0],
+      ["SOMETHING_NEW", "unclear", 0],
+      ["SOMETHING_NEW", "unclear", 1_700_000_000_000],
+    ]) {
+      simulator.inject({ path: /jobs/, answer: (real) => ({ ...real, body: { jobid: vendorJob, status, endtime } }) });
+      expect(await observe(vendorJob)).toMatchObject({ kind, progress: `job ${vendorJob} is ${status}` });
     }
   });
 

@@ -55,7 +55,11 @@ const TABLE: readonly [what: string, reply: VendorReply, onRead: Reason, onSubmi
   ["400", errorReply("portal", 400, "Bad"), ...thrice("VENDOR_REFUSED_REQUEST")],
   ["400 as a text", { status: 200, body: { error: { code: "400" } } }, ...thrice("VENDOR_REFUSED_REQUEST")],
   ["404", errorReply("portal", 404, "Missing"), ...thrice("TARGET_NOT_FOUND")],
-  ["HTTP 404 with HTML", httpError(404, "html"), ...thrice("TARGET_NOT_FOUND")],
+  ["404 of the server's shape", errorReply("server", 404, "Missing"), ...thrice("TARGET_NOT_FOUND")],
+  ["HTTP 404 with HTML", httpError(404, "html"), ...thrice("VENDOR_BAD_RESPONSE")],
+  ["HTTP 404 without a body", httpError(404, "empty"), ...thrice("VENDOR_BAD_RESPONSE")],
+  ["another's 404", { status: 404, body: { status: 404, error: "Not Found" } }, ...thrice("VENDOR_BAD_RESPONSE")],
+  ["another's 410", { status: 410, body: { type: "error", code: "Gone" } }, ...thrice("VENDOR_BAD_RESPONSE")],
   ["409", errorReply("server", 409, "Busy"), ...thrice("CONFLICT")],
   ["412", errorReply("server", 412, "State"), ...thrice("TARGET_STATE_FORBIDS")],
   ["HTTP 429", httpError(429, "empty"), ...thrice("THROTTLED")],
@@ -131,7 +135,7 @@ describe("failureOf()", () => {
     ]);
     expect(missing?.message).toBe("site gis: deployment k1 does not exist");
     expect(failureOf(answerOf(httpError(404, "html")), token)?.message).toBe(
-      "site gis: it has nothing at the address of a token; check admin_url and token_url of arcgis.sites",
+      "site gis: what answered about a token is not ArcGIS and has nothing at its address; check admin_url and token_url of arcgis.sites",
     );
   });
 

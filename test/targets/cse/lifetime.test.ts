@@ -18,7 +18,10 @@ describe("RetryEngine and time", () => {
     simulator.world.release();
     const { account, url } = simulator.server;
     {
-      await using second = await serveTarget((runtime) => openCse(settingsFor(account, url), runtime), { database });
+      await using second = await serveTarget((runtime) => openCse(settingsFor(account, url), runtime), {
+        database,
+        timing: { leaseMs: 100 },
+      });
       expect(await second.until("SUCCEEDED", "FAILED")).toMatchObject({ state: "SUCCEEDED" });
     }
     expect(simulator.world.retries(id)).toBe(1);

@@ -18,6 +18,7 @@ const evidence = (part: Partial<RetryEvidence> = {}): RetryEvidence => ({
   sentAt: SENT_AT,
   moved: false,
   unchanged: 0,
+  gone: false,
   ...part,
 });
 
@@ -64,7 +65,7 @@ describe("observeRetry()", () => {
     ["Error", { endTime: 20_000 }, "failed"],
     ["Error", { startTime: 20_000 }, "failed"],
     ["Timeout", {}, "failed"],
-    ["SomethingNew", {}, "running"],
+    ["SomethingNew", {}, "unclear"],
   ] as const)("after the vendor took it: a job that is %s %o", async (status, times, kind) => {
     expect(await look(clientOf([{ status, ...times }]), "SENT")).toMatchObject({ kind, progress: status });
   });
@@ -95,17 +96,28 @@ describe("observeRetry()", () => {
     expect(await look(failed, "SENT", {}, { vendorJob: "8" })).toMatchObject({ kind: "failed" });
   });
 
-  it("has succeeded, when a deletion has taken the engine away", async () => {
+  it("has succeeded, when a deletion has taken the engine away: that is seen twice", async () => {
     for (const state of ["SENT", "UNKNOWN"] as const) {
-      expect(await look(clientOf([], "gone"), state, { deletes: true })).toMatchObject({ kind: "succeeded" });
-      const readable = clientOf([], { status: "Deleted" });
-      expect(await look(readable, state, { deletes: true })).toMatchObject({ kind: "succeeded" });
+      for (const client of [clientOf([], "gone"), clientOf([], { status: "Deleted" })]) {
+        const once = await look(client, state, { deletes: true });
+        expect(once).toMatchObject({ kind: "unclear", evidence: { gone: true } });
+        expect(await look(client, state, { deletes: true, gone: true })).toMatchObject({ kind: "succeeded" });
+      }
     }
   });
 
   it("has failed, or cannot tell, when somebody else has taken the engine away", async () => {
-    expect(await look(clientOf([], "gone"), "SENT")).toMatchObject({ kind: "failed" });
-    expect(await look(clientOf([], "gone"), "UNKNOWN")).toMatchObject({ kind: "unclear" });
+    expect(await look(clientOf([], "gone"), "SENT")).toMatchObject({ kind: "unclear", evidence: { gone: true } });
+    expect(await look(clientOf([], "gone"), "SENT", { gone: true })).toMatchObject({ kind: "failed" });
+    expect(await look(clientOf([], "gone"), "UNKNOWN", { gone: true })).toMatchObject({ kind: "unclear" });
+  });
+
+  it.each([
+    ["SENT", { status: "Executing" }],
+    ["SENT", {}],
+    ["UNKNOWN", {}],
+  ] as const)("while %s, forgets that the engine was away once it is there again, with %o", async (state, job) => {
+    expect(await look(clientOf([job]), state, { gone: true })).toMatchObject({ evidence: { gone: false } });
   });
 
   it.each([
@@ -113,6 +125,8 @@ describe("observeRetry()", () => {
     ["Available", 5, "succeeded"],
     ["UpgradeFailed", 5, "failed"],
     ["Upgrading", 5, "running"],
+    ["Freezed", 0, "running"],
+    ["Freezed", 5, "unclear"],
   ])("a job that is not known, of an engine that is %s for %i looks, is %s", async (status, unchanged, kind) => {
     const now = SENT_AT + 6 * POLL;
     expect(await look(clientOf([], { status }), "SENT", { unchanged }, { now })).toMatchObject({ kind });

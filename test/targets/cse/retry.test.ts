@@ -273,8 +273,9 @@ describe("a retry whose outcome is unknown", () => {
     const { id } = engine({ jobType: "Delete" });
     cse.simulator.world.script(id, { jobMs: 0 });
     cse.simulator.server.inject(lost);
-    await cse.client.retryEngine(cse.request(id, { acknowledgeDeletion: true }));
-    expect(cse.served.operation().state).toBe("SUCCEEDED");
+    const told = await failureOf(cse.client.retryEngine(cse.request(id, { acknowledgeDeletion: true })));
+    expect(told.reason).toBe("OUTCOME_UNKNOWN");
+    expect(await cse.served.until("SUCCEEDED", "NOT_OBSERVED", "UNRESOLVED")).toMatchObject({ state: "SUCCEEDED" });
   });
 
   it("is told when the vendor's answer says which job runs in its sister's spelling", async () => {

@@ -130,20 +130,27 @@ describe("judge() of a request that was taken", () => {
     ]);
   });
 
-  it("waits for a status that nobody knows, and gives up after two hours", () => {
-    expect(look("SENT", taken(), instance("POWEROFF"), 7_200)).toMatchObject({ kind: "running", againMs: POLL_MS });
-    expect(look("SENT", taken(), instance("POWEROFF"), 7_201)).toMatchObject({
-      kind: "failed",
-      failure: { reason: "VENDOR_JOB_FAILED", metadata: { status: "POWEROFF" } },
-    });
+  it("cannot tell by a status that nobody knows, nor by any after two hours", () => {
+    expect(look("SENT", taken(), instance("POWEROFF"), 60)).toMatchObject({ kind: "unclear", againMs: POLL_MS });
+    expect(look("SENT", taken(), instance("RESTARTING"), 7_200)).toMatchObject({ kind: "running", againMs: POLL_MS });
+    expect(look("SENT", taken(), instance("RESTARTING"), 7_201)).toMatchObject({ kind: "unclear", againMs: POLL_MS });
   });
 
-  it("fails when the instance is deleted", () => {
-    expect(look("SENT", taken(), undefined, 5)).toMatchObject({
+  it("fails when the instance is deleted: that is seen twice", () => {
+    const once = look("SENT", taken(), undefined, 5);
+    expect(once).toMatchObject({ kind: "unclear", againMs: POLL_MS, evidence: { gone: true } });
+    expect(look("SENT", once.evidence ?? {}, undefined, 15)).toMatchObject({
       kind: "failed",
       failure: { reason: "TARGET_NOT_FOUND", outcome: "applied" },
     });
   });
+
+  it.each([instance("RESTARTING"), instance("RUNNING"), instance("ERROR", "BACKUPING")])(
+    "forgets that the instance was away once it is there again: %o",
+    (seen) => {
+      expect(look("SENT", { ...taken(), gone: true }, seen, 15).evidence).not.toHaveProperty("gone");
+    },
+  );
 });
 
 describe("judge() of a request whose outcome is unknown", () => {

@@ -89,21 +89,23 @@ describe("observeRestart()", () => {
 
   it.each([
     ["ERROR", { last: "ERROR", looks: 1 }, "failed"],
-    ["ERROR", { last: "RESTARTING", looks: 9 }, "running"],
+    ["ERROR", { last: "RESTARTING", looks: 9 }, "unclear"],
     ["FROZEN", { last: "FROZEN", looks: 1 }, "failed"],
-    ["BACKUP", { last: "BACKUP", looks: 99 }, "running"],
+    ["BACKUP", { last: "BACKUP", looks: 99 }, "unclear"],
+    ["RESTARTING", { last: "RESTARTING", looks: 99 }, "running"],
   ] as const)("%s after %o is %s", async (status, part, kind) => {
     expect(await look(clientOf(status), "SENT", part)).toMatchObject({ kind });
   });
 
   it("has failed when the instance is gone, twice", async () => {
-    const gone = clientOf(new Failure("TARGET_NOT_FOUND", "-"));
-    const once = await look(gone, "SENT");
-    expect(once).toMatchObject({ kind: "running", evidence: { last: "gone", looks: 1 } });
-    expect(await look(gone, "SENT", { last: "gone", looks: 1 })).toMatchObject({
-      kind: "failed",
-      failure: { reason: "VENDOR_JOB_FAILED", outcome: "applied" },
-    });
+    for (const gone of [clientOf(new Failure("TARGET_NOT_FOUND", "-")), clientOf("DELETED")]) {
+      const once = await look(gone, "SENT");
+      expect(once).toMatchObject({ kind: "unclear", evidence: { last: "gone", looks: 1 } });
+      expect(await look(gone, "SENT", { last: "gone", looks: 1 })).toMatchObject({
+        kind: "failed",
+        failure: { reason: "VENDOR_JOB_FAILED", outcome: "applied" },
+      });
+    }
   });
 
   it.each([

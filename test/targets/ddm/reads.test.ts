@@ -57,9 +57,9 @@ describe("getInstance()", () => {
     });
   });
 
-  it("takes a 404 without a code for an instance that is not there", async () => {
+  it("does not take a 404 of something in front of DDM for an instance that is not there", async () => {
     say("", 404);
-    expect(await failureOf(ddm.client.getInstance(ddm.request("i1")))).toMatchObject({ reason: "TARGET_NOT_FOUND" });
+    expect(await failureOf(ddm.client.getInstance(ddm.request("i1")))).toMatchObject({ reason: "VENDOR_BAD_RESPONSE" });
   });
 
   it.each(["serverFailure", "serverFailureAs400"] as const)("tells the vendor's own errors: %s", async (name) => {
