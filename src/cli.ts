@@ -32,7 +32,7 @@ Without a file it serves the sandbox: simulated systems on this machine. Nothing
 
 Options:
   --config FILE        serve what a configuration file says (README: Your own clusters)
-  --kubeconfig FILE    serve every context of a kubeconfig as a cluster
+  --kubeconfig FILE    serve every context of a kubeconfig as a cluster; several files as in $KUBECONFIG
   --listen HOST:PORT   listen there; port 0 picks a free one (default 127.0.0.1:8080)
   --version            print the version
   --help               print this

@@ -159,13 +159,13 @@ describe("architecture", () => {
   it("keeps libraries in their places", () => {
     const PLACES: readonly (readonly [library: RegExp, places: RegExp, why: string])[] = [
       [
-        /^@kubernetes\/client-node/,
-        /^src\/targets\/kubernetes\/cluster\/(kube-config|credentials)\.ts$/,
-        "it takes most of a second to load",
+        /^openid-client/,
+        /^src\/targets\/kubernetes\/cluster\/oidc\.ts$/,
+        "kubeconfigs alone name an OIDC provider as a user's",
       ],
       [
         /^undici/,
-        /^src\/(clouds\/http|targets\/kubernetes\/cluster\/(kube-config|credentials|fresh-pool))\.ts$/,
+        /^src\/(clouds\/http|targets\/kubernetes\/cluster\/(transport|oidc|fresh-pool))\.ts$/,
         "requests to vendors are made in one place each",
       ],
       [/^prom-client/, /^src\/admin\//, "who counts does not know who reads"],
@@ -174,14 +174,10 @@ describe("architecture", () => {
       [/^kysely/, /^src\/operations\//, "operations alone are stored"],
       [/^node:sqlite/, /^src\/operations\/store\/sqlite\//, "what is SQLite's way stands in one place"],
       [/^(pg)(\/|$)/, /^src\/operations\/store\/postgres\//, "what is PostgreSQL's way stands in one place"],
-      [
-        /^yaml/,
-        /^src\/(config\/|targets\/kubernetes\/(cluster\/(credentials|kubeconfig-file)|simulator))/,
-        "configuration",
-      ],
+      [/^yaml/, /^src\/(config\/|targets\/kubernetes\/(cluster\/kubeconfig-yaml|simulator))/, "configuration"],
       [
         /^node:(http2?|net)$/,
-        /^src\/(server\/|admin\/|targets\/[^/]+\/simulator|clouds\/simulator\/)/,
+        /^src\/(server\/|admin\/|targets\/[^/]+\/simulator|clouds\/simulator\/|targets\/kubernetes\/cluster\/(environment-proxy|in-cluster)\.ts)/,
         "servers listen in the server's folder and in simulators",
       ],
     ];

@@ -29,11 +29,11 @@ describe.skipIf(shared === undefined)("credentials on a real API server", () => 
 
   const open = (source: ClusterSource) => {
     const clock = { ms: 0 };
-    const credentials = openCredentials(
-      source,
-      () => clock.ms,
-      () => new Date(),
-    );
+    const credentials = openCredentials(source, {
+      monotonic: () => clock.ms,
+      now: () => new Date(),
+      tell: () => {},
+    });
     const client = createClient(credentials, "restartd/test", testClock());
     cleanup.use(client);
     const get = (path = FORBIDDEN) => client.request(asRequest({ path }));

@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { readdir } from "node:fs/promises";
 import { connect, createServer } from "node:net";
+import { delimiter } from "node:path";
 import { text } from "node:stream/consumers";
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
@@ -8,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { WorkloadService } from "../../gen/restart/kubernetes/v1/workload_service_pb.ts";
 import manifest from "../../package.json" with { type: "json" };
 import { sandboxWorld } from "../../src/targets/kubernetes/simulator.ts";
+import { createAuthority } from "../cluster/certificates.ts";
 import { send } from "../server/fixture.ts";
 import { run } from "../support/command.ts";
 import { temporaryFolder } from "../support/folder.ts";
@@ -340,6 +342,39 @@ describe("--kubeconfig", () => {
     ]);
     expect(program.log[0]).toMatchObject({ source: "kubeconfig" });
     expect(program.log[0]).not.toHaveProperty("try");
+  });
+
+  it("serves what several files say together, by the system's authorities where they name none", async () => {
+    await using folder = await temporaryFolder();
+    const authority = createAuthority("system");
+    const { key, cert } = authority.issue({ commonName: "api", usage: "server", hosts: ["127.0.0.1"] });
+    await using backend = await startSimulatorBackend({ tls: { key, cert: cert + authority.cert } });
+    const { clusters, users } = JSON.parse(backend.simulator.kubeconfig());
+    const { server } = clusters[0].cluster;
+    const a = await folder.write(
+      "a",
+      JSON.stringify({ users, contexts: [{ name: "a", context: { cluster: "c", user: "admin" } }] }),
+    );
+    const b = await folder.write("b", JSON.stringify({ clusters: [{ name: "c", cluster: { server } }] }));
+    const args = ["--kubeconfig", [a, b, `${a}-missing`].join(delimiter), "--listen", "127.0.0.1:0"];
+    const env = { NODE_EXTRA_CA_CERTS: "", SSL_CERT_FILE: await folder.write("ca.pem", authority.cert) };
+    const reachable = async (more: Record<string, string>): Promise<unknown> => {
+      await using program = await startProgram(args, more);
+      return (await clientOf(program.url).listClusters({})).clusters.map((cluster) => [
+        cluster.name,
+        cluster.reachable,
+      ]);
+    };
+    expect(await reachable(env)).toEqual([["a", true]]);
+    expect(await reachable({ ...env, SSL_CERT_FILE: "" })).toEqual([["a", false]]);
+  });
+
+  it("refuses a file of which nothing can be used, with line and field", async () => {
+    await using folder = await temporaryFolder();
+    const file = await folder.kubeconfig({ server: "https://10.0.0.1" }, { token: "T", "as-groups": ["g"] });
+    const { code, stderr } = await runProgram(["--kubeconfig", file]);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/:\d+:\d+: users\[0\]\.user\.as-groups: is not supported yet/);
   });
 });
 

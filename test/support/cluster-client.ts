@@ -22,8 +22,11 @@ export async function openClusterClient(cluster: object, user: object = { token:
   const folder = await temporaryFolder();
   const credentials = openCredentials(
     { kubeconfig: await folder.kubeconfig(cluster, user) },
-    () => performance.now(),
-    () => new Date(),
+    {
+      monotonic: () => performance.now(),
+      now: () => new Date(),
+      tell: () => {},
+    },
   );
   const client = createClient(credentials, "restartd/test", testClock());
   return {

@@ -1,4 +1,5 @@
-import { relative, resolve } from "node:path";
+import { readFileSync } from "node:fs";
+import { delimiter, relative, resolve } from "node:path";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import {
   type Kubernetes,
@@ -11,7 +12,8 @@ import type { SectionReader } from "../../core/section-reader.ts";
 import { quote } from "../../core/show-value.ts";
 import { uniqueKeys } from "../../core/unique-keys.ts";
 import type { ClusterSource } from "./cluster/credentials.ts";
-import { readKubeconfig } from "./cluster/kubeconfig-file.ts";
+import { kubeconfigPaths, readKubeconfig } from "./cluster/kubeconfig-file.ts";
+import { checkContext } from "./cluster/material.ts";
 
 /** One cluster that requests can choose. */
 export interface ClusterSettings {
@@ -64,9 +66,9 @@ function readSource(
 ): ClusterSource | undefined {
   switch (source.case) {
     case "kubeconfig": {
-      const file = reader.resolve(source.value);
-      const chosen = readContext(file, context, path, reader);
-      return chosen === undefined ? undefined : { kubeconfig: file, context: chosen };
+      const paths = kubeconfigPaths(source.value, reader.resolve);
+      const chosen = readContext(paths, context, path, reader, environment);
+      return chosen === undefined ? undefined : { kubeconfig: paths.join(delimiter), context: chosen };
     }
     case "inCluster": {
       const missing = IN_CLUSTER_VARIABLES.filter((name) => !environment[name]);
@@ -82,18 +84,25 @@ function readSource(
   }
 }
 
-/** The context to use of a kubeconfig, after a look at it. */
-function readContext(file: string, wanted: string, path: FieldPath, reader: SectionReader): string | undefined {
-  const shown = shownPath(file);
-  const kubeconfig = readKubeconfig(file, shown);
+/** The context to use of kubeconfig files, after a look at what it is made of. */
+function readContext(
+  paths: readonly string[],
+  wanted: string,
+  path: FieldPath,
+  reader: SectionReader,
+  environment: Readonly<Record<string, string | undefined>>,
+): string | undefined {
+  const kubeconfig = readKubeconfig(paths, readFileSync, shownPath);
   if (!("contexts" in kubeconfig)) {
     for (const problem of kubeconfig) {
       if (problem.line !== undefined) reader.problemElsewhere(problem);
-      else reader.problem([...path, "kubeconfig"], `${shown} ${problem.message}`);
+      else reader.problem([...path, "kubeconfig"], `${problem.file} ${problem.message}`);
     }
     return undefined;
   }
+  kubeconfig.warnings.forEach(reader.warningElsewhere);
   const { contexts, currentContext } = kubeconfig;
+  const shown = paths.map(shownPath).join(delimiter);
   const context = wanted === "" ? currentContext : wanted;
   const known = `it has ${contexts.map(quote).join(", ")}`;
   if (context === undefined) {
@@ -108,19 +117,24 @@ function readContext(file: string, wanted: string, path: FieldPath, reader: Sect
     );
     return undefined;
   }
-  const { problems, warnings } = kubeconfig.check(context);
+  const { problems, warnings } = checkContext(kubeconfig, context, readFileSync, environment);
   problems.forEach(reader.problemElsewhere);
   warnings.forEach(reader.warningElsewhere);
   return context;
 }
 
 /**
- * The section that `--kubeconfig FILE` stands for: every context of the file is a cluster, named after it. A context that cannot be
- * used is left out with a warning, because such files are shared with other programs; it is a mistake when none is left.
+ * The section that `--kubeconfig FILE` stands for: every context of the file, or of several as in $KUBECONFIG, is a cluster, named after
+ * it. A context that cannot be used is left out with a warning, because such files are shared with other programs; it is a mistake when
+ * none is left.
  */
-export function kubernetesOfKubeconfig(file: string, reader: SectionReader): MessageInitShape<typeof KubernetesSchema> {
-  const path = resolve(file);
-  const kubeconfig = readKubeconfig(path, file);
+export function kubernetesOfKubeconfig(
+  list: string,
+  reader: SectionReader,
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): MessageInitShape<typeof KubernetesSchema> {
+  const paths = kubeconfigPaths(list, (path) => resolve(path));
+  const kubeconfig = readKubeconfig(paths, readFileSync, shownPath);
   if (!("contexts" in kubeconfig)) {
     kubeconfig.forEach(reader.problemElsewhere);
     return {};
@@ -129,13 +143,14 @@ export function kubernetesOfKubeconfig(file: string, reader: SectionReader): Mes
   const leftOut: string[] = [];
   for (const context of kubeconfig.contexts) {
     const wrong = /^[!-~]{1,253}$/.test(context)
-      ? kubeconfig.check(context).problems.map(formatProblem)
+      ? checkContext(kubeconfig, context, readFileSync, environment).problems.map(formatProblem)
       : ["a cluster's name is 1 to 253 printable ASCII characters without spaces"];
-    if (wrong.length === 0) clusters.push({ name: context, source: { case: "kubeconfig", value: path }, context });
+    const value = paths.join(delimiter);
+    if (wrong.length === 0) clusters.push({ name: context, source: { case: "kubeconfig", value }, context });
     else leftOut.push(`context ${quote(context)} is left out: ${wrong.join("; ")}`);
   }
   const report = clusters.length === 0 ? reader.problemElsewhere : reader.warningElsewhere;
-  for (const message of leftOut) report({ file, line: undefined, column: undefined, field: "", message });
+  for (const message of leftOut) report({ file: list, line: undefined, column: undefined, field: "", message });
   return { clusters };
 }
 

@@ -42,7 +42,7 @@ export function openKubernetes({ fieldManager, clusters }: KubernetesSettings, r
     routes: [route(WorkloadService, createWorkloadService({ clusters: open, restart, runtime }))],
     actions: [restart],
     async warmUp() {
-      await import("./cluster/kube-config.ts");
+      await import("./cluster/transport.ts");
     },
     async [Symbol.asyncDispose]() {
       for (const { watches, client } of open.values()) {
@@ -55,7 +55,12 @@ export function openKubernetes({ fieldManager, clusters }: KubernetesSettings, r
 
 function openCluster({ name, source }: ClusterSettings, { monotonic, now, random, warn }: Runtime): OpenCluster {
   const clock = createServerClock({ cluster: name, monotonic, now, warn });
-  const client = createClient(openCredentials(source, monotonic, now), USER_AGENT, clock);
+  const credentials = openCredentials(source, {
+    monotonic,
+    now,
+    tell: (sentence) => warn(`what is needed to reach the cluster cannot be used: ${sentence}`, { cluster: name }),
+  });
+  const client = createClient(credentials, USER_AGENT, clock);
   const sideList = createSideList(name, client, monotonic);
   return {
     name,

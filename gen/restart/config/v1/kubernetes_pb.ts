@@ -64,7 +64,7 @@ export type KubernetesCluster = Message<"restart.config.v1.KubernetesCluster"> &
    */
   source: {
     /**
-     * A kubeconfig file.
+     * A kubeconfig file, or several as in $KUBECONFIG (`a:b`), read as one.
      *
      * @generated from field: string kubeconfig = 2;
      */

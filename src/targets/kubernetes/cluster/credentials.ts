@@ -1,17 +1,22 @@
 import { readFile } from "node:fs/promises";
-import { dirname, resolve } from "node:path";
 import { isDeepStrictEqual } from "node:util";
-import type { Cluster, User } from "@kubernetes/client-node";
 import type { Dispatcher } from "undici";
-import { parse } from "yaml";
-import { isLoopbackHost } from "../../../core/loopback.ts";
+import { formatProblem, type Problem } from "../../../core/problem.ts";
 import { asCredentialsError, CredentialsError } from "./credentials-error.ts";
-import { createExecPlugin, type ExecConfig, type ExecCredential, type ExecPlugin } from "./exec-plugin.ts";
-import type { ClusterKubeConfig } from "./kube-config.ts";
+import { createExecPlugin, type ExecPlugin } from "./exec-plugin.ts";
+import { IN_CLUSTER, inClusterKubeconfig } from "./in-cluster.ts";
+import { type Entry, readEntry } from "./kubeconfig-entry.ts";
+import { kubeconfigPaths, type ReadFile, readKubeconfig } from "./kubeconfig-file.ts";
+import { authoritiesIn, filesOf, type Material, materialOf } from "./material.ts";
+import type { IdTokens } from "./oidc.ts";
+import type { Transport } from "./transport.ts";
 
 /** Which cluster, and as whom: one entry of the configuration. */
 export type ClusterSource =
-  | { readonly kubeconfig: string /** Default: the file's current one. */; readonly context?: string }
+  | {
+      readonly kubeconfig: string /** One path, or several as in $KUBECONFIG. */;
+      readonly context?: string /** Default: the current one. */;
+    }
   | {
       readonly inCluster: true /** Stands before the service account's fixed paths. Default none; for tests. */;
       readonly root?: string;
@@ -34,8 +39,18 @@ export interface Credentials extends AsyncDisposable {
    * somebody is writing it, is served as it was for {@link GRACE_MS}; then this rejects with {@link CredentialsError}.
    */
   connection(): Promise<Connection>;
-  /** The server did not accept that connection's: all files are read, and an exec plugin is asked, anew for the next request. */
+  /** The server did not accept that connection's: all files are read, and a plugin is asked, anew for the next request. */
   rejected(connection: Connection): void;
+}
+
+/** What credentials are kept fresh with. */
+export interface CredentialsOptions {
+  /** A clock in milliseconds that never goes back. */
+  readonly monotonic: () => number;
+  /** The wall clock. */
+  readonly now: () => Date;
+  /** Told once when they cannot be read any more, with what is wrong, for the log. */
+  readonly tell: (sentence: string) => void;
 }
 
 /** For how long (ms) a look at files and plugins holds, whatever came of it: a rotated secret is in use this much later at most. */
@@ -47,37 +62,27 @@ const GRACE_MS = 10_000;
 /** Bounds (ms) a look at files and plugins. A plugin that takes longer is killed. */
 const LOOK_TIMEOUT_MS = 30_000;
 
+/** A context as its kubeconfig says it, with what it has been given since. */
 interface Loaded {
-  readonly config: ClusterKubeConfig;
-  readonly cluster: Cluster;
-  readonly user: User;
-  /** What the kubeconfig file says. */
-  readonly text: string;
-  readonly tokenFile: string | undefined;
+  /** What the kubeconfig files say. */
+  readonly texts: ReadonlyMap<string, Uint8Array | Error>;
+  readonly entry: Entry;
   readonly plugin: ExecPlugin | undefined;
-}
-
-/** The parts of a kubeconfig that KubeConfig leaves out. */
-interface Extras {
-  readonly tokenFile?: string;
-  readonly "as-groups"?: unknown;
-  readonly "as-uid"?: unknown;
-  readonly "as-user-extra"?: unknown;
+  readonly idTokens: IdTokens | undefined;
 }
 
 /**
- * Opens a cluster's credentials. KubeConfig reads them: tokens, certificates, basic authentication, OIDC, proxies, the in-cluster
- * service account. Token files are read here, because KubeConfig knows kubeconfig's `tokenFile` under another name, keeps the line
- * end of a token, and a rotated one for a minute too long; exec plugins are run here for the reasons of {@link createExecPlugin}.
- *
- * @param monotonic a clock in milliseconds that never goes back.
- * @param now the wall clock.
+ * Opens a cluster's credentials: of a kubeconfig as the configuration was checked by, or of the pod's service account. Files are read
+ * again when somebody asks, at most once a second.
  */
-export function openCredentials(source: ClusterSource, monotonic: () => number, now: () => Date): Credentials {
+export function openCredentials(source: ClusterSource, options: CredentialsOptions): Credentials {
+  const { monotonic, tell } = options;
   let loaded: Loaded | undefined;
-  let pool: { transport: unknown; dispatcher: Dispatcher } | undefined;
+  let pool: { transport: Transport; dispatcher: Dispatcher } | undefined;
   let look: { at: number; connection: Promise<Connection> } | undefined;
   let last: { at: number; connection: Connection } | undefined;
+  let refused = false;
+  let told = false;
   let turn: Promise<unknown> = Promise.resolve();
   const stop = new AbortController();
   const retired = new Set<Dispatcher>();
@@ -91,37 +96,42 @@ export function openCredentials(source: ClusterSource, monotonic: () => number, 
   const connect = async (): Promise<Connection> => {
     const signal = AbortSignal.any([stop.signal, AbortSignal.timeout(LOOK_TIMEOUT_MS)]);
     signal.throwIfAborted();
-    const text = "inCluster" in source ? "" : await readFile(source.kubeconfig, "utf8");
-    if (loaded?.text !== text) {
-      loaded = await load(source, text, now);
+    const texts = await within(signal, textsOf(source));
+    if (loaded === undefined || !isDeepStrictEqual(loaded.texts, texts)) {
+      loaded = await load(source, texts, options);
     }
-    const { config, cluster, user, tokenFile, plugin } = loaded;
-    config.loadFromClusterAndUser(cluster, {
-      ...user,
-      ...(tokenFile !== undefined && { token: await readToken(tokenFile) }),
-      ...(plugin !== undefined && asUser(await plugin(signal))),
-    });
-    const { headers, transport, dispatcher } = await within(signal, config.authenticate(cluster.server));
+    const read = lookUp(await within(signal, readAll(filesOf(loaded.entry))));
+    const problems: Problem[] = [];
+    const material = materialOf(loaded.entry, read, process.env, problems);
+    if (material === undefined) throw problemsError(problems);
+    const { transport, headers } = await within(signal, prove(loaded, material, read, signal, refused));
+    refused = false;
     if (pool === undefined || !isDeepStrictEqual(pool.transport, transport)) {
-      const next = { transport, dispatcher: dispatcher() };
+      // Loading undici takes a while: not before a cluster is asked for.
+      const { openTransport } = await import("./transport.ts");
+      const next = { transport, dispatcher: openTransport(transport) };
       if (pool !== undefined) {
         retire(pool.dispatcher);
       }
       pool = next;
     }
-    return { server: cluster.server, dispatcher: pool.dispatcher, headers };
+    return { server: loaded.entry.server, dispatcher: pool.dispatcher, headers };
   };
   const lookAnew = async (previous: Promise<unknown>, at: number): Promise<Connection> => {
     await previous;
     try {
       const connection = await connect();
       last = { at, connection };
+      told = false;
       return connection;
     } catch (error) {
+      const failure = asCredentialsError(error);
+      if (!told && !stop.signal.aborted) tell(failure.message);
+      told = true;
       if (last !== undefined && at - last.at <= GRACE_MS) {
         return last.connection;
       }
-      throw asCredentialsError(error);
+      throw failure;
     }
   };
   return {
@@ -138,7 +148,7 @@ export function openCredentials(source: ClusterSource, monotonic: () => number, 
       if (dispatcher === last?.connection.dispatcher && isDeepStrictEqual(headers, last.connection.headers)) {
         look = undefined;
         last = undefined;
-        loaded = undefined;
+        refused = true;
       }
     },
     async [Symbol.asyncDispose]() {
@@ -150,102 +160,86 @@ export function openCredentials(source: ClusterSource, monotonic: () => number, 
   };
 }
 
-async function load(source: ClusterSource, text: string, now: () => Date): Promise<Loaded> {
-  // Loading the library takes most of a second: not before a cluster is asked for.
-  const { ClusterKubeConfig } = await import("./kube-config.ts");
-  const config = new ClusterKubeConfig();
-  if ("inCluster" in source) {
-    config.loadFromCluster(source.root);
-    const { cluster, user } = currentOf(config);
-    const { authProvider, ...rest } = user;
-    // KubeConfig takes some ports for plain http, over which our token would go in the clear.
-    const server = cluster.server.replace(/^http:/, "https:");
-    return {
-      config,
-      cluster: { ...cluster, server },
-      user: rest,
-      text,
-      tokenFile: authProvider?.config.tokenFile,
-      plugin: undefined,
-    };
-  }
-  const folder = dirname(source.kubeconfig);
-  const document = parseKubeconfig(text);
-  config.loadFromString(JSON.stringify(document));
-  config.makePathsAbsolute(folder);
-  if (source.context !== undefined) {
-    config.setCurrentContext(source.context);
-  }
-  const { cluster, user } = currentOf(config);
-  requireSafeAddress(cluster.server);
-  const extras = document.users?.find(({ name }) => name === user.name)?.user ?? {};
-  if (extras["as-groups"] ?? extras["as-uid"] ?? extras["as-user-extra"]) {
-    throw new CredentialsError(
-      `user ${user.name} impersonates with as-groups, as-uid or as-user-extra; only as is supported`,
-    );
-  }
-  const { exec, ...rest } = user;
-  return {
-    config,
-    cluster,
-    user: rest,
-    text,
-    // It takes precedence over `token`.
-    tokenFile: extras.tokenFile ? resolve(folder, extras.tokenFile) : undefined,
-    plugin: exec ? createExecPlugin(exec as ExecConfig, folder, clusterInfo(cluster), now) : undefined,
+type Texts = ReadonlyMap<string, Uint8Array | Error>;
+
+/** What kubeconfig files say, by their paths. */
+async function textsOf(source: ClusterSource): Promise<Texts> {
+  return "inCluster" in source
+    ? new Map([[IN_CLUSTER, inClusterKubeconfig(source.root ?? "", process.env)]])
+    : readAll(kubeconfigPaths(source.kubeconfig));
+}
+
+async function readAll(paths: readonly string[]): Promise<Texts> {
+  const contents = paths.map(async (path) => [path, await readFile(path).catch((error: Error) => error)] as const);
+  return new Map(await Promise.all(contents));
+}
+
+/** Gives files that have been read. */
+function lookUp(texts: Texts): ReadFile {
+  return (path) => {
+    const content = texts.get(path);
+    if (content instanceof Uint8Array) return content;
+    throw content ?? new Error(`${path} was not read`);
   };
 }
 
-function currentOf(config: ClusterKubeConfig): { cluster: Cluster; user: User } {
-  const cluster = config.getCurrentCluster();
-  const user = config.getCurrentUser();
-  if (cluster === null || user === null) {
-    throw new CredentialsError(`context ${config.getCurrentContext()} has no cluster or no user`);
+async function load(source: ClusterSource, texts: Texts, { monotonic, now }: CredentialsOptions): Promise<Loaded> {
+  const kubeconfig = readKubeconfig([...texts.keys()], lookUp(texts));
+  if (!("contexts" in kubeconfig)) throw problemsError(kubeconfig);
+  const wanted = "inCluster" in source ? undefined : source.context;
+  const context = wanted ?? kubeconfig.currentContext;
+  const problems: Problem[] = [];
+  const found = kubeconfig.contexts.includes(context ?? "") ? kubeconfig.find(context ?? "", problems) : undefined;
+  const entry = found && readEntry(found, { problems, warnings: [] });
+  if (entry === undefined || problems.length > 0) {
+    throw problems.length > 0 ? problemsError(problems) : new CredentialsError(`there is no context ${context ?? ""}`);
   }
-  return { cluster, user };
+  const { proof } = entry;
+  const idTokens =
+    proof.kind === "oidc" ? (await import("./oidc.ts")).createIdTokens(proof.config, monotonic, now) : undefined;
+  const plugin =
+    proof.kind === "exec" ? createExecPlugin(proof.config, proof.at.document.folder, monotonic, now) : undefined;
+  return { texts, entry, plugin, idTokens };
 }
 
-function parseKubeconfig(text: string): { users?: { name: string; user?: Extras }[] } {
-  try {
-    return parse(text) ?? {};
-  } catch {
-    throw new CredentialsError("the kubeconfig is not YAML"); // the error quotes lines of it
+/** Adds to what is known what a plugin or a provider gives. */
+async function prove(
+  { entry, plugin, idTokens }: Loaded,
+  { transport, caText, authorization }: Material,
+  read: ReadFile,
+  signal: AbortSignal,
+  refused: boolean,
+): Promise<{ transport: Transport; headers: Record<string, string> }> {
+  const as = entry.as === undefined ? {} : { "Impersonate-User": entry.as };
+  const headers = (value: string | undefined) => ({ ...(value !== undefined && { Authorization: value }), ...as });
+  if (idTokens !== undefined) {
+    const ca = entry.proof.kind === "oidc" && entry.proof.ca ? authoritiesIn(entry.proof.ca, read, []) : undefined;
+    return { transport, headers: headers(`Bearer ${await idTokens({ signal, ca, refused })}`) };
   }
-}
-
-/** The configuration was checked when we started; this file may be newer. */
-function requireSafeAddress(server: string): void {
-  const url = URL.parse(server);
-  if (url?.protocol !== "https:" && !(url?.protocol === "http:" && isLoopbackHost(url.hostname))) {
-    throw new CredentialsError("the server's address is neither https nor on loopback");
+  if (plugin !== undefined) {
+    const given = await plugin({ signal, cluster: clusterInfo(entry, caText), refused });
+    const { token, clientCertificateData: cert, clientKeyData: key } = given;
+    const certificate = cert && key ? { cert, key } : transport.certificate;
+    return { transport: { ...transport, certificate }, headers: headers(token ? `Bearer ${token}` : undefined) };
   }
-}
-
-async function readToken(file: string): Promise<string> {
-  const token = (await readFile(file, "utf8")).trim();
-  if (token === "") {
-    throw new CredentialsError(`the token file ${file} is empty`);
-  }
-  return token;
+  return { transport, headers: headers(authorization) };
 }
 
 /** As client.authentication.k8s.io's Cluster. */
-const clusterInfo = ({ server, tlsServerName, skipTLSVerify, caData, proxyUrl }: Cluster) => ({
+const clusterInfo = (
+  { server, serverName, skipVerify, proxyUrl, execExtension }: Entry,
+  caText: string | undefined,
+) => ({
   server,
-  "tls-server-name": tlsServerName,
-  "insecure-skip-tls-verify": skipTLSVerify || undefined,
-  "certificate-authority-data": caData,
+  "tls-server-name": serverName,
+  "insecure-skip-tls-verify": skipVerify || undefined,
+  "certificate-authority-data": caText && Buffer.from(caText, "latin1").toString("base64"),
   "proxy-url": proxyUrl,
+  config: execExtension,
 });
 
-function asUser({ token, clientCertificateData, clientKeyData }: ExecCredential): Partial<User> {
-  const base64 = (pem: string) => Buffer.from(pem).toString("base64");
-  return {
-    ...(token && { token }),
-    ...(clientCertificateData &&
-      clientKeyData && { certData: base64(clientCertificateData), keyData: base64(clientKeyData) }),
-  };
-}
+const problemsError = (problems: readonly Problem[]): CredentialsError =>
+  new CredentialsError(problems.map(formatProblem).join("; "));
 
 async function within<Result>(signal: AbortSignal, work: Promise<Result>): Promise<Result> {
   const { promise, reject } = Promise.withResolvers<never>();

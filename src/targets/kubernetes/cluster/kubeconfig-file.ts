@@ -1,168 +1,173 @@
-import { accessSync, constants } from "node:fs";
-import { dirname, resolve } from "node:path";
-import { isMap, isScalar, isSeq, type Node } from "yaml";
-import { readYaml, type YamlFile } from "../../../config/yaml.ts";
-import { isLoopbackHost } from "../../../core/loopback.ts";
-import { type FieldPath, formatPath, type Problem, readFailure } from "../../../core/problem.ts";
+import { existsSync } from "node:fs";
+import { delimiter, dirname } from "node:path";
+import { type Problem, readFailure } from "../../../core/problem.ts";
 import { quote } from "../../../core/show-value.ts";
+import {
+  fieldOf,
+  itemsOf,
+  type KubeconfigSource,
+  problemAt,
+  problemsOf,
+  readKubeconfigYaml,
+  textOf,
+  type Value,
+} from "./kubeconfig-yaml.ts";
 
-/** A kubeconfig file, as far as its shape is concerned: what makes a connection of it is not here. */
-export interface KubeconfigFile {
-  /** Names of its contexts, in the file's order. */
+/** What some kubeconfig files say together. */
+export interface Kubeconfig {
+  /** Names of the contexts, in the files' order. */
   readonly contexts: readonly string[];
-  /** Its `current-context`, if it says one. It need not be among {@link contexts}. */
+  /** The `current-context`, if one is said. It need not be among {@link contexts}. */
   readonly currentContext: string | undefined;
-  /** Judges one of {@link contexts} with its cluster and its user. */
-  check(context: string): { readonly problems: readonly Problem[]; readonly warnings: readonly Problem[] };
+  /** What deserves a line in the log. */
+  readonly warnings: readonly Problem[];
+  /** Finds one of {@link contexts} with its cluster and its user; undefined where it has none, with the problems. */
+  find(context: string, problems: Problem[]): KubeconfigEntry | undefined;
+}
+
+/** A context's cluster and user. */
+export interface KubeconfigEntry {
+  /** The item of `clusters`; what is said of it stands in its `cluster`. */
+  readonly cluster: Value;
+  /** The item of `users`, with its `user`. Undefined for a context that names none: it is anonymous. */
+  readonly user: Value | undefined;
+}
+
+/** Reads a file. Throws what the system says. */
+export type ReadFile = (path: string) => Uint8Array;
+
+/**
+ * The paths in `a:b`, as in $KUBECONFIG; a file whose own name looks like that is itself.
+ *
+ * @param absolute makes a path absolute, where it is not.
+ */
+export function kubeconfigPaths(list: string, absolute: (path: string) => string = (path) => path): readonly string[] {
+  const whole = absolute(list);
+  const paths = existsSync(whole)
+    ? [whole]
+    : list
+        .split(delimiter)
+        .filter((path) => path !== "")
+        .map(absolute);
+  return [...new Set(paths)];
 }
 
 /**
- * Reads a kubeconfig file.
+ * Reads kubeconfig files as one, as client-go does: the first that has a context, cluster or user of a name has it alone, and of several
+ * files those that are not there are left out.
  *
- * @param path where it is.
- * @param file what messages call it.
- * @returns the file, or why it is none.
+ * @param paths where they are.
+ * @param shown what messages call a file.
+ * @returns what they say, or why they say nothing.
  */
-export function readKubeconfig(path: string, file: string): KubeconfigFile | readonly Problem[] {
-  const source = readYaml(path, file);
-  if (!("root" in source)) return source;
-  const view: View = { source, folder: dirname(path) };
-  const contexts = named(view, "contexts").map(({ name }) => name);
+export function readKubeconfig(
+  paths: readonly string[],
+  read: ReadFile,
+  shown: (path: string) => string = (path) => path,
+): Kubeconfig | readonly Problem[] {
+  const about = (path: string, message: string): Problem => ({
+    file: shown(path),
+    line: undefined,
+    column: undefined,
+    field: "",
+    message,
+  });
+  const sources: KubeconfigSource[] = [];
+  const problems: Problem[] = [];
+  const missing: Problem[] = [];
+  for (const path of paths) {
+    try {
+      const source = readKubeconfigYaml(read(path), shown(path), dirname(path));
+      if ("folder" in source) sources.push(source);
+      else problems.push(...source);
+    } catch (error) {
+      const isMissing = paths.length > 1 && (error as NodeJS.ErrnoException).code === "ENOENT";
+      (isMissing ? missing : problems).push(about(path, `cannot be read: ${readFailure(error)}`));
+    }
+  }
+  if (problems.length > 0 || sources.length === 0) {
+    return [...problems, ...missing];
+  }
+  const contexts = namesOf(sources, "contexts", problems);
+  if (problems.length > 0) {
+    return problems;
+  }
   if (contexts.length === 0) {
-    return [
-      { file, line: undefined, column: undefined, field: "", message: "is not a kubeconfig: it has no contexts" },
-    ];
+    return paths.map((path) => about(path, "is not a kubeconfig: it has no contexts"));
   }
   return {
-    contexts: [...new Set(contexts)],
-    currentContext: text(child(view, source.root, "current-context")) || undefined,
-    check: (context) => checkContext(view, context),
+    contexts,
+    currentContext: currentOf(sources),
+    warnings: [...missing, ...sources.flatMap(({ warnings }) => warnings)],
+    find: (context, wrong) => find(sources, context, wrong),
   };
-}
-
-interface View {
-  readonly source: YamlFile;
-  readonly folder: string;
-}
-
-interface Named {
-  readonly name: string;
-  readonly item: Node;
-  /** What the item says: its `context`, `cluster` or `user`. */
-  readonly body: Node | undefined;
-  readonly path: FieldPath;
-}
-
-interface Findings {
-  readonly problems: Problem[];
-  readonly warnings: Problem[];
 }
 
 const SINGULAR = { contexts: "context", clusters: "cluster", users: "user" } as const;
 
-function checkContext(view: View, name: string): Findings {
-  const findings: Findings = { problems: [], warnings: [] };
-  const context = named(view, "contexts").find((candidate) => candidate.name === name);
-  if (context === undefined) throw new Error(`no context ${name}`);
-  const cluster = follow(view, context, "clusters", findings);
-  if (cluster !== undefined) checkCluster(view, cluster, findings);
-  const user = follow(view, context, "users", findings);
-  if (user !== undefined) {
-    checkFile(view, user, "tokenFile", undefined, findings);
-    checkFile(view, user, "client-certificate", "client-certificate-data", findings);
-    checkFile(view, user, "client-key", "client-key-data", findings);
-  }
-  return findings;
+type List = keyof typeof SINGULAR;
+
+function currentOf(sources: readonly KubeconfigSource[]): string | undefined {
+  const found = sources.map(({ root }) => problemsOf([], () => textOf(root, "current-context")));
+  return found.find((name) => name !== undefined && name !== "");
 }
 
-/** Finds the cluster or user that a context names. */
-function follow(view: View, context: Named, list: "clusters" | "users", findings: Findings): Named | undefined {
+function find(sources: readonly KubeconfigSource[], context: string, problems: Problem[]): KubeconfigEntry | undefined {
+  const before = problems.length;
+  const item = named(sources, "contexts", context, problems);
+  if (item === undefined) return undefined;
+  const cluster = follow(sources, item, "clusters", problems);
+  if (cluster === undefined && problems.length === before) {
+    const message = `must be set: context ${quote(context)} names no cluster`;
+    problems.push(problemAt(item, message, ["context", "cluster"]));
+  }
+  const user = follow(sources, item, "users", problems);
+  return cluster === undefined || problems.length > before ? undefined : { cluster, user };
+}
+
+/** Finds the cluster or user that a context names; undefined where it names none, or one that is not there: that is a problem. */
+function follow(
+  sources: readonly KubeconfigSource[],
+  context: Value,
+  list: "clusters" | "users",
+  problems: Problem[],
+): Value | undefined {
   const kind = SINGULAR[list];
-  const node = child(view, context.body, kind);
-  const name = text(node);
-  const path = [...context.path, kind];
-  if (!name) {
-    findings.problems.push(
-      problem(view, context.item, path, `must be set: context ${quote(context.name)} names no ${kind}`),
-    );
-    return undefined;
-  }
-  const all = named(view, list);
-  const found = all.find((candidate) => candidate.name === name);
-  if (found === undefined) {
-    const known = all.length === 0 ? "none" : all.map((candidate) => quote(candidate.name)).join(", ");
-    const message = `is ${quote(name)}, but no ${kind} of the file has that name; it has ${known}`;
-    findings.problems.push(problem(view, node ?? context.item, path, message));
-  }
-  return found;
-}
-
-function checkCluster(view: View, cluster: Named, findings: Findings): void {
-  const node = child(view, cluster.body, "server");
-  const path = [...cluster.path, "server"];
-  const server = text(node);
-  const wrong = server ? wrongAddress(server) : "must be set to the address of the API server";
-  if (wrong !== undefined) findings.problems.push(problem(view, node ?? cluster.item, path, wrong));
-  const insecure = child(view, cluster.body, "insecure-skip-tls-verify");
-  if (insecure !== undefined && isScalar(insecure) && insecure.value === true) {
-    const message = "is true: whoever answers in place of the API server gets our credentials";
-    findings.warnings.push(problem(view, insecure, [...cluster.path, "insecure-skip-tls-verify"], message));
-  }
-  checkFile(view, cluster, "certificate-authority", "certificate-authority-data", findings);
-}
-
-function wrongAddress(server: string): string | undefined {
-  const url = URL.parse(server);
-  if (url === null || (url.protocol !== "https:" && url.protocol !== "http:")) {
-    return `must be an https address, but is ${quote(server)}`;
-  }
-  if (url.protocol === "https:" || isLoopbackHost(url.hostname)) return undefined;
-  return `must be an https address (http only for 127.0.0.0/8, [::1] and localhost), but is ${quote(server)}`;
-}
-
-/** Reports a file that the kubeconfig names and that cannot be read, unless its content stands in the kubeconfig itself. */
-function checkFile(
-  view: View,
-  { body, path }: Named,
-  key: string,
-  inline: string | undefined,
-  findings: Findings,
-): void {
-  const node = child(view, body, key);
-  const name = text(node);
-  if (node === undefined || !name || (inline !== undefined && text(child(view, body, inline)))) return;
-  try {
-    accessSync(resolve(view.folder, name), constants.R_OK);
-  } catch (error) {
-    const message = `is ${quote(name)}, which cannot be read: ${readFailure(error)}`;
-    findings.problems.push(problem(view, node, [...path, key], message));
-  }
-}
-
-function named(view: View, list: keyof typeof SINGULAR): Named[] {
-  const items = child(view, view.source.root, list);
-  if (!isSeq(items)) return [];
-  return items.items.flatMap((each, index) => {
-    const item = view.source.resolve(each);
-    if (!isMap(item)) return [];
-    const name = text(child(view, item, "name"));
-    if (!name) return [];
-    return [{ name, item, body: child(view, item, SINGULAR[list]), path: [list, index, SINGULAR[list]] }];
+  return problemsOf(problems, () => {
+    const body = fieldOf(context, "context");
+    const wanted = textOf(body, kind);
+    const field = fieldOf(body, kind);
+    if (wanted === "" || field === undefined) return undefined;
+    const found = named(sources, list, wanted, problems);
+    if (found === undefined) {
+      const known = namesOf(sources, list, []).map(quote).join(", ");
+      const message = `is ${quote(wanted)}, but no ${kind} has that name; there is ${known || "none"}`;
+      problems.push(problemAt(field, message));
+    }
+    return found;
   });
 }
 
-function child(view: View, node: Node | undefined, key: string): Node | undefined {
-  if (!isMap(node)) return undefined;
-  const pair = node.items.find((candidate) => isScalar(candidate.key) && candidate.key.value === key);
-  const value = view.source.resolve(pair?.value);
-  return isMap(value) || isSeq(value) || isScalar(value) ? value : undefined;
+/** The item of a list with a name, in the first file that has one. */
+function named(sources: readonly KubeconfigSource[], list: List, name: string, problems: Problem[]): Value | undefined {
+  for (const { root } of sources) {
+    const [first, second] = listOf(root, list, problems).filter((item) => nameOf(item) === name);
+    if (second !== undefined) {
+      const message = `is ${quote(name)} as in an item above: kubectl refuses that too, because either may be meant`;
+      problems.push(problemAt(second, message, ["name"]));
+    }
+    if (first !== undefined) return first;
+  }
+  return undefined;
 }
 
-function text(node: Node | undefined): string | undefined {
-  return isScalar(node) && node.value !== null ? String(node.value) : undefined;
+function namesOf(sources: readonly KubeconfigSource[], list: List, problems: Problem[]): readonly string[] {
+  const names = sources.flatMap(({ root }) => listOf(root, list, problems).map(nameOf));
+  return [...new Set(names.filter((name) => name !== ""))];
 }
 
-function problem({ source }: View, node: Node, path: FieldPath, message: string): Problem {
-  const position = source.positionOf(node);
-  return { file: source.file, line: position?.line, column: position?.column, field: formatPath(path), message };
-}
+const listOf = (root: Value | undefined, list: List, problems: Problem[]): readonly Value[] =>
+  problemsOf(problems, () => itemsOf(fieldOf(root, list))) ?? [];
+
+/** An item's name; empty where it has none that can be asked for. */
+const nameOf = (item: Value): string => problemsOf([], () => textOf(item, "name")) ?? "";

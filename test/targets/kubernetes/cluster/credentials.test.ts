@@ -38,11 +38,11 @@ interface Opened {
 
 function open(source: ClusterSource): Opened {
   const clock = { ms: 0 };
-  const credentials = openCredentials(
-    source,
-    () => clock.ms,
-    () => new Date(clock.ms),
-  );
+  const credentials = openCredentials(source, {
+    monotonic: () => clock.ms,
+    now: () => new Date(clock.ms),
+    tell: () => {},
+  });
   const client = createClient(credentials, "restartd/test", testClock());
   cleanup.use(client);
   return { client, credentials, clock, get: async () => (await client.request(asRequest())).status };
@@ -246,7 +246,7 @@ describe("an exec plugin", () => {
     clock.ms = 61_000;
     await get();
     await folder.write("token", "three");
-    clock.ms = 63_000; // what it gave has expired already: it is asked at each look
+    clock.ms = 121_000; // what it gave had expired by our clock already, which may be wrong: it is asked a minute later
     expect(await get()).toBe(401);
     await folder.write("token", "four");
     expect(await get()).toBe(200);
@@ -266,7 +266,7 @@ describe("an exec plugin", () => {
       outcome: "not_applied",
       message: "cluster prod: restartd's own credentials cannot be read; its operator has to renew them",
       metadata: { cluster: "prod", vendor: "kubernetes" },
-      cause: { name: "CredentialsError", message: "the exec plugin failed with 1; it says: please log in" },
+      cause: { name: "CredentialsError", message: "the exec plugin ./plugin failed with 1; it says: please log in" },
     });
     expect(inspect(failure, { depth: Number.POSITIVE_INFINITY, showHidden: true })).not.toContain("hunter2");
     expect(seen).toEqual([]);
@@ -307,7 +307,9 @@ describe("other ways to authenticate", () => {
     const { get } = open({ kubeconfig: await (await folderOf()).kubeconfig({ server: url }, user) });
     expect((await failureOf(get())).cause).toMatchObject({
       name: "CredentialsError",
-      message: "user only impersonates with as-groups, as-uid or as-user-extra; only as is supported",
+      message: expect.stringContaining(
+        `users[0].user.${key}: is not supported yet: of the ways to act as somebody else, only as is`,
+      ),
     });
     expect(server.connections).toBe(0);
   });
@@ -451,10 +453,16 @@ describe("a kubeconfig that changes", () => {
   });
 
   const broken: Record<string, { text: string | undefined; message: string }> = {
-    "that is away": { text: undefined, message: "ENOENT open FOLDER/kubeconfig" },
-    "that is empty": { text: "", message: "context undefined has no cluster or no user" },
-    "that is no YAML": { text: 'users: [{token: "hunter2', message: "the kubeconfig is not YAML" },
-    "whose alias is unknown": { text: "password: *hunter2", message: "the kubeconfig is not YAML" },
+    "that is away": { text: undefined, message: "FOLDER/kubeconfig: cannot be read: no such file or directory" },
+    "that is empty": { text: "", message: "FOLDER/kubeconfig: is not a kubeconfig: it has no contexts" },
+    "that is no YAML": {
+      text: 'users: [{token: "hunter2',
+      message: "FOLDER/kubeconfig:1:25: is not YAML: Missing closing",
+    },
+    "whose alias is unknown": {
+      text: "password: *hunter2",
+      message: "FOLDER/kubeconfig:1:11: is not YAML: an alias stands for an anchor that is not there",
+    },
     "whose address is not safe": {
       text: JSON.stringify({
         "current-context": "c",
@@ -462,7 +470,8 @@ describe("a kubeconfig that changes", () => {
         clusters: [{ name: "c", cluster: { server: "http://10.0.0.1:8080" } }],
         users: [{ name: "u", user: { token: "hunter2" } }],
       }),
-      message: "the server's address is neither https nor on loopback",
+      message:
+        'clusters[0].cluster.server: must be an https address (http only for 127.0.0.0/8, [::1] and localhost), but is "http://10.0.0.1:8080"',
     },
   };
   test.each(Object.entries(broken))(
@@ -483,7 +492,7 @@ describe("a kubeconfig that changes", () => {
       const error = await failureOf(get());
       expect(error).toMatchObject({
         sent: false,
-        cause: { name: "CredentialsError", message: message.replace("FOLDER", folder.path) },
+        cause: { name: "CredentialsError", message: expect.stringContaining(message.replace("FOLDER", folder.path)) },
       });
       expect(inspect(error, { depth: Number.POSITIVE_INFINITY, showHidden: true })).not.toContain("hunter2");
       expect(seen).toHaveLength(3);
@@ -501,7 +510,7 @@ describe("a kubeconfig that changes", () => {
     expect(await get()).toBe(401);
     await folder.write("token", "\n");
     expect((await failureOf(get())).cause).toMatchObject({
-      message: `the token file ${join(folder.path, "token")} is empty`,
+      message: expect.stringContaining('users[0].user.tokenFile: is "token", which is empty'),
     });
   });
 });

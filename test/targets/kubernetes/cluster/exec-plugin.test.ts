@@ -12,13 +12,28 @@ afterAll(() => folder[Symbol.asyncDispose]());
 
 let count = 0;
 /** The configuration of a plugin that is a shell script. */
-async function script(text: string, rest: ExecConfig = {}): Promise<ExecConfig> {
-  return { command: await folder.write(`plugin-${++count}`, `#!/bin/sh\n${text}\n`), ...rest };
+async function script(text: string, rest: Partial<ExecConfig> = {}): Promise<ExecConfig> {
+  return plugin(await folder.write(`plugin-${++count}`, `#!/bin/sh\n${text}\n`), rest);
 }
+const plugin = (command: string, rest: Partial<ExecConfig> = {}): ExecConfig => ({
+  apiVersion: "client.authentication.k8s.io/v1",
+  command,
+  args: [],
+  env: [],
+  provideClusterInfo: false,
+  installHint: "",
+  ...rest,
+});
+const cluster = { server: "https://k8s.test" };
 const credential = (status: object) => JSON.stringify({ kind: "ExecCredential", status });
 const never = () => new AbortController().signal;
 const ask = (config: ExecConfig, signal = never()) =>
-  createExecPlugin(config, folder.path, { server: "https://k8s.test" }, () => new Date())(signal);
+  createExecPlugin(
+    config,
+    folder.path,
+    () => performance.now(),
+    () => new Date(),
+  )({ signal, cluster, refused: false });
 
 async function complaint(config: ExecConfig, signal?: AbortSignal): Promise<string> {
   const error = await ask(config, signal).then(
@@ -27,7 +42,7 @@ async function complaint(config: ExecConfig, signal?: AbortSignal): Promise<stri
   );
   expect(error).toBeInstanceOf(CredentialsError);
   expect(inspect(error, { depth: Number.POSITIVE_INFINITY, showHidden: true })).not.toContain("hunter2");
-  return (error as CredentialsError).message;
+  return (error as CredentialsError).message.replace(/\/\S*plugin-\d+/, "PLUGIN");
 }
 
 describe("createExecPlugin()", () => {
@@ -53,54 +68,86 @@ describe("createExecPlugin()", () => {
 
   test("finds a relative command beside the kubeconfig, and a bare one in PATH", async () => {
     await folder.write("relative", `#!/bin/sh\necho '${credential({ token: "r" })}'`);
-    expect((await ask({ command: "./relative" })).token).toBe("r");
-    expect((await ask({ command: "echo", args: [credential({ token: "e" })] })).token).toBe("e");
+    expect((await ask(plugin("./relative"))).token).toBe("r");
+    expect((await ask(plugin("echo", { args: [credential({ token: "e" })] }))).token).toBe("e");
   });
 
   test("asks again only once the credential has expired", async () => {
-    let now = Date.parse("2026-01-01T00:00:00Z");
+    const clocks = { monotonic: 0, now: Date.parse("2026-01-01T00:00:00Z") };
+    const pass = (ms: number) => {
+      clocks.monotonic += ms;
+      clocks.now += ms;
+    };
     const log = `${folder.path}/asked`;
     const config = await script(
       `echo x >> ${log}; echo "{\\"status\\":{\\"token\\":\\"t$(grep -c x ${log})\\",\\"expirationTimestamp\\":\\"2026-01-01T00:01:00Z\\"}}"`,
     );
-    const plugin = createExecPlugin(config, folder.path, {}, () => new Date(now));
-    expect((await plugin(never())).token).toBe("t1");
-    now += 59_999;
-    expect((await plugin(never())).token).toBe("t1");
-    now += 1;
-    expect((await plugin(never())).token).toBe("t2");
+    const give = createExecPlugin(
+      config,
+      folder.path,
+      () => clocks.monotonic,
+      () => new Date(clocks.now),
+    );
+    const token = async (refused = false) => (await give({ signal: never(), cluster, refused })).token;
+    expect(await token()).toBe("t1");
+    pass(30_000);
+    clocks.now += 3_600_000; // somebody sets our clock
+    expect(await token()).toBe("t1");
+    pass(29_999);
+    expect(await token()).toBe("t1");
+    pass(1);
+    expect(await token()).toBe("t2");
+    // By our clock it had expired when it was given: the plugin's may be right, and it is not asked at every look.
+    pass(59_999);
+    expect(await token()).toBe("t2");
+    pass(1);
+    expect(await token()).toBe("t3");
+    // What the API server has refused is not used again, whatever any clock says.
+    expect(await token(true)).toBe("t4");
   });
 
   test("tells what a failing plugin says on stderr, and nothing that it prints", async () => {
     const config = await script("echo hunter2; echo 'no login: run x login' >&2; exit 3");
-    expect(await complaint(config)).toBe("the exec plugin failed with 3; it says: no login: run x login");
+    expect(await complaint(config)).toBe("the exec plugin PLUGIN failed with 3; it says: no login: run x login");
   });
 
   test.each([
-    ["no JSON", "echo hunter2", "the exec plugin printed something else than JSON"],
-    ["nothing", "true", "the exec plugin printed something else than JSON"],
-    ["no status", "echo '{}'", "the exec plugin gave neither a token nor a client certificate with its key"],
-    ["null", "echo null", "the exec plugin gave neither a token nor a client certificate with its key"],
+    ["no JSON", "echo hunter2", "the exec plugin PLUGIN printed something else than JSON"],
+    ["nothing", "true", "the exec plugin PLUGIN printed something else than JSON"],
+    ["no status", "echo '{}'", "the exec plugin PLUGIN gave neither a token nor a client certificate with its key"],
+    ["null", "echo null", "the exec plugin PLUGIN gave neither a token nor a client certificate with its key"],
     [
       "a certificate without its key",
       `echo '${credential({ clientCertificateData: "hunter2" })}'`,
-      "the exec plugin gave neither a token nor a client certificate with its key",
+      "the exec plugin PLUGIN gave a client certificate or a key without the other",
+    ],
+    [
+      "a token with a line end",
+      `printf '%s' '${credential({ token: "hunter2\n" })}'`,
+      "the exec plugin PLUGIN gave a token with a line end, a blank at an end, or a letter that no header can hold",
+    ],
+    [
+      "an answer in another version",
+      `echo '{"apiVersion":"client.authentication.k8s.io/v1beta1","status":{"token":"hunter2"}}'`,
+      "the exec plugin PLUGIN answered in another apiVersion than client.authentication.k8s.io/v1, which the kubeconfig says",
     ],
   ])("complains of %s", async (_name, text, message) => {
     expect(await complaint(await script(text))).toBe(message);
   });
 
-  test("complains of a command that is not there, or missing", async () => {
-    expect(await complaint({ command: "./nothing-here" })).toBe("the exec plugin failed with ENOENT");
-    expect(await complaint({})).toBe("the exec plugin has no command");
+  test("names a command that is not there, and says how to get it", async () => {
+    expect(await complaint(plugin("./nothing-here"))).toBe(
+      "the exec plugin ./nothing-here cannot be run: no such file or directory",
+    );
+    const installHint = "apt-get install nothing-here";
+    expect(await complaint(plugin("nothing-here", { installHint }))).toBe(
+      `the exec plugin nothing-here is in no folder of PATH; ${installHint}`,
+    );
   });
 
   test("does not wait for a plugin that prompts", async () => {
     const config = await script('read answer; echo "got [$answer]" >&2; exit 1');
-    expect(await complaint(config)).toBe("the exec plugin failed with 1; it says: got []");
-    expect(await complaint({ ...config, interactiveMode: "Always" })).toBe(
-      "the exec plugin wants to ask somebody (interactiveMode: Always), and nobody is here",
-    );
+    expect(await complaint(config)).toBe("the exec plugin PLUGIN failed with 1; it says: got []");
   });
 
   test.each([
@@ -109,7 +156,7 @@ describe("createExecPlugin()", () => {
     ["leaves a child behind that holds its output", "sleep 60 & wait"],
   ])("ends one that %s", async (_name, text) => {
     const before = performance.now();
-    expect(await complaint(await script(text), AbortSignal.timeout(200))).toBe("the exec plugin took too long");
+    expect(await complaint(await script(text), AbortSignal.timeout(200))).toBe("the exec plugin PLUGIN took too long");
     expect(performance.now() - before).toBeLessThan(1_000);
   });
 });

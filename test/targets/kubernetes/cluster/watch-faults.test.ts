@@ -247,11 +247,11 @@ describe.each([
     const tls = { key, cert: cert + authority.cert };
     await using backend = await startSimulatorBackend(secure ? { tls } : {});
     const source = { kubeconfig: backend.kubeconfig };
-    const credentials = openCredentials(
-      source,
-      () => performance.now(),
-      () => new Date(),
-    );
+    const credentials = openCredentials(source, {
+      monotonic: () => performance.now(),
+      now: () => new Date(),
+      tell: () => {},
+    });
     await using client = createClient(credentials, "restartd/test", testClock());
     using hub = createWatchHub("silent", client, { random: Math.random, silenceMs: 300, wait: async () => {} });
     hub.subscribe({ cluster: "silent", ...ref });
