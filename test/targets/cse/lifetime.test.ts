@@ -41,9 +41,9 @@ describe("RetryEngine and time", () => {
   });
 
   it("says that the outcome is unknown when the deadline passes after the send, and finds out", async () => {
-    await using cse = await startServedCse({ deadlineMs: 200 });
+    await using cse = await startServedCse({ deadlineMs: 1_500 });
     const { id, latestJobId } = cse.simulator.world.add({ id: newId() });
-    cse.simulator.server.inject({ method: "PUT", delayAfter: 500 });
+    cse.simulator.server.inject({ method: "PUT", delayAfter: 3_000 });
     expect(await failureOf(cse.client.retryEngine(cse.request(id)))).toMatchObject({
       code: Code.DeadlineExceeded,
       reason: "OUTCOME_UNKNOWN",
