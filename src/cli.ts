@@ -1,11 +1,14 @@
 import { parseArgs } from "node:util";
 
+/** Commands with a command line of their own. */
+const SUBCOMMANDS = ["operations", "policy", "token"] as const;
+
 /** What the command line asks for. */
 export type Command =
   | { readonly kind: "help" }
   | { readonly kind: "version" }
-  /** Looks after operations of a running server; `args` is what follows. */
-  | { readonly kind: "operations"; readonly args: readonly string[] }
+  /** A command of its own; `args` is what follows. */
+  | { readonly kind: (typeof SUBCOMMANDS)[number]; readonly args: readonly string[] }
   | {
       readonly kind: "serve";
       /** What is restarted: simulated systems, or what a file says. */
@@ -27,6 +30,8 @@ export const HELP = `restartd restarts things safely: one typed API, nothing res
 
 Usage: npm start -- [options]
        npm start -- operations COMMAND    look after operations of a running server (operations --help)
+       npm start -- token new --name NAME    make a static token (token --help)
+       npm start -- policy test ...    ask the rules of a configuration who may do what (policy --help)
 
 Without a file it serves the sandbox: simulated systems on this machine. Nothing real is restarted.
 
@@ -49,8 +54,10 @@ A mistake in the command line or the configuration exits 2, with nothing started
  * @throws UsageError
  */
 export function parseCommand(args: readonly string[]): Command {
-  if (args[0] === "operations") {
-    return { kind: "operations", args: args.slice(1) };
+  const [first, ...rest] = args;
+  const subcommand = SUBCOMMANDS.find((name) => name === first);
+  if (subcommand !== undefined) {
+    return { kind: subcommand, args: rest };
   }
   const { help, version, config, kubeconfig, listen } = parseOptions(args);
   if (help) {

@@ -1,6 +1,9 @@
+import { randomBytes } from "node:crypto";
 import { createRegistry } from "@bufbuild/protobuf";
 import { file_restart_config_v1_config } from "../gen/restart/config/v1/config_pb.ts";
 import { type OpenAccess, readAccess } from "./access/access.ts";
+import { emptyRequest, unknownPermission } from "./access/catalog.ts";
+import { hashOf } from "./access/tokens.ts";
 import { type Command, HELP, parseCommand, UsageError } from "./cli.ts";
 import { type Config, type ConfigOptions, loadConfig, makeConfig } from "./config.ts";
 import { ConfigError } from "./core/problem.ts";
@@ -9,11 +12,14 @@ import type { OpenTarget } from "./core/target.ts";
 import { VERSION } from "./core/version.ts";
 import { newValidator } from "./interceptors/validate.ts";
 import { StoreRefused } from "./operations/store/store.ts";
-import { serve } from "./serve.ts";
+import { permissionsOf, serve } from "./serve.ts";
 import { createLog, describeCause, type Logger } from "./server/log.ts";
 import { openLogOutput } from "./server/log-output.ts";
 import { CONSOLE_PATH } from "./server/pages.ts";
 import { sectionsOfKubeconfig, TARGETS } from "./targets/index.ts";
+
+/** What the targets serve. */
+const SERVICES = TARGETS.flatMap(({ services }) => services);
 
 type Serve = Extract<Command, { kind: "serve" }>;
 
@@ -41,6 +47,10 @@ async function main(): Promise<void> {
       return;
     case "operations":
       return lookAfterOperations(command.args);
+    case "token":
+      return makeToken(command.args);
+    case "policy":
+      return askPolicy(command.args);
     case "serve":
       return run(command, createLog(stderr));
   }
@@ -50,14 +60,7 @@ async function run({ source, listen }: Serve, log: Logger): Promise<void> {
   const stopping = interrupted();
   process.stdout.on("error", (error) => log.warn({ cause: describeCause(error) }, "stdout cannot be written"));
   await using stack = new AsyncDisposableStack();
-  const validator = newValidator(createRegistry(...withDependencies([file_restart_config_v1_config])));
-  const options: ConfigOptions<OpenTarget[], OpenAccess> = {
-    validator,
-    readSections: (sections, reader) => TARGETS.map((target) => target.read(sections, reader)),
-    readAccess: (sections, reader) => readAccess(sections, reader, { validator, now: () => new Date() }),
-    listen,
-    storeInMemory: source.kind === "sandbox",
-  };
+  const options = configOptions({ listen, storeInMemory: source.kind === "sandbox" });
   const config = await configOf(source, options, stack);
   for (const { file, line, field, message } of config.warnings) {
     log.warn({ file, line, field }, message);
@@ -84,15 +87,61 @@ async function run({ source, listen }: Serve, log: Logger): Promise<void> {
   }
 }
 
+/** How every configuration is read. */
+function configOptions(
+  options: Pick<ConfigOptions<OpenTarget[], OpenAccess>, "listen" | "storeInMemory"> = {},
+): ConfigOptions<OpenTarget[], OpenAccess> {
+  const validator = newValidator(createRegistry(...withDependencies([file_restart_config_v1_config])));
+  return {
+    ...options,
+    validator,
+    readSections: (sections, reader) => TARGETS.map((target) => target.read(sections, reader)),
+    readAccess: (sections, reader) =>
+      readAccess(sections, reader, { validator, now: () => new Date(), ...permissionsOf(SERVICES) }),
+  };
+}
+
+const OUTPUT = {
+  out: (text: string) => void process.stdout.write(text),
+  err: (text: string) => void process.stderr.write(text),
+};
+
+async function makeToken(args: readonly string[]): Promise<void> {
+  const { runToken } = await import("./commands/token.ts");
+  process.exitCode = runToken(args, { ...OUTPUT, random: randomBytes, hash: hashOf });
+}
+
+async function askPolicy(args: readonly string[]): Promise<void> {
+  const { runPolicy } = await import("./commands/policy.ts");
+  const { catalog } = permissionsOf(SERVICES);
+  process.exitCode = runPolicy(args, {
+    ...OUTPUT,
+    load(file) {
+      const { access } = loadConfig(file, configOptions());
+      if (access === undefined) {
+        throw new UsageError(`${file} has no authorization: whoever reaches the server may do everything`);
+      }
+      const { judge } = access({ now: () => new Date(), warn: (message) => OUTPUT.err(`${message}\n`) });
+      return {
+        judge,
+        unknown: (permission) => unknownPermission(catalog, permission),
+        ask(principal, permission, target) {
+          return judge.judge({ principal, permission, target, request: emptyRequest(catalog, permission) });
+        },
+      };
+    },
+  });
+}
+
 async function lookAfterOperations(args: readonly string[]): Promise<void> {
   const { runOperations } = await import("./commands/operations.ts");
   // Whoever reads no further, such as head, is no reason to complain.
   process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
   process.exitCode = await runOperations(args, {
-    out: (text) => void process.stdout.write(text),
-    err: (text) => void process.stderr.write(text),
+    ...OUTPUT,
     now: Date.now,
-    services: TARGETS.flatMap(({ services }) => services),
+    token: process.env.RESTARTD_TOKEN,
+    services: SERVICES,
   });
 }
 

@@ -1,15 +1,23 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout } from "node:timers/promises";
+import type { DescService, Registry } from "@bufbuild/protobuf";
+import { AccessService } from "../gen/restart/access/v1/access_service_pb.ts";
+import { OperationService } from "../gen/restart/operation/v1/operation_service_pb.ts";
+import { ServerService } from "../gen/restart/server/v1/server_service_pb.ts";
 import type { OpenAccess } from "./access/access.ts";
+import { type Catalog, catalogOf } from "./access/catalog.ts";
+import { createAccessRoute } from "./access/service.ts";
 import type { StoreSettings } from "./config/store.ts";
 import type { Config } from "./config.ts";
 import { noMeter } from "./core/meter.ts";
 import { isMutating, type Route } from "./core/route.ts";
+import { schemaOf } from "./core/schema.ts";
 import type { OpenTarget, RunningTarget, Runtime } from "./core/target.ts";
 import type { Health } from "./health/health.ts";
 import type { FailpointHook } from "./operations/records/failpoint.ts";
 import type { Timing } from "./operations/records/timing.ts";
 import { createOperationRoutes } from "./operations/rpc/service.ts";
+import { OPERATIONS_ACCESS } from "./operations/rpc/visible.ts";
 import { createRunner } from "./operations/runner.ts";
 import { meterStore } from "./operations/store/metered.ts";
 import type { Store } from "./operations/store/store.ts";
@@ -100,9 +108,11 @@ export async function serve(options: ServeOptions): Promise<Served> {
   await runner.begin(targets.flatMap(({ actions }) => actions));
   const access = config.access?.({ now, warn: (message) => log.warn(message) });
   if (access !== undefined) stack.use(access);
+  const targetRoutes = targets.flatMap((target) => target.routes);
   const routes = [
-    createAboutRoute({ sandbox, systems: config.systems, issuers: access?.issuers }),
-    ...targets.flatMap((target) => target.routes),
+    createAboutRoute({ sandbox, systems: config.systems, access }),
+    createAccessRoute(permissionsOf(targetRoutes.map(({ service }) => service)).catalog),
+    ...targetRoutes,
     ...createOperationRoutes({
       store,
       now,
@@ -121,7 +131,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
       log,
       shutdown,
       meter,
-      authenticate: access?.authenticate,
+      access,
     }),
   );
   storeHealth.follow(server.health, routes);
@@ -152,6 +162,16 @@ async function openAdmin(
   if (admin === undefined) return undefined;
   const { startWatch } = await import("./admin/admin.ts");
   return startWatch({ listen: admin, configSha256: sha256, ...clocks });
+}
+
+/**
+ * Every permission that there is, and what knows the requests that rules can look into.
+ *
+ * @param services what the targets serve.
+ */
+export function permissionsOf(services: readonly DescService[]): { catalog: Catalog; registry: Registry } {
+  const all = [...services, OperationService, ServerService, AccessService];
+  return { catalog: catalogOf(all, Object.values(OPERATIONS_ACCESS)), registry: schemaOf(all).registry };
 }
 
 interface StoreContext {

@@ -1,12 +1,11 @@
-import type { Validator } from "@bufbuild/protovalidate";
 import type { Config } from "../../gen/restart/config/v1/config_pb.ts";
-import type { NamedFile } from "../config/file.ts";
-import { formatProblem } from "../core/problem.ts";
+import type { Judge } from "../core/access.ts";
 import { LOOK_EVERY_MS, watchFiles } from "../core/reload.ts";
 import type { SectionReader } from "../core/section-reader.ts";
-import { quote } from "../core/show-value.ts";
 import { type Authenticate, createAuthenticate } from "./authenticate.ts";
-import { createTokenVerifier, readTokens, type Tokens } from "./tokens.ts";
+import { readAuthorization } from "./authorization.ts";
+import type { AccessOptions } from "./reloaded.ts";
+import { createTokenVerifier, readTokens } from "./tokens.ts";
 
 /** What access works with while the server runs. */
 export interface AccessRuntime {
@@ -21,6 +20,9 @@ export interface AccessRuntime {
 /** Who may do what, at work. */
 export interface RunningAccess extends Disposable {
   readonly authenticate: Authenticate;
+  readonly judge: Judge;
+  /** Whether some calls have to say why they are made. */
+  readonly wantsReasons: () => boolean;
   /** Who gives out tokens that are taken, beside those of a file. */
   readonly issuers: readonly { readonly name: string; readonly issuer: string }[];
 }
@@ -28,59 +30,67 @@ export interface RunningAccess extends Disposable {
 /** Begins to work, by what the configuration says. */
 export type OpenAccess = (runtime: AccessRuntime) => RunningAccess;
 
-/** What reading the sections takes beside them. */
-export interface AccessOptions {
-  /** Knows the rules that restart.config.v1 uses. */
-  readonly validator: Validator;
-  /** The wall clock. */
-  readonly now: () => Date;
-}
-
 /**
  * Judges the sections about who may do what, and the files that they name.
  *
  * @returns undefined when nobody is asked who they are.
  */
-export function readAccess(
-  { authentication }: Config,
-  reader: SectionReader,
-  { validator, now }: AccessOptions,
-): OpenAccess | undefined {
-  if (authentication === undefined) return undefined;
-  const file = authentication.tokens?.file ?? "";
-  const named = file === "" ? undefined : { path: reader.resolve(file), file };
-  const first = named && readTokens(named, validator, now());
-  for (const problem of first?.problems ?? []) {
-    if (problem.line !== undefined) reader.problemElsewhere(problem);
-    else reader.problem(["authentication", "tokens", "file"], `${quote(file)} ${problem.message}`);
+export function readAccess(sections: Config, reader: SectionReader, options: AccessOptions): OpenAccess | undefined {
+  const { authentication, authorization } = sections;
+  if (authentication === undefined) {
+    if (authorization !== undefined) {
+      reader.problem(["authorization"], "must have authentication beside it: without that nobody is judged");
+    }
+    return undefined;
   }
-  for (const warning of first?.warnings ?? []) reader.warningElsewhere(warning);
-  return (runtime) => {
-    const tokens = keepTokens(named, first?.tokens ?? new Map(), validator, runtime);
-    const token = createTokenVerifier(tokens.current, runtime.now);
+  if (authorization === undefined) {
+    reader.problem(["authentication"], "must have authorization beside it: without rules nobody may do anything");
+  }
+  const tokens = readTokens(authentication.tokens, reader, options);
+  const policy = readAuthorization(authorization, sections, reader, options);
+  return ({ now, warn, lookEveryMs = LOOK_EVERY_MS }) => {
+    const complain = rarely(warn, now);
+    const judge = (): Judge =>
+      policy.current().judge(now, (rule, error) => complain(`rule ${rule} could not be evaluated: ${error.message}`));
+    let judging = judge();
+    const watching = [tokens, policy].map((part) =>
+      watchFiles(part.files, {
+        everyMs: lookEveryMs,
+        changed: () => {
+          const wrong = part.reload();
+          if (wrong !== undefined) warn(wrong);
+          judging = judge();
+        },
+      }),
+    );
     return {
-      authenticate: createAuthenticate({ token }),
+      authenticate: createAuthenticate({ token: createTokenVerifier(tokens.current, now) }),
+      judge: {
+        judge: (question) => judging.judge(question),
+        mayEver: (principal, permission) => judging.mayEver(principal, permission),
+        mayAlways: (principal, permission) => judging.mayAlways(principal, permission),
+        wrongReasons: (permission, targets, reason) => judging.wrongReasons(permission, targets, reason),
+      },
+      wantsReasons: () => policy.current().wantsReasons,
       issuers: [],
-      [Symbol.dispose]: () => tokens[Symbol.dispose](),
+      [Symbol.dispose]: () => {
+        for (const one of watching) one[Symbol.dispose]();
+      },
     };
   };
 }
 
-/** The tokens of a file as it is. What is wrong with it leaves those that it had. */
-function keepTokens(
-  named: NamedFile | undefined,
-  first: Tokens,
-  validator: Validator,
-  { now, warn, lookEveryMs = LOOK_EVERY_MS }: AccessRuntime,
-): { readonly current: () => Tokens } & Disposable {
-  let tokens = first;
-  const changed = (): void => {
-    if (named === undefined) return;
-    const read = readTokens(named, validator, now());
-    if (read.problems.length === 0) tokens = read.tokens;
-    else
-      warn(`the tokens are those of before, for their file is wrong: ${read.problems.map(formatProblem).join("; ")}`);
+/** The same complaint is passed on once a minute at most. */
+const COMPLAIN_EVERY_MS = 60_000;
+
+/** Passes a complaint on, but not what was said a moment ago. */
+export function rarely(warn: (message: string) => void, now: () => Date): (message: string) => void {
+  const said = new Map<string, number>();
+  return (message) => {
+    const time = now().getTime();
+    for (const [old, at] of said) if (time - at >= COMPLAIN_EVERY_MS) said.delete(old);
+    if (said.has(message)) return;
+    said.set(message, time);
+    warn(message);
   };
-  const watching = named && watchFiles([named.path], { everyMs: lookEveryMs, changed });
-  return { current: () => tokens, [Symbol.dispose]: () => watching?.[Symbol.dispose]() };
 }

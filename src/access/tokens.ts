@@ -1,13 +1,14 @@
 import { createHash } from "node:crypto";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Validator } from "@bufbuild/protovalidate";
-import { type Token, TokenFileSchema } from "../../gen/restart/config/v1/authentication_pb.ts";
+import { type Tokens as Section, type Token, TokenFileSchema } from "../../gen/restart/config/v1/authentication_pb.ts";
 import { type NamedFile, readNamedFile } from "../config/file.ts";
 import { Failure } from "../core/errors.ts";
 import { type Principal, wrongGroups, wrongUsername } from "../core/principal.ts";
-import { formatPath, type Problem } from "../core/problem.ts";
+import { formatPath } from "../core/problem.ts";
 import type { SectionReader } from "../core/section-reader.ts";
 import type { Authenticated } from "./authenticate.ts";
+import { type AccessOptions, fixed, type Reading, type Reloaded, reloadedFile } from "./reloaded.ts";
 import { unauthenticated } from "./unauthenticated.ts";
 
 /** The authenticator of static tokens. */
@@ -16,23 +17,28 @@ export const TOKEN = "token";
 /** Every static token, by its hash. */
 export type Tokens = ReadonlyMap<string, Principal>;
 
-/** A file of tokens as it was read. */
-export interface TokensRead {
-  readonly tokens: Tokens;
-  readonly problems: readonly Problem[];
-  readonly warnings: readonly Problem[];
-}
-
 const EMPTY = createHash("sha256").digest("hex");
 
 /** Tokens have 256 random bits, so that a plain hash of one cannot be tried out; a slow one would cost every call its time. */
 export const hashOf = (token: string): string => createHash("sha256").update(token).digest("hex");
 
-/** Reads the file of tokens, and judges it. */
-export function readTokens(named: NamedFile, validator: Validator, now: Date): TokensRead {
+/** Reads the section `authentication.tokens` and its file. */
+export function readTokens(
+  section: Section | undefined,
+  reader: SectionReader,
+  { validator, now }: Pick<AccessOptions, "validator" | "now">,
+): Reloaded<Tokens> {
+  if (section === undefined || section.file === "") return fixed(new Map());
+  const named = { path: reader.resolve(section.file), file: section.file };
+  return reloadedFile(named, ["authentication", "tokens", "file"], reader, () =>
+    readTokenFile(named, validator, now()),
+  );
+}
+
+/** Reads a file of tokens, and judges it. */
+export function readTokenFile(named: NamedFile, validator: Validator, now: Date): Reading<Tokens> {
   const { message, report } = readNamedFile(TokenFileSchema, { ...named, list: true }, validator);
-  const { problems, warnings } = report;
-  return { tokens: judged(message?.tokens ?? [], report.reader, now), problems, warnings };
+  return { value: judged(message?.tokens ?? [], report.reader, now), ...report };
 }
 
 function judged(list: readonly Token[], reader: SectionReader, now: Date): Tokens {

@@ -1,11 +1,13 @@
+import { readFileSync } from "node:fs";
 import { setTimeout } from "node:timers/promises";
 import type { DescService, Registry } from "@bufbuild/protobuf";
-import { type Client, Code, ConnectError, createClient } from "@connectrpc/connect";
+import { type Client, Code, ConnectError, createClient, type Interceptor } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { type Operation, Operations } from "../../gen/google/longrunning/operations_pb.ts";
 import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { RestartMetadata_Outcome, RestartMetadata_State } from "../../gen/restart/operation/v1/operation_pb.ts";
 import { OperationService } from "../../gen/restart/operation/v1/operation_service_pb.ts";
+import { readFailure } from "../core/problem.ts";
 import { schemaOf } from "../core/schema.ts";
 import { BackupError, writeBackup } from "./backup.ts";
 import { explainError } from "./errors.ts";
@@ -18,6 +20,8 @@ export interface CommandContext {
   readonly err: (text: string) => void;
   /** Epoch ms. */
   readonly now: () => number;
+  /** The caller's bearer token, where no file has it. */
+  readonly token?: string | undefined;
   /** Services whose answers operations may hold. */
   readonly services: readonly DescService[];
   /** How long (ms) after a stream was cut it is asked for again; longer each time. Default 500. */
@@ -60,7 +64,15 @@ export async function runOperations(args: readonly string[], context: CommandCon
     context.out(OPERATIONS_HELP);
     return OK;
   }
-  const transport = createConnectTransport({ baseUrl: command.address, httpVersion: "1.1" });
+  let token: string;
+  try {
+    token = command.tokenFile === undefined ? (context.token ?? "") : readFileSync(command.tokenFile, "utf8").trim();
+  } catch (error) {
+    context.err(`restartd operations: --token-file ${command.tokenFile} cannot be read: ${readFailure(error)}\n`);
+    return MISTAKE;
+  }
+  const interceptors = token === "" ? [] : [bearer(token)];
+  const transport = createConnectTransport({ baseUrl: command.address, httpVersion: "1.1", interceptors });
   const work: Work = {
     ...context,
     operations: createClient(Operations, transport),
@@ -74,6 +86,15 @@ export async function runOperations(args: readonly string[], context: CommandCon
     return FAILED;
   }
 }
+
+/** Says who calls. */
+const bearer =
+  (token: string): Interceptor =>
+  (next) =>
+  (req) => {
+    req.header.set("authorization", `Bearer ${token}`);
+    return next(req);
+  };
 
 function describe(error: unknown, address: string): string {
   const isLocal = error instanceof BackupError || (error instanceof Error && "syscall" in error && "path" in error);

@@ -3,7 +3,7 @@ import { parseArgs } from "node:util";
 /** What `restartd operations ...` asks for. */
 export type OperationsCommand =
   | { readonly kind: "help" }
-  | ({ readonly address: string; readonly json: boolean } & (
+  | ({ readonly address: string; readonly json: boolean; readonly tokenFile: string | undefined } & (
       | { readonly kind: "list"; readonly filter: string; readonly limit: number }
       | { readonly kind: "show"; readonly name: string }
       | { readonly kind: "watch"; readonly name: string }
@@ -38,6 +38,7 @@ NAME is operations/{id}, or the id alone.
 
 Options:
   --address URL        the server (default ${DEFAULT_ADDRESS})
+  --token-file FILE    who calls: a file with the bearer token (default: the variable RESTARTD_TOKEN)
   --json               print JSON, one document per line (list, show, watch, cancel, resolve)
   --filter FILTER      list: comparisons of target, state, principal, parent, create_time with =, <, > joined by AND,
                        such as 'state = UNRESOLVED AND create_time > "2026-01-31T00:00:00Z"'
@@ -53,6 +54,7 @@ const OPTIONS = {
   help: { type: "boolean", short: "h" },
   json: { type: "boolean" },
   address: { type: "string" },
+  "token-file": { type: "string" },
   filter: { type: "string" },
   limit: { type: "string" },
   outcome: { type: "string" },
@@ -61,7 +63,7 @@ const OPTIONS = {
 
 type Option = keyof typeof OPTIONS;
 
-/** Options that each command knows beside --address and --help, and what it is about. */
+/** Options that each command knows beside --address, --token-file and --help, and what it is about. */
 const COMMANDS = {
   list: { options: ["json", "filter", "limit"], operand: undefined },
   show: { options: ["json"], operand: "NAME" },
@@ -97,7 +99,7 @@ export function parseOperationsCommand(args: readonly string[]): OperationsComma
   if (wanted !== undefined && (operand === undefined || operand === "")) {
     throw new OperationsUsageError(`${name} needs a ${wanted}: operations ${name} ${wanted}`);
   }
-  const common = { address: addressOf(values.address), json: values.json === true };
+  const common = { address: addressOf(values.address), json: values.json === true, tokenFile: values["token-file"] };
   switch (name) {
     case "list":
       return { ...common, kind: name, filter: values.filter ?? "", limit: limitOf(values.limit) };
@@ -120,7 +122,7 @@ function parse(args: readonly string[]) {
 
 function refuseForeign(command: string, known: readonly Option[], given: Partial<Record<Option, unknown>>): void {
   for (const option of Object.keys(given)) {
-    if (option !== "address" && !known.some((name) => name === option)) {
+    if (option !== "address" && option !== "token-file" && !known.some((name) => name === option)) {
       throw new OperationsUsageError(`${command} does not take --${option}`);
     }
   }

@@ -18,8 +18,20 @@ export interface Call {
   serverWarning: string | undefined;
   /** Who made it; undefined while that is not known, and where nobody is asked. */
   principal: Principal | undefined;
+  /** What was decided of whether it may be made; undefined while nothing was, and where nobody judges. */
+  judged: Judged | undefined;
   /** Why it failed; undefined while it has not. */
   failure: Failure | undefined;
+}
+
+/** What was decided of whether a call may be made, for the log. */
+export interface Judged {
+  readonly permission: string;
+  readonly decision: "allow" | "deny" | "default-deny" | "public";
+  /** The rule that decided. */
+  readonly rule: string | undefined;
+  /** The caller's groups that it names. */
+  readonly groups: readonly string[];
 }
 
 /** A call of which nothing is known but its id. */
@@ -31,6 +43,7 @@ export const newCall = (id: string): Call => ({
   received: false,
   serverWarning: undefined,
   principal: undefined,
+  judged: undefined,
   failure: undefined,
 });
 

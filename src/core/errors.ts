@@ -40,6 +40,7 @@ export const REASONS = {
   UNAUTHENTICATED: Code.Unauthenticated,
   PERMISSION_DENIED: Code.PermissionDenied,
   HOST_NOT_ALLOWED: Code.PermissionDenied,
+  REASON_REQUIRED: Code.InvalidArgument,
   INTERNAL: Code.Internal,
   REQUEST_ID_REUSED: Code.InvalidArgument,
   OPERATION_IN_PROGRESS: Code.Aborted,

@@ -1,7 +1,8 @@
 import type { HandlerContext } from "@connectrpc/connect";
 import { Health as HealthService, HealthCheckResponse_ServingStatus as Status } from "../../gen/health/v1/health_pb.ts";
+import { FOR_ANYBODY, FOR_EVERY_CALLER } from "../core/access.ts";
 import { excerpt, Failure, resourceInfo } from "../core/errors.ts";
-import { type Route, route } from "../core/route.ts";
+import { publishedRoute, type Route } from "../core/route.ts";
 
 /** What `grpc.health.v1.Health` tells: of each service by its full name, and of the server as a whole under the empty name. */
 export interface Health {
@@ -42,7 +43,7 @@ export function createHealth(services: readonly string[]): Health {
         put(service, Status.NOT_SERVING);
       }
     },
-    route: route(
+    route: publishedRoute(
       HealthService,
       {
         check: ({ service }) => {
@@ -59,7 +60,8 @@ export function createHealth(services: readonly string[]): Health {
           watch(() => statuses.get(service) ?? Status.SERVICE_UNKNOWN, watchers, context.signal),
         list: () => ({ statuses: Object.fromEntries([...statuses].map(([name, status]) => [name, { status }])) }),
       },
-      { whileDraining: true, forAnybody: ["Check"] },
+      { check: FOR_ANYBODY, list: FOR_EVERY_CALLER, watch: FOR_EVERY_CALLER },
+      { whileDraining: true },
     ),
   };
 }

@@ -1,5 +1,6 @@
 import type { Validator } from "@bufbuild/protovalidate";
 import type { Interceptor } from "@connectrpc/connect";
+import { authorize } from "./authorize.ts";
 import { type DeadlineOptions, deadline } from "./deadline.ts";
 import { drain } from "./drain.ts";
 import { errors } from "./errors.ts";
@@ -26,5 +27,6 @@ export const interceptors = (options: InterceptorOptions): Interceptor[] => [
   lapse(), // outside the deadline too, for the same reason
   deadline(options.deadline), // outside validation, so that an expired call costs no more
   identifiers, // outside whatever compares ids: rules, permissions, targets
-  validate(options.validator), // innermost: a handler gets nothing that was not checked
+  validate(options.validator), // outside the rules, which then see only fields that keep theirs
+  authorize(), // innermost: a handler gets nothing that was not checked, and does nothing that is not allowed
 ];

@@ -8,36 +8,47 @@ import {
   type ServerReflectionRequest as ServerReflectionRequestAlpha,
   ServerReflection as ServerReflectionV1Alpha,
 } from "../../gen/grpc/reflection/v1alpha/reflection_pb.ts";
+import { FOR_EVERY_CALLER } from "../core/access.ts";
 import { excerpt } from "../core/errors.ts";
-import { type Route, route } from "../core/route.ts";
+import { publishedRoute, type Route } from "../core/route.ts";
 import type { Schema } from "../core/schema.ts";
 import { fileSerializer, symbolsOf } from "./symbols.ts";
 
 /** The reflection services, by their versions: a schema needs them before they can be implemented, since they reflect themselves. */
 export const REFLECTION_SERVICES = [ServerReflectionV1, ServerReflectionV1Alpha] as const;
 
+const ACCESS = { serverReflectionInfo: FOR_EVERY_CALLER };
+
 /** `grpc.reflection.v1` and `v1alpha`, which differ in nothing but the name, over a schema. */
 export function createReflection(schema: Schema): Route[] {
   const answer = answerer(schema);
   return [
-    route(ServerReflectionV1, {
-      async *serverReflectionInfo(requests) {
-        const sent = new Set<DescFile>();
-        for await (const request of requests) {
-          const messageResponse = answer(request.messageRequest, sent);
-          yield { validHost: request.host, originalRequest: request, messageResponse };
-        }
+    publishedRoute(
+      ServerReflectionV1,
+      {
+        async *serverReflectionInfo(requests) {
+          const sent = new Set<DescFile>();
+          for await (const request of requests) {
+            const messageResponse = answer(request.messageRequest, sent);
+            yield { validHost: request.host, originalRequest: request, messageResponse };
+          }
+        },
       },
-    }),
-    route(ServerReflectionV1Alpha, {
-      async *serverReflectionInfo(requests) {
-        const sent = new Set<DescFile>();
-        for await (const request of requests) {
-          const messageResponse = answer(request.messageRequest, sent);
-          yield { validHost: request.host, originalRequest: request, messageResponse };
-        }
+      ACCESS,
+    ),
+    publishedRoute(
+      ServerReflectionV1Alpha,
+      {
+        async *serverReflectionInfo(requests) {
+          const sent = new Set<DescFile>();
+          for await (const request of requests) {
+            const messageResponse = answer(request.messageRequest, sent);
+            yield { validHost: request.host, originalRequest: request, messageResponse };
+          }
+        },
       },
-    }),
+      ACCESS,
+    ),
   ];
 }
 

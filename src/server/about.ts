@@ -10,30 +10,35 @@ export interface About {
   readonly sandbox: boolean;
   /** Sections of the configuration that name systems. */
   readonly systems: readonly string[];
-  /** Who gives out tokens that are taken; undefined when nobody is asked who they are. */
-  readonly issuers: readonly { readonly name: string; readonly issuer: string }[] | undefined;
+  /** What is asked of callers; undefined when nobody is asked who they are. */
+  readonly access: AboutAccess | undefined;
+}
+
+/** What a server asks of its callers. */
+export interface AboutAccess {
+  /** Who gives out tokens that are taken. */
+  readonly issuers: readonly { readonly name: string; readonly issuer: string }[];
+  /** Whether some calls have to say why they are made. */
+  readonly wantsReasons: () => boolean;
 }
 
 /** restart.server.v1.ServerService. A stranger is told how to say who it is, and nothing else. */
-export const createAboutRoute = ({ sandbox, systems, issuers }: About): Route =>
-  route(
-    ServerService,
-    {
-      getServer(_, { values }) {
-        const principal = values.get(principalKey);
-        const auth =
-          issuers === undefined ? { kind: Auth_Kind.NONE } : { kind: Auth_Kind.BEARER, issuers: [...issuers] };
-        if (issuers !== undefined && principal === ANONYMOUS) {
-          return create(ServerSchema, { auth });
-        }
-        return create(ServerSchema, {
-          version: VERSION,
-          sandbox,
-          systems: [...systems],
-          principal: principal.id,
-          auth,
-        });
-      },
+export const createAboutRoute = ({ sandbox, systems, access }: About): Route =>
+  route(ServerService, {
+    getServer(_, { values }) {
+      const principal = values.get(principalKey);
+      const auth =
+        access === undefined ? { kind: Auth_Kind.NONE } : { kind: Auth_Kind.BEARER, issuers: [...access.issuers] };
+      if (access !== undefined && principal === ANONYMOUS) {
+        return create(ServerSchema, { auth });
+      }
+      return create(ServerSchema, {
+        version: VERSION,
+        sandbox,
+        systems: [...systems],
+        principal: principal.id,
+        requireReason: access?.wantsReasons() ?? false,
+        auth,
+      });
     },
-    { forAnybody: ["GetServer"] },
-  );
+  });

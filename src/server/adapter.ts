@@ -4,6 +4,8 @@ import type { Registry } from "@bufbuild/protobuf";
 import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
 import type { Authenticate, Authenticated } from "../access/authenticate.ts";
 import { unauthenticated } from "../access/unauthenticated.ts";
+import type { Judge } from "../core/access.ts";
+import { permissionDenied } from "../core/authorize.ts";
 import { fail } from "../core/call.ts";
 import { excerpt, Failure } from "../core/errors.ts";
 import type { Meter } from "../core/meter.ts";
@@ -37,8 +39,8 @@ export interface AdapterOptions extends RequestLimits {
   readonly gate: Gate;
   /** Answers browsers. */
   readonly pages: Pages;
-  /** Finds out who calls; undefined when nobody is asked. */
-  readonly authenticate: Authenticate | undefined;
+  /** Finds out who calls, and judges what they may do; undefined when nobody is asked. */
+  readonly access: { readonly authenticate: Authenticate; readonly judge: Judge } | undefined;
   /** Waits for calls, and says when no more are taken. */
   readonly shutdown: Shutdown;
   /** Most bytes of a request's headers; over HTTP/1.1 Node sees to it. */
@@ -156,6 +158,7 @@ async function respondTo(exchange: Exchange, options: AdapterOptions): Promise<U
     if (gone.signal.aborted) {
       throw CLIENT_GONE;
     }
+    requireAnyRight(exchange, endpoint, caller, options);
     const response = await endpoint.handler(toUniversal(exchange, endpoint, caller, options));
     const bare = refusalOf(response, endpoint, { method: exchange.method, contentType: contentType.said });
     return bare === undefined ? response : refuse(exchange, options, bare);
@@ -172,17 +175,43 @@ async function respondTo(exchange: Exchange, options: AdapterOptions): Promise<U
  */
 async function callerOf(
   { call, request, endpoint }: Exchange,
-  { authenticate }: AdapterOptions,
+  { access }: AdapterOptions,
 ): Promise<Authenticated | undefined> {
-  if (authenticate === undefined) {
+  if (access === undefined) {
     return undefined;
   }
-  const caller = await authenticate({ authorization: valuesOf(request, "authorization") });
-  if (caller === undefined && !endpoint?.forAnybody) {
+  const caller = await access.authenticate({ authorization: valuesOf(request, "authorization") });
+  if (caller === undefined && endpoint?.access.kind !== "public") {
     throw unauthenticated("NO_CREDENTIALS", "the call says nothing of who it comes from: send a bearer token");
   }
   call.principal = caller?.principal;
   return caller;
+}
+
+/**
+ * Refuses a caller whom no rule allows what it asks for, on anything at all: its body need not be read.
+ *
+ * @throws Failure PERMISSION_DENIED
+ */
+function requireAnyRight(
+  { call }: Exchange,
+  { access: { kind, permission } }: Endpoint,
+  caller: Authenticated | undefined,
+  { access }: AdapterOptions,
+): void {
+  if (access === undefined) {
+    return;
+  }
+  if (kind === "public" || caller === undefined) {
+    call.judged = { permission, decision: "public", rule: undefined, groups: [] };
+    return;
+  }
+  // What is one's own needs no rule, and of a list of systems one sees an empty one.
+  const judged = kind === "target" || kind === "parent";
+  if (judged && !access.judge.mayEver(caller.principal, permission)) {
+    call.judged = { permission, decision: "default-deny", rule: undefined, groups: [] };
+    throw permissionDenied(caller.principal, permission, []);
+  }
 }
 
 /** Every value of a header as it came: of two of a kind Node keeps the first, without a word. */

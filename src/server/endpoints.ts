@@ -3,6 +3,7 @@ import type { Validator } from "@bufbuild/protovalidate";
 import { createConnectRouter, type Interceptor } from "@connectrpc/connect";
 import type { UniversalHandler } from "@connectrpc/connect/protocol";
 import { compressionGzip } from "@connectrpc/connect-node";
+import type { MethodAccess } from "../core/access.ts";
 import type { Route } from "../core/route.ts";
 import { completeErrors } from "./complete.ts";
 
@@ -18,8 +19,8 @@ export interface Endpoint {
   readonly contentTypes: readonly string[];
   /** Whether it is answered while the server drains. */
   readonly whileDraining: boolean;
-  /** Whether it is answered to callers without credentials. */
-  readonly forAnybody: boolean;
+  /** Who may call it. */
+  readonly access: MethodAccess;
 }
 
 /** What all endpoints share. */
@@ -37,6 +38,12 @@ const GRPC_TYPES = ["grpc", "grpc-web"].flatMap((name) => [`${name}+proto`, `${n
 
 const typesOf = (connect: string): string[] =>
   [`${connect}json`, `${connect}proto`, ...GRPC_TYPES].map((name) => `application/${name}`);
+
+function accessIn({ service, access }: Route, method: string): MethodAccess {
+  const found = access.get(method);
+  if (found === undefined) throw new Error(`nothing says who may call ${service.typeName}/${method}`);
+  return found;
+}
 
 /** The endpoints of some services, by their path. */
 export function endpointsOf(routes: readonly Route[], options: EndpointOptions): ReadonlyMap<string, Endpoint> {
@@ -63,7 +70,7 @@ export function endpointsOf(routes: readonly Route[], options: EndpointOptions):
         methods: unary ? handler.allowedMethods : ["POST"],
         contentTypes: typesOf(unary ? "" : "connect+"),
         whileDraining: route.whileDraining,
-        forAnybody: route.forAnybody.includes(handler.method.name),
+        access: accessIn(route, handler.method.name),
       });
     }
   }

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { DescService } from "@bufbuild/protobuf";
 import type { Authenticate } from "../access/authenticate.ts";
+import type { Judge } from "../core/access.ts";
 import { newCall } from "../core/call.ts";
 import { isLoopbackHost } from "../core/loopback.ts";
 import { type Meter, noMeter } from "../core/meter.ts";
@@ -32,8 +33,8 @@ export interface ServerOptions {
   readonly deadline: DeadlineLimits;
   /** Origins whose web pages may call. */
   readonly allowedOrigins: readonly string[];
-  /** Finds out who calls. Default: nobody is asked, and everybody is anonymous. */
-  readonly authenticate?: Authenticate | undefined;
+  /** Finds out who calls, and judges what they may do. Default: nobody is asked, and everybody may do everything. */
+  readonly access?: { readonly authenticate: Authenticate; readonly judge: Judge } | undefined;
   /** Gets a line per call. */
   readonly log: Logger;
   /** Shared with whoever registers work that outlives its call. Default: the server's own. */
@@ -110,7 +111,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     }),
     gate: createGate(options.allowedOrigins),
     pages: options.pages ?? createPages(),
-    authenticate: options.authenticate,
+    access: options.access,
     shutdown,
     deadline: options.deadline,
     bodyTimeoutMs: options.bodyTimeoutMs ?? DEFAULTS.bodyTimeoutMs,

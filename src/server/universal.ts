@@ -2,6 +2,7 @@ import { base64Decode } from "@bufbuild/protobuf/wire";
 import { Code, ConnectError, createContextValues } from "@connectrpc/connect";
 import type { UniversalServerRequest } from "@connectrpc/connect/protocol";
 import type { Authenticated } from "../access/authenticate.ts";
+import { accessKey, type Judge, judgeKey } from "../core/access.ts";
 import { callKey } from "../core/call.ts";
 import { deadlineKey } from "../core/deadline.ts";
 import { Failure, toRequestFailure } from "../core/errors.ts";
@@ -22,6 +23,8 @@ export interface RequestLimits {
   readonly bodyTimeoutMs: number;
   /** Most bytes of one request message, unpacked. */
   readonly readMaxBytes: number;
+  /** Who judges what callers may do; undefined when everybody may do everything. */
+  readonly access: { readonly judge: Judge } | undefined;
 }
 
 /**
@@ -51,6 +54,9 @@ export function toUniversal(
   const single = methodKind === "unary" || methodKind === "server_streaming";
   const until = single ? Math.min(deadline, started + limits.bodyTimeoutMs) : Number.POSITIVE_INFINITY;
   const contextValues = createContextValues().set(callKey, call).set(deadlineKey, deadline);
+  if (limits.access !== undefined) {
+    contextValues.set(judgeKey, limits.access.judge).set(accessKey, endpoint.access);
+  }
   if (caller !== undefined) {
     contextValues.set(principalKey, caller.principal).set(lapsedKey, caller.lapsed);
   }

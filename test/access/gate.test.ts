@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { createAuthenticate } from "../../src/access/authenticate.ts";
 import { createTokenVerifier, hashOf, type Tokens } from "../../src/access/tokens.ts";
+import { EVERYTHING_ALLOWED } from "../../src/core/access.ts";
 import { type Principal, principalKey } from "../../src/core/principal.ts";
 import { type Fixture, FORMS, ORIGIN, send, serve, validJson } from "../server/fixture.ts";
 
@@ -44,12 +45,16 @@ beforeAll(async () => {
       },
     },
     {
-      authenticate: createAuthenticate({
-        token: createTokenVerifier(
-          () => tokens,
-          () => new Date(),
-        ),
-      }),
+      access: {
+        authenticate: createAuthenticate({
+          token: createTokenVerifier(
+            () => tokens,
+            () => new Date(),
+          ),
+        }),
+        // Another one than where nobody is asked, so that everything is judged.
+        judge: { ...EVERYTHING_ALLOWED },
+      },
     },
   );
 });

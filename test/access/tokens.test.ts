@@ -1,7 +1,7 @@
 import { createRegistry } from "@bufbuild/protobuf";
 import { afterEach, describe, expect, it } from "vitest";
 import { file_restart_config_v1_config } from "../../gen/restart/config/v1/config_pb.ts";
-import { createTokenVerifier, hashOf, readTokens } from "../../src/access/tokens.ts";
+import { createTokenVerifier, hashOf, readTokenFile } from "../../src/access/tokens.ts";
 import { Failure } from "../../src/core/errors.ts";
 import { formatProblem } from "../../src/core/problem.ts";
 import { withDependencies } from "../../src/core/schema.ts";
@@ -23,11 +23,11 @@ afterEach(async () => folder?.[Symbol.asyncDispose]());
 async function read(text: string) {
   folder = await temporaryFolder();
   const path = await folder.write("tokens.yaml", text);
-  const { tokens, problems, warnings } = readTokens({ path, file: "tokens.yaml" }, validator, NOON);
+  const { value: tokens, problems, warnings } = readTokenFile({ path, file: "tokens.yaml" }, validator, NOON);
   return { tokens, problems: problems.map(formatProblem), warnings: warnings.map(formatProblem) };
 }
 
-describe("readTokens()", () => {
+describe("readTokenFile()", () => {
   it("reads names, groups and ends", async () => {
     const { tokens, problems } = await read(
       `- { name: nightly, sha256: ${HASH.toUpperCase()}, groups: [ci], expires: 2027-01-01T00:00:00Z, comment: by hand }\n- { name: ann, sha256: ${OTHER} }\n`,
@@ -107,7 +107,7 @@ describe("readTokens()", () => {
   });
 
   it("says why a file cannot be read", () => {
-    const { problems } = readTokens({ path: "/no/such", file: "no/such" }, validator, NOON);
+    const { problems } = readTokenFile({ path: "/no/such", file: "no/such" }, validator, NOON);
     expect(problems.map(formatProblem)).toEqual(["no/such: cannot be read: no such file or directory"]);
   });
 });

@@ -388,6 +388,7 @@ describe("interceptors()", () => {
       "deadline",
       "identifiers",
       "validate",
+      "authorize",
     ]);
   });
 });

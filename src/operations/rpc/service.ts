@@ -13,7 +13,7 @@ import { callKey } from "../../core/call.ts";
 import { remainingMs } from "../../core/deadline.ts";
 import { badRequest, excerpt, Failure } from "../../core/errors.ts";
 import { principalKey } from "../../core/principal.ts";
-import { type Route, route } from "../../core/route.ts";
+import { publishedRoute, type Route, route } from "../../core/route.ts";
 import { findOperation } from "../records/find.ts";
 import { guarded } from "../records/unavailable.ts";
 import { createWaiter, type Waiter } from "../records/wait.ts";
@@ -24,6 +24,7 @@ import { parseFilter } from "./filter.ts";
 import { type Actor, cancelOperation, deleteOperation, resolveOperation } from "./mutations.ts";
 import { pageSizeOf, readToken, writeToken } from "./page-token.ts";
 import { type MethodOf, presentOperation } from "./present.ts";
+import { listVisible, OPERATIONS_ACCESS, type OperationPermission, requireMay, requireVisible } from "./visible.ts";
 
 /** What the services of operations work with. */
 export interface OperationRoutesOptions {
@@ -56,25 +57,29 @@ export function createOperationRoutes(options: OperationRoutesOptions): Route[] 
     now: () => options.now().getTime(),
   });
   const present = (record: OperationRecord): Operation => presentOperation(record, output);
-  const find = (name: string, { values }: HandlerContext): Promise<OperationRecord> => {
-    values.get(callKey).target = excerpt(name, 100);
-    return findOperation(store, name);
+  /** The operation of a name, when the caller may see it and do to it what it asks. */
+  const find = async (name: string, context: HandlerContext, to?: OperationPermission): Promise<OperationRecord> => {
+    context.values.get(callKey).target = excerpt(name, 100);
+    const record = await findOperation(store, name);
+    requireVisible(record, context);
+    if (to !== undefined) requireMay(to, record, context);
+    return record;
   };
 
   const operations: ServiceImpl<typeof Operations> = {
     getOperation: async ({ name }, context) => present(await find(name, context)),
-    listOperations: (request) => listOperations(store, request, present),
+    listOperations: (request, context) => listOperations(store, request, present, context),
     async waitOperation({ name, timeout }, context) {
       const limitMs = waitLimit(timeout, context);
       const record = await find(name, context);
       return present(await waitForEnd(record, limitMs, waiter, context.signal, options.shutdown));
     },
     async cancelOperation({ name }, context) {
-      await cancelOperation(store, await find(name, context), actorOf(context));
+      await cancelOperation(store, await find(name, context, "operations.cancel"), actorOf(context));
       return create(EmptySchema);
     },
     async deleteOperation({ name }, context) {
-      await deleteOperation(store, await find(name, context));
+      await deleteOperation(store, await find(name, context, "operations.delete"));
       return create(EmptySchema);
     },
   };
@@ -92,7 +97,7 @@ export function createOperationRoutes(options: OperationRoutesOptions): Route[] 
       }
     },
     async resolveOperation({ name, outcome, note }, context) {
-      const record = await find(name, context);
+      const record = await find(name, context, "operations.resolve");
       const applied = outcome === RestartMetadata_Outcome.APPLIED;
       const resolved = await resolveOperation(store, record, { ...actorOf(context), applied, note });
       // Every time: the server may have died between the two before.
@@ -102,13 +107,14 @@ export function createOperationRoutes(options: OperationRoutesOptions): Route[] 
     backupStore: (_, { signal }) => makeBackup(signal),
   };
 
-  return [route(Operations, operations), route(OperationService, ours)];
+  return [publishedRoute(Operations, operations, OPERATIONS_ACCESS), route(OperationService, ours)];
 }
 
 async function listOperations(
   store: Store,
   { name, filter, pageSize, pageToken, returnPartialSuccess }: ListOperationsRequest,
   present: (record: OperationRecord) => Operation,
+  context: HandlerContext,
 ) {
   if (name !== "" && name !== "operations") {
     throw badField("name", `must be operations, or empty: got ${JSON.stringify(excerpt(name, 100))}`);
@@ -122,12 +128,10 @@ async function listOperations(
   const where = parseFilter(filter);
   const limit = pageSizeOf(pageSize);
   const after = readToken(pageToken, where);
-  const records = await guarded(store.list({ where, limit: limit + 1, ...(after && { after }) }));
-  const page = records.slice(0, limit);
-  const last = records.length > limit ? page.at(-1) : undefined;
+  const { page, next } = await listVisible(store, { where, limit, ...(after && { after }) }, context);
   return create(ListOperationsResponseSchema, {
     operations: page.map(present),
-    nextPageToken: last === undefined ? "" : writeToken(last, where),
+    nextPageToken: next === undefined ? "" : writeToken(next, where),
   });
 }
 

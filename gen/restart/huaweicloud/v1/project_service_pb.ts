@@ -8,13 +8,14 @@ import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import type { Project } from "./project_pb.ts";
 import { file_restart_huaweicloud_v1_project } from "./project_pb.ts";
+import { file_restart_options_v1_access } from "../../options/v1/access_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file restart/huaweicloud/v1/project_service.proto.
  */
 export const file_restart_huaweicloud_v1_project_service: GenFile = /*@__PURE__*/
-  fileDesc("CixyZXN0YXJ0L2h1YXdlaWNsb3VkL3YxL3Byb2plY3Rfc2VydmljZS5wcm90bxIWcmVzdGFydC5odWF3ZWljbG91ZC52MSJSChNMaXN0UHJvamVjdHNSZXF1ZXN0Eh0KCXBhZ2Vfc2l6ZRgBIAEoBUIKukgHGgUY6AcoABIcCgpwYWdlX3Rva2VuGAIgASgJQgi6SAVyAxiAICJiChRMaXN0UHJvamVjdHNSZXNwb25zZRIxCghwcm9qZWN0cxgBIAMoCzIfLnJlc3RhcnQuaHVhd2VpY2xvdWQudjEuUHJvamVjdBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkygAEKDlByb2plY3RTZXJ2aWNlEm4KDExpc3RQcm9qZWN0cxIrLnJlc3RhcnQuaHVhd2VpY2xvdWQudjEuTGlzdFByb2plY3RzUmVxdWVzdBosLnJlc3RhcnQuaHVhd2VpY2xvdWQudjEuTGlzdFByb2plY3RzUmVzcG9uc2UiA5ACAUIFkgMCCAJiCGVkaXRpb25zcOgH", [file_buf_validate_validate, file_restart_huaweicloud_v1_project]);
+  fileDesc("CixyZXN0YXJ0L2h1YXdlaWNsb3VkL3YxL3Byb2plY3Rfc2VydmljZS5wcm90bxIWcmVzdGFydC5odWF3ZWljbG91ZC52MSJSChNMaXN0UHJvamVjdHNSZXF1ZXN0Eh0KCXBhZ2Vfc2l6ZRgBIAEoBUIKukgHGgUY6AcoABIcCgpwYWdlX3Rva2VuGAIgASgJQgi6SAVyAxiAICJiChRMaXN0UHJvamVjdHNSZXNwb25zZRIxCghwcm9qZWN0cxgBIAMoCzIfLnJlc3RhcnQuaHVhd2VpY2xvdWQudjEuUHJvamVjdBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkyuAEKDlByb2plY3RTZXJ2aWNlEqUBCgxMaXN0UHJvamVjdHMSKy5yZXN0YXJ0Lmh1YXdlaWNsb3VkLnYxLkxpc3RQcm9qZWN0c1JlcXVlc3QaLC5yZXN0YXJ0Lmh1YXdlaWNsb3VkLnYxLkxpc3RQcm9qZWN0c1Jlc3BvbnNlIjqQAgGK9hgzChhodWF3ZWljbG91ZC5wcm9qZWN0cy5nZXQSFXByb2plY3RzL3twcm9qZWN0X2lkfRgDQgWSAwIIAmIIZWRpdGlvbnNw6Ac", [file_buf_validate_validate, file_restart_huaweicloud_v1_project, file_restart_options_v1_access]);
 
 /**
  * ListProjectsRequest asks for a page of the configured projects.

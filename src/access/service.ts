@@ -1,0 +1,54 @@
+import { create } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import {
+  AccessService,
+  TestPermissionsResponseSchema,
+  WhoAmIResponseSchema,
+} from "../../gen/restart/access/v1/access_service_pb.ts";
+import { judgeKey } from "../core/access.ts";
+import { badRequest, Failure } from "../core/errors.ts";
+import { principalKey } from "../core/principal.ts";
+import { type Route, route } from "../core/route.ts";
+import { type Catalog, emptyRequest, unknownPermission } from "./catalog.ts";
+
+/** restart.access.v1.AccessService: callers are told of themselves alone. */
+export const createAccessRoute = (catalog: Catalog): Route =>
+  route(AccessService, {
+    whoAmI(_, { values }) {
+      const { id, authenticator, username, groups, expireTime } = values.get(principalKey);
+      return create(WhoAmIResponseSchema, {
+        principal: id,
+        authenticator,
+        username,
+        groups: [...groups],
+        ...(expireTime !== undefined && { expireTime: timestampFromMs(expireTime) }),
+      });
+    },
+    testPermissions({ checks }, { values }) {
+      const unknown = checks.flatMap(({ permission }, index) => {
+        const description = unknownPermission(catalog, permission);
+        return description === undefined
+          ? []
+          : [{ field: `checks[${index}].permission`, description, reason: "UNKNOWN_PERMISSION" }];
+      });
+      if (unknown.length > 0) {
+        throw new Failure(
+          "INVALID_ARGUMENT",
+          unknown.map(({ field, description }) => `${field} ${description}`).join("; "),
+          {
+            details: [badRequest(unknown)],
+          },
+        );
+      }
+      const principal = values.get(principalKey);
+      const judge = values.get(judgeKey);
+      return create(TestPermissionsResponseSchema, {
+        results: checks.map(({ permission, target }) => {
+          const request = emptyRequest(catalog, permission);
+          const { allowed } = judge.judge({ principal, permission, target, request });
+          const reasonRequired = judge.wrongReasons(permission, [target], "").length > 0;
+          return { permission, target, allowed, reasonRequired, frozen: false };
+        }),
+      });
+    },
+  });
