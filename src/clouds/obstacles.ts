@@ -56,6 +56,18 @@ const OBSTACLES: readonly Obstacle[] = [
     reason: "VENDOR_BAD_RESPONSE",
     says: (who, code) => `what is at the address of ${who} does not speak TLS (${code}); check the address's port`,
   },
+  {
+    codes: [
+      "ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION",
+      "ERR_SSL_UNSUPPORTED_PROTOCOL",
+      "ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE",
+      "ERR_SSL_DH_KEY_TOO_SMALL",
+      "ERR_SSL_EE_KEY_TOO_SMALL",
+    ],
+    reason: "VENDOR_BAD_RESPONSE",
+    says: (who, code) =>
+      `${who} has no form of TLS that is safe enough for restartd (${code}); its TLS has to be renewed`,
+  },
 ];
 
 /** What a failure says beside its reason. */

@@ -32,10 +32,10 @@ export function readKeyFile(give: GiveSecret): WholeKey {
   return { accessKey, secretKey, securityToken: securitytoken || undefined };
 }
 
-/** A parser's error would quote the file. */
+/** A parser's error would quote the file. Windows tools put a byte order mark before a text. */
 function parse(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return JSON.parse(text.replace(/^\ufeff/, ""));
   } catch {
     return undefined; // the caller says what the file is not
   }

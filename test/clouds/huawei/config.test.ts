@@ -113,7 +113,7 @@ describe("readHuaweicloud()", () => {
     if (project?.credentials.kind !== "key file") throw new Error("no key file");
     const { file } = project.credentials;
     expect(readKeyFile(file)).toEqual({ accessKey: "AK1", secretKey: "SK1", securityToken: "the-token" });
-    write("hw.json", JSON.stringify({ access: "AK2", secret: "SK2" }));
+    write("hw.json", `\ufeff${JSON.stringify({ access: "AK2", secret: "SK2" })}\r\n`);
     expect(readKeyFile(file)).toEqual({ accessKey: "AK2", secretKey: "SK2", securityToken: undefined });
   });
 
