@@ -89,6 +89,10 @@ describe.skipIf(python.missing)("Huawei's Python SDKs on our simulators", () => 
     // The SDK reads error_code alone: DDM's errCode is lost in it (contracts/huaweicloud.md E.6).
     expect(told["ddm hard while busy"]?.error?.status).toBe(409);
     expect(told["ddm v3 while busy"]?.error?.status).toBe(409);
+    expect(told["ddm v3"]).toEqual({ answer: { job_id: expect.stringMatching(/./) } });
+    expect(told["ddm v3 job"]).toMatchObject({
+      answer: { job: { status: "Running", instance: { id: DDM_INSTANCE } } },
+    });
   });
 
   it("retries a CSE engine's failed job once", () => {

@@ -5,6 +5,7 @@ Reads from stdin what to call, as JSON, and prints what came of each call, as JS
 
 import json
 import sys
+import time
 
 from huaweicloudsdkcore.auth.credentials import BasicCredentials
 from huaweicloudsdkcore.exceptions.exceptions import ServiceResponseException
@@ -71,6 +72,14 @@ def engine(request, asked):
     return request
 
 
+def until_running(ddm, instance):
+    """A restart takes a few seconds in the sandbox, and nothing but asking tells of its end."""
+    for _ in range(100):
+        if ddm.show_instance(ShowDdmInstanceRequest(instance_id=instance)).status == "RUNNING":
+            return
+        time.sleep(0.2)
+
+
 def main():
     asked = json.load(sys.stdin)
     dcs = open_client(DcsClient, asked, "dcs")
@@ -114,6 +123,11 @@ def main():
     out["cse running job"] = told(cse.show_engine_job, engine(ShowEngineJobRequest(job_id=again), asked))
     unknown = RetryEngineRequest(engine_id=asked["nobody"], body=EngineAdditionalActionReq(action="Retry"))
     out["cse retry nobody"] = told(cse.retry_engine, unknown)
+
+    until_running(ddm, asked["ddmInstance"])
+    out["ddm v3"] = told(ddm.restart_ddm_instance, RestartDdmInstanceRequest(instance_id=asked["ddmInstance"]))
+    job = out["ddm v3"].get("answer", {}).get("job_id", "")
+    out["ddm v3 job"] = told(ddm.show_ddm_job_result, ShowDdmJobResultRequest(job_id=job))
 
     json.dump(out, sys.stdout)
 
