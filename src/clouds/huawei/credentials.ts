@@ -111,9 +111,8 @@ function byToken(settings: IamSettings, scene: Scene): Credentials {
     const token = fetchToken(asked, scene.connections);
     const fresh: Held = { password, token, usableUntil: Number.POSITIVE_INFINITY };
     token.then(
-      ({ expiresMs }) => {
-        const life = expiresMs - nowMs();
-        fresh.usableUntil = expiresMs - Math.min(MARGIN_MS, life / 10);
+      ({ lifeMs }) => {
+        fresh.usableUntil = nowMs() + lifeMs - Math.min(MARGIN_MS, lifeMs / 10);
       },
       () => drop(fresh), // whoever waits for it is told; the next request asks again
     );

@@ -10,8 +10,8 @@ import { vendorErrorOf, vendorWords } from "./errors.ts";
 export interface Token {
   /** For the header X-Auth-Token. */
   readonly value: string;
-  /** When it ends: milliseconds since 1970. */
-  readonly expiresMs: number;
+  /** How long (ms) it is valid, from when it was given. */
+  readonly lifeMs: number;
 }
 
 /** Who wants a token, and what for. */
@@ -80,8 +80,11 @@ const tokenBody = ({ settings: { username, domain }, password, projectId }: Toke
 
 function tokenOf({ headers, json }: Answer): Token | undefined {
   const value = headers["x-subject-token"] ?? "";
-  const expiresMs = Date.parse(textOf(fieldsOf(fieldsOf(json)?.token)?.expires_at) ?? "");
-  return /^[!-~]+$/.test(value) && !Number.isNaN(expiresMs) ? { value, expiresMs } : undefined;
+  const token = fieldsOf(fieldsOf(json)?.token);
+  // Both times are IAM's, so that its clock is not compared with ours.
+  const lifeMs =
+    Date.parse(textOf(token?.expires_at) ?? "") - Date.parse(textOf(token?.issued_at) ?? headers.date ?? "");
+  return /^[!-~]+$/.test(value) && !Number.isNaN(lifeMs) ? { value, lifeMs } : undefined;
 }
 
 /** What IAM's statuses mean (contracts: huaweicloud E.2). It refuses without having touched anything, whatever it says. */

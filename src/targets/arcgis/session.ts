@@ -149,7 +149,9 @@ function readToken(answer: Answer, asked: RequestSubject): Token {
   if (typeof token !== "string" || !/^[!-~]+$/.test(token) || expires === undefined) {
     throw unreadable(answer, asked);
   }
-  return { token, expires };
+  // Both times are the site's, so that its clock is not compared with ours. Without a Date it is taken to live as long as it was asked to.
+  const lifeMs = expires - Date.parse(answer.headers.date ?? "");
+  return { token, lifeMs: Number.isNaN(lifeMs) ? Number(TOKEN_MINUTES) * 60_000 : lifeMs };
 }
 
 /** What a request is about that is about nothing but the site: where nothing is found, its addresses are wrong. */

@@ -5,8 +5,8 @@ import type { GiveSecret } from "../../core/secret.ts";
 /** A token as the site gave it. */
 export interface Token {
   readonly token: string;
-  /** Until when it is valid, in epoch ms by the site's clock. */
-  readonly expires: number;
+  /** How long (ms) it is valid, from when it was given. */
+  readonly lifeMs: number;
 }
 
 /** What tokens are got with. */
@@ -14,7 +14,7 @@ export interface TokenOptions {
   /** Names the site in sentences. */
   readonly site: string;
   readonly password: GiveSecret;
-  /** The wall clock, in epoch ms. */
+  /** A clock in ms, by which a token's life is measured. */
   readonly now: () => number;
   /** Asks the site for a token; it bounds its own time. */
   readonly generate: (password: string) => Promise<Token>;
@@ -32,7 +32,7 @@ export interface Tokens {
   drop(token: string): void;
 }
 
-/** How long (ms) before its end a token is no longer used: a request and the difference of two clocks fit in. */
+/** How long (ms) before its end a token is no longer used: a request fits in. */
 const MARGIN_MS = 60_000;
 
 /** A token that lives for a short time is used for at least this part of it. */
@@ -51,8 +51,8 @@ export function createTokens({ site, password: give, now, generate }: TokenOptio
 
   const begin = (password: string): Promise<string> => {
     const asked = now();
-    const fetched = generate(password).then(({ token, expires }) => {
-      const usable = Math.max(expires - MARGIN_MS, asked + (expires - asked) * SHORTEST_USE);
+    const fetched = generate(password).then(({ token, lifeMs }) => {
+      const usable = asked + Math.max(lifeMs - MARGIN_MS, lifeMs * SHORTEST_USE);
       if (pending?.token === shared) kept = { token, password, usableUntil: usable };
       return token;
     });

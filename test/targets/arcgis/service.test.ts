@@ -17,6 +17,15 @@ const start = async (options: StartOptions = {}): Promise<Started> => {
 const features = { site: "gis", deploymentId: FEATURES };
 
 describe("the reads of DeploymentService", () => {
+  it.each([
+    ["two hours behind ours", -2],
+    ["two hours ahead of ours", 2],
+  ])("one token serves all reads of a site whose clock is %s", async (_how, hours) => {
+    const { simulator, client } = await start({ now: () => Date.now() + hours * 3_600_000 });
+    for (let count = 0; count < 3; count += 1) await client.listDeployments({ site: "gis" });
+    expect(simulator.requests.filter(({ path }) => path.endsWith("/generateToken"))).toHaveLength(1);
+  });
+
   it("list what is configured, by name", async () => {
     const { client, simulator } = await start();
     const { sites } = await client.listSites({});

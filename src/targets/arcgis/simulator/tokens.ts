@@ -74,7 +74,7 @@ export class TokenService {
     const expires = Math.trunc(this.#options.now() + life);
     const token = `${randomBytes(48).toString("base64url")}.`;
     this.#tokens.set(token, { expires, referer: client === "referer" ? referer : undefined });
-    return jsonReply(200, { token, expires, ssl: true });
+    return jsonReply(200, { token, expires, ssl: true }, { date: new Date(this.#options.now()).toUTCString() });
   }
 
   /** Why a token does not admit a request; undefined: it does. */
