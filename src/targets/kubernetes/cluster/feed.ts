@@ -51,6 +51,9 @@ const WATCH_SECONDS = 300;
 /** What no waiting mends, unless it was otherwise before: an API server that starts denies what it will allow in a moment. */
 const FINAL: ReadonlySet<Reason> = new Set<Reason>(["RBAC_DENIED", "API_VERSION_NOT_SERVED"]);
 
+/** What is believed when it comes again and again: our credentials are refused, or somebody else answers in the API server's place. */
+const REFUSED: ReadonlySet<Reason> = new Set<Reason>([...FINAL, "CLUSTER_CREDENTIALS_REJECTED", "VENDOR_BAD_RESPONSE"]);
+
 /** So many refusals of our credentials in a row are final; fewer are a token's rotation. */
 const MAX_REFUSALS = 3;
 
@@ -114,8 +117,7 @@ export async function feed(
       }
       again = error instanceof ListAgain;
       const failure = failureOfRead(error, asked);
-      const refused = FINAL.has(failure.reason) || failure.reason === "CLUSTER_CREDENTIALS_REJECTED";
-      refusals = refused ? refusals + 1 : 0;
+      refusals = REFUSED.has(failure.reason) ? refusals + 1 : 0;
       const limit = failure.reason === "CLUSTER_CREDENTIALS_REJECTED" ? MAX_REFUSALS : MAX_DENIALS;
       if (refusals >= limit || (FINAL.has(failure.reason) && !worked)) {
         return failure;

@@ -2,7 +2,7 @@ import { Rollout_State } from "../../../../gen/restart/kubernetes/v1/workload_pb
 import { Failure } from "../../../core/errors.ts";
 import type { Kind } from "../workload/kinds.ts";
 import { objectPath, type WorkloadObject, type WorkloadRef } from "../workload/object.ts";
-import { type Pod, troubleOf } from "../workload/pods.ts";
+import { belongsTo, type Pod, troubleOf } from "../workload/pods.ts";
 import { formatSelector, type LabelSelector, selects } from "../workload/selector.ts";
 import { NoRolloutError } from "../workload/status.ts";
 import { inARow } from "../workload/words.ts";
@@ -63,7 +63,7 @@ export function createTroubles(list: SideList, monotonic: () => number): Trouble
     }
     return inARow(
       tell(pods, "pods", (found) => troubleOf(object, found)),
-      tell(budgets, "PodDisruptionBudgets", (found) => budgetOf(object, found)),
+      tell(budgets, "PodDisruptionBudgets", (found) => budgetOf(object, found, Array.isArray(pods) ? pods : [])),
     );
   };
 
@@ -111,12 +111,12 @@ function tell<Item>(looked: Looked<Item>, what: string, tellItems: (items: reado
   return looked instanceof Failure ? `its ${what} could not be looked at (${looked.reason})` : tellItems(looked);
 }
 
-/** The budget that lets no pod of a workload be evicted. */
-function budgetOf({ spec }: WorkloadObject, budgets: readonly Budget[]): string {
-  const labels = spec?.template?.metadata?.labels ?? spec?.selector?.matchLabels ?? {};
+/** The budget that lets no pod of a workload be evicted. A Rollout that takes another's template has its labels on its pods alone. */
+function budgetOf(object: WorkloadObject, budgets: readonly Budget[], pods: readonly Pod[]): string {
+  const labels =
+    object.spec?.template?.metadata?.labels ?? pods.find((pod) => belongsTo(object, pod))?.metadata.labels ?? {};
   const holding = budgets.find(
-    ({ spec: budget, status }) =>
-      budget?.selector && selects(budget.selector, labels) && status !== undefined && !status.disruptionsAllowed,
+    ({ spec, status }) => spec?.selector && selects(spec.selector, labels) && status && !status.disruptionsAllowed,
   );
   return holding === undefined
     ? ""

@@ -5,6 +5,7 @@ import { told } from "./words.ts";
 export interface Pod {
   readonly metadata: {
     readonly name: string;
+    readonly labels?: Readonly<Record<string, string>>;
     readonly creationTimestamp?: string;
     readonly deletionTimestamp?: string;
     readonly finalizers?: readonly string[];
@@ -70,8 +71,8 @@ export function troubleOf(workload: WorkloadObject, pods: readonly Pod[]): strin
   return `pod ${first.pod.metadata.name}: ${first.sentence}${more}`;
 }
 
-/** Selectors overlap now and then. The pods of a Deployment and of a Rollout belong to ReplicaSets that are named after it. */
-function belongsTo({ metadata: { name, uid } }: WorkloadObject, { metadata }: Pod): boolean {
+/** Whether a pod is a workload's own. Selectors overlap now and then. The pods of a Deployment and of a Rollout belong to ReplicaSets that are named after it. */
+export function belongsTo({ metadata: { name, uid } }: WorkloadObject, { metadata }: Pod): boolean {
   const owner = metadata.ownerReferences?.find(({ controller }) => controller);
   return owner?.uid === uid || (owner?.kind === "ReplicaSet" && owner.name.startsWith(`${name}-`));
 }

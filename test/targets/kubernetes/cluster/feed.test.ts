@@ -250,6 +250,7 @@ describe("feed()", () => {
       6,
     ],
     ["the credentials are refused", "CLUSTER_CREDENTIALS_REJECTED", unauthorized, 3],
+    ["something else answers in its place", "VENDOR_BAD_RESPONSE", answer(403, { message: "no" }), 6],
   ])(
     "ends after some refusals in a row when %s while it runs: a server that starts does so too",
     async (_what, reason, reply, limit) => {

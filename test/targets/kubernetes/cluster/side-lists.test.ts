@@ -97,6 +97,43 @@ describe("createTroubles()", () => {
   });
 });
 
+describe("a budget that lets no pod of a Rollout be evicted", () => {
+  const rollouts = findKind("argoproj.io", "rollouts") as Kind;
+  const restarting = {
+    metadata: object.metadata,
+    spec: { replicas: 1, restartAt: "2026-01-01T00:00:00Z", workloadRef: { kind: "Deployment", name: "x" } },
+    status: { observedGeneration: "1", availableReplicas: 1, selector: "app=web" },
+  };
+  const ownerReferences = [{ controller: true, kind: "ReplicaSet", name: "web-1", uid: "r" }];
+  const pods = [{ metadata: { name: "web-1-x", labels: { app: "web" }, ownerReferences }, status: {} }];
+  const budget = (name: string, app: string, disruptionsAllowed: number) => ({
+    metadata: { name },
+    spec: { selector: { matchLabels: { app } } },
+    status: { disruptionsAllowed },
+  });
+
+  test.each([
+    [
+      "by the labels of its pods, where it takes another's template",
+      [budget("other", "api", 0), budget("mine", "web", 0)],
+      "mine",
+    ],
+    ["and no other", [budget("other", "api", 0), budget("mine", "web", 1)], undefined],
+  ])("is found %s", async (_what, budgets, name) => {
+    const { client, asked } = scriptedClient(({ path }) =>
+      answer(200, { items: path.endsWith("/pods") ? pods : budgets }),
+    );
+    const troubles = createTroubles(
+      createSideList("c", client, () => 0),
+      () => 0,
+    );
+    const found = await troubles.look(rollouts, { ...ref, group: "argoproj.io", resource: "rollouts" }, restarting, 0);
+    const sentence = `PodDisruptionBudget ${name} lets no pod be evicted (disruptionsAllowed is 0)`;
+    expect(found).toBe(name === undefined ? "" : sentence);
+    expect(asked.map(({ query }) => query.labelSelector)).toEqual(["app=web", undefined]);
+  });
+});
+
 describe("createTemplateUser()", () => {
   const rollout = (name: string, workloadRef: object) => ({ metadata: { name }, spec: { workloadRef } });
   const items = [
