@@ -11,7 +11,7 @@ export default defineConfig({
         test: {
           name: "unit",
           include: ["test/**/*.test.ts"],
-          exclude: ["test/chaos/**", "test/cluster/**", "test/e2e/**", "**/node_modules/**"],
+          exclude: ["test/chaos/**", "test/cluster/**", "test/console/**", "test/e2e/**", "**/node_modules/**"],
         },
       },
       {
@@ -29,7 +29,7 @@ export default defineConfig({
       {
         // Clients that nobody here wrote, against the real program.
         extends: true,
-        test: { name: "e2e", include: ["test/e2e/**/*.test.ts"], fileParallelism: false, testTimeout: 60_000 },
+        test: { name: "e2e", include: ["test/console/**/*.test.ts", "test/e2e/**/*.test.ts"], fileParallelism: false, testTimeout: 60_000 },
       },
       {
         // Processes that are killed and stopped, for seconds at a time: nothing else is this slow.

@@ -19,6 +19,9 @@ const EVERY_MS = 2000;
 /** So often (ms) the verdict is asked for when the rollout has ended. */
 const VERDICT_EVERY_MS = 1000;
 
+/** So often (ms) it is looked whether somebody has decided. */
+const PERSON_EVERY_MS = 5000;
+
 /**
  * The ways to follow an operation. While a restart of a workload runs, its rollout is watched: that shows each step, of which the
  * operation skips some. How it ended the operation alone tells.
@@ -63,8 +66,12 @@ export function followOperation(name: string, told: Told): () => Step | undefine
 
   const askForVerdict = (): Step => ({ everyMs: VERDICT_EVERY_MS, read, wanted: () => !told.current()?.done });
 
+  /** Nothing leads out of UNRESOLVED but a person's word, which may be given elsewhere. */
+  const waitForPerson = (): Step => ({ everyMs: PERSON_EVERY_MS, read, wanted: () => isUnresolved(told.current()) });
+
   return () => {
     const operation = told.current();
+    if (isUnresolved(operation)) return waitForPerson();
     if (operation?.done) return undefined;
     const source = rolloutOf(operation);
     if (source === undefined) return watchOperation();
@@ -72,6 +79,9 @@ export function followOperation(name: string, told: Told): () => Step | undefine
     return rolloutOver ? askForVerdict() : watchRollout(source, vendorJob);
   };
 }
+
+const isUnresolved = (operation: Operation | undefined): boolean =>
+  operation !== undefined && stateOf(metadataOf(operation)) === "UNRESOLVED";
 
 /** The workload that an operation is restarting now; undefined for every other operation, and in every other state. */
 function rolloutOf(operation: Operation | undefined): RolloutSource | undefined {

@@ -75,7 +75,9 @@ export function OperationPage({ segments: [, id = ""] }: { readonly segments: re
           )}
           {meanwhile !== undefined && <ProblemBox problem={meanwhile} alert />}
           {state === "NOT_OBSERVED" && <NotObserved again={described?.again?.(metadata.action)} />}
-          {operation.result.case === "error" && <ProblemBox problem={problemOfStatus(operation.result.value)} />}
+          {operation.result.case === "error" && state !== "UNRESOLVED" && (
+            <ProblemBox problem={problemOfStatus(operation.result.value)} />
+          )}
           <Parts operation={operation} metadata={metadata} />
           <div class="columns">
             <Section title={W.timeline}>

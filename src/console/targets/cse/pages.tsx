@@ -1,4 +1,5 @@
 import type { Engine } from "../../../../gen/restart/cse/v1/engine_pb.ts";
+import { allPages } from "../../api/pages.ts";
 import { usePoll } from "../../api/poll.ts";
 import { ActionButton } from "../../parts/action.tsx";
 import { VendorBadge } from "../../parts/badge.tsx";
@@ -29,17 +30,17 @@ const COLUMNS: readonly Column<Row>[] = [
 export function Engines({ projectId }: { readonly projectId: string }) {
   const polled = usePoll(`engines of ${projectId}`, {
     everyMs: 30_000,
-    ask: (signal) => engines.listEngines({ projectId }, { signal }),
+    ask: (signal) => allPages((pageToken) => engines.listEngines({ projectId, pageToken }, { signal })),
   });
   return (
     <Section title="Engines (CSE)">
       <Known
         polled={polled}
-        show={(answer) => (
+        show={(pages) => (
           <Table
             name="Engines"
             columns={COLUMNS}
-            rows={answer?.engines.map((row) => ({ ...row, projectId }))}
+            rows={pages?.flatMap((page) => page.engines.map((row) => ({ ...row, projectId })))}
             nameOf={({ id }) => nameOf(projectId, id)}
             empty="No engines in this project."
           />

@@ -1,4 +1,5 @@
 import type { Instance } from "../../../../gen/restart/dcs/v1/instance_pb.ts";
+import { allPages } from "../../api/pages.ts";
 import { usePoll } from "../../api/poll.ts";
 import { VendorBadge } from "../../parts/badge.tsx";
 import { type Column, Known, Table } from "../../parts/list.tsx";
@@ -27,8 +28,8 @@ export const useInstances = (projectId: string) =>
   usePoll(`dcs of ${projectId}`, {
     everyMs: 30_000,
     ask: async (signal) => {
-      const answer = await instances.listInstances({ projectId, pageSize: 1000 }, { signal });
-      return answer.instances.map((row): Row => ({ ...row, projectId }));
+      const pages = await allPages((pageToken) => instances.listInstances({ projectId, pageToken }, { signal }));
+      return pages.flatMap((page) => page.instances.map((row): Row => ({ ...row, projectId })));
     },
   });
 

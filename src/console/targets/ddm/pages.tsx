@@ -1,4 +1,5 @@
 import type { Instance } from "../../../../gen/restart/ddm/v1/instance_pb.ts";
+import { allPages } from "../../api/pages.ts";
 import { usePoll } from "../../api/poll.ts";
 import { ActionButton } from "../../parts/action.tsx";
 import { VendorBadge } from "../../parts/badge.tsx";
@@ -28,17 +29,17 @@ const COLUMNS: readonly Column<Row>[] = [
 export function DdmInstances({ projectId }: { readonly projectId: string }) {
   const polled = usePoll(`ddm of ${projectId}`, {
     everyMs: 30_000,
-    ask: (signal) => instances.listInstances({ projectId, pageSize: 1000 }, { signal }),
+    ask: (signal) => allPages((pageToken) => instances.listInstances({ projectId, pageToken }, { signal })),
   });
   return (
     <Section title="Instances (DDM)">
       <Known
         polled={polled}
-        show={(answer) => (
+        show={(pages) => (
           <Table
             name="DDM instances"
             columns={COLUMNS}
-            rows={answer?.instances.map((row) => ({ ...row, projectId }))}
+            rows={pages?.flatMap((page) => page.instances.map((row) => ({ ...row, projectId })))}
             nameOf={({ instanceId }) => nameOf(projectId, instanceId)}
             empty="No DDM instances in this project."
           />
