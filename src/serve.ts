@@ -184,10 +184,13 @@ interface StoreContext {
 async function openStore(settings: StoreSettings, { log, ...context }: StoreContext): Promise<Store> {
   const warn = (message: string): void => log.warn({ store: settings.kind }, message);
   switch (settings.kind) {
-    case "memory":
-    case "sqlite": {
+    case "memory": {
       const { openSqliteStore } = await import("./operations/store/sqlite/open.ts");
-      return openSqliteStore({ ...context, warn, path: settings.kind === "memory" ? ":memory:" : settings.path });
+      return openSqliteStore({ ...context, warn, path: ":memory:" });
+    }
+    case "sqlite": {
+      const { openSqliteThread } = await import("./operations/store/sqlite/thread.ts");
+      return openSqliteThread({ ...context, warn, path: settings.path });
     }
     case "postgres": {
       const { openPostgresStore } = await import("./operations/store/postgres/open.ts");

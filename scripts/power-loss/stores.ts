@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { DatabaseSync } from "node:sqlite";
 import type { OperationRecord } from "../../src/operations/store/record.ts";
-import { openSqliteStore } from "../../src/operations/store/sqlite/open.ts";
+import { openSqliteThread } from "../../src/operations/store/sqlite/thread.ts";
 
 /** Which of the two is written to: restartd's store, or the negative control. */
 export type Kind = "store" | "control";
@@ -29,7 +29,7 @@ export const openKeeping = (kind: Kind, path: string): Promise<Keeping> =>
 
 /** The store, as restartd opens it. */
 async function openStore(path: string): Promise<Keeping> {
-  const store = await openSqliteStore({
+  const store = await openSqliteThread({
     path,
     replica: randomUUID(),
     now: () => new Date(),

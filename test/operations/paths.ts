@@ -40,6 +40,8 @@ const isCluster = ({ kind }: Pick<Path, "kind">): boolean => kind === "cluster" 
 /** One way through the state machine: everything that goes wrong, and where. */
 export interface Path {
   readonly kind: Kind;
+  /** One process has the store to itself: every call comes to it, and another one is started when it has died. Default false: two share it. */
+  readonly alone?: boolean;
   readonly script: Script;
   /** The first process that gets there dies, or stops for longer than its lease, or for longer than doubts take to settle. */
   readonly stop?: { readonly at: Point; readonly how: "dies" | "pauses" | "pauses long" } | undefined;
@@ -128,13 +130,16 @@ const now = (): Date => new Date();
 async function play(path: Path, options: PlayOptions = {}): Promise<string[]> {
   const scene = createScene(path, options);
   const { wrong, database } = scene;
-  const [a, b] = [await startProcess(scene, "a"), await startProcess(scene, "b")];
+  const a = await startProcess(scene, "a");
+  const b = path.alone === true ? a : await startProcess(scene, "b");
+  const successor = path.alone === true ? a.gate.died.then(() => startProcess(scene, "c")) : undefined;
   const first = call(scene, a, ID.same);
   scene.others = { b, first: () => first };
   await quiet(scene);
   calm(scene);
-  const survivors = [a, b].filter(({ gate }) => !gate.isDead());
-  if (survivors.length < 2) survivors.push(await startProcess(scene, "c"));
+  const survivors = [...new Set([a, b])].filter(({ gate }) => !gate.isDead());
+  if (successor === undefined && survivors.length < 2) survivors.push(await startProcess(scene, "c"));
+  if (successor !== undefined && survivors.length === 0) survivors.push(await successor);
   judge(scene);
   // What was decided stays so, whoever is asked, and the target is free unless nobody knows.
   for (const one of survivors) call(scene, one, ID.same);
@@ -160,6 +165,7 @@ function createScene(path: Path, options: PlayOptions): Scene {
   const due = { stop: path.stop !== undefined, doubt: path.trouble !== undefined && "write" in path.trouble };
   const database: MemoryDatabase = createMemoryDatabase({
     now,
+    exclusive: path.alone ?? false,
     compareAndSet: options.compareAndSet ?? true,
     doubt: (write) => {
       const blocking = [...database.operations.values()].filter(({ blocks }) => blocks).length;

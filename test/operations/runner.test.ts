@@ -3,6 +3,7 @@ import { setTimeout } from "node:timers/promises";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { afterEach, describe, expect, it } from "vitest";
 import { resolveOperation } from "../../src/operations/rpc/mutations.ts";
+import { createMemoryDatabase } from "../support/memory-store.ts";
 import { failure, type Options, restart, type Started, startFake, web } from "./fake-server.ts";
 
 const started: Started[] = [];
@@ -330,6 +331,36 @@ describe("a call that is accepted and permitted by one write", () => {
     const evidence = '{"attempt":1}';
     expect(stored).toMatchObject([{ name, state: "SENDING", version: 1, evidence, sendTime: expect.any(Number) }]);
     expect((await server.events(name)).slice(0, 2)).toEqual(["accepted: SENDING", "sent: SENT"]);
+  });
+
+  it("is answered before its outcome is stored, by a store that has stored it before whatever is asked next", async () => {
+    const order: string[] = [];
+    const held = Promise.withResolvers<void>();
+    const server = await prompt({ at: (point) => (point === "after W3" ? held.promise : void order.push(point)) });
+    for (let turn = 0; turn < 20; turn++) {
+      const name = await restart(server, web());
+      expect((await server.get(name)).state).toBe("SENT");
+    }
+    held.resolve();
+    expect(server.vendor.executions).toHaveLength(20);
+  });
+
+  it("is answered once its outcome is stored where others share the store", async () => {
+    const held = Promise.withResolvers<void>();
+    const database = createMemoryDatabase({ now: () => new Date() });
+    const server = await prompt({
+      open: async () => database.connect("replica"),
+      at: (point) => (point === "after W3" ? held.promise : undefined),
+    });
+    let answered = false;
+    const call = restart(server, web()).then((name) => {
+      answered = true;
+      return name;
+    });
+    while (![...database.operations.values()].some(({ state }) => state === "SENT")) await setTimeout(1);
+    expect(answered).toBe(false);
+    held.resolve();
+    await call;
   });
 
   it("is one operation however often it is repeated meanwhile", async () => {

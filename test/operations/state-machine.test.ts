@@ -124,8 +124,9 @@ function summary(wrong: ReadonlyMap<Path, readonly string[]>): string[] {
 /** What can go wrong on a path, each by the place where it does. */
 const PARTS = ["stop", "duplicate", "trouble"] as const;
 
-const withOnly = ({ kind, script, ...path }: Path, part?: (typeof PARTS)[number]): Path => ({
+const withOnly = ({ kind, alone = false, script, ...path }: Path, part?: (typeof PARTS)[number]): Path => ({
   kind,
+  alone,
   script,
   ...(part && { [part]: path[part] }),
 });
@@ -173,6 +174,15 @@ describe("the state machine", { timeout: 300_000 }, () => {
 
   it("survives death and pauses anywhere, where acceptance and permit are one write", () =>
     isSound(stopped("prompt cluster", HOWS)));
+
+  it("survives death and trouble anywhere, where the caller is answered before the outcome is stored", () =>
+    isSound(
+      [
+        ...stopped("prompt cluster", ["dies"]),
+        ...troubled("prompt cluster"),
+        ...stoppedInTrouble("prompt cluster", ["dies"]),
+      ].map((path) => ({ ...path, alone: true })),
+    ));
 
   it("survives death and pauses anywhere, with a vendor that keeps its targets until the end", () =>
     isSound(stopped("cloud", ["dies"])));

@@ -16,6 +16,8 @@ export interface Engine {
    * @throws UncertainCommit when the commit may have happened.
    */
   transaction<Result>(work: (trx: Trx) => Promise<Result>): Promise<Result>;
+  /** Waits for the transactions that were begun before, where reads do not do so by themselves. It must not reject. */
+  written?(): Promise<unknown>;
   /** Called in the transaction that inserted or changed an operation, with what it is now. */
   changing?(trx: Trx, record: OperationRecord): Promise<void>;
   /** Called after the commit that inserted, changed or (`record` undefined) removed an operation. It must not throw. */

@@ -17,6 +17,12 @@ export function createKyselyStore(options: KyselyStoreOptions): Store {
   const { db, engine } = options;
   const context: Context = { ...options, rows: createRows(engine.sealed) };
   const records = (rows: readonly Selectable<OperationTable>[]) => rows.map((row) => context.rows.record(row));
+  const read =
+    <Args extends unknown[], Result>(work: (...args: Args) => Promise<Result>) =>
+    async (...args: Args): Promise<Result> => {
+      await engine.written?.();
+      return work(...args);
+    };
   let closed: Promise<void> | undefined;
   return {
     replica: options.replica,
@@ -24,13 +30,13 @@ export function createKyselyStore(options: KyselyStoreOptions): Store {
     insert: (inserted, event, instead) => insertOperations(context, inserted, event, instead),
     change: async (before, change, event) => (await changeOperations(context, [{ before, change, event }]))[0],
     changeAll: (steps) => changeOperations(context, steps),
-    get: async (name) => {
+    get: read(async (name) => {
       const row = await db.selectFrom("operations").selectAll().where("name", "=", name).executeTakeFirst();
       return row && context.rows.record(row);
-    },
-    blocking: (target) => findBlocker(context, db, target),
-    find: (principal, requestId) => findRequest(context, db, principal, requestId),
-    children: async (parent) =>
+    }),
+    blocking: read((target) => findBlocker(context, db, target)),
+    find: read((principal, requestId) => findRequest(context, db, principal, requestId)),
+    children: read(async (parent) =>
       records(
         await db
           .selectFrom("operations")
@@ -41,24 +47,25 @@ export function createKyselyStore(options: KyselyStoreOptions): Store {
           .orderBy("name")
           .execute(),
       ),
-    list: async (query) => records(await listOperations(db, query)),
-    open: async () => {
+    ),
+    list: read(async (query) => records(await listOperations(db, query))),
+    open: read(async () => {
       const rows = await db
         .selectFrom("operations")
         .select(["name", "state", "version", "owner", "method", "parent"])
         .where("end_time", "is", null)
         .execute();
       return rows.map(({ parent, ...row }) => ({ ...row, parent: parent ?? undefined }));
-    },
-    summary: () => summarize(context),
-    audit: (name) => auditTrail(context, name),
+    }),
+    summary: read(() => summarize(context)),
+    audit: read((name) => auditTrail(context, name)),
     remove: (record) => removeOperation(context, record),
     purge: (endedBefore, limit) => removeEnded(context, endedBefore, limit),
     beat: () => beat(context),
     subscribe: engine.subscribe,
     ...(engine.backup && { backup: (file: string) => backup(context, file) }),
     [Symbol.asyncDispose]: () => {
-      closed ??= engine.close();
+      closed ??= Promise.resolve(engine.written?.()).then(() => engine.close());
       return closed;
     },
   };

@@ -9,8 +9,8 @@ export interface Store extends AsyncDisposable {
   /** Id of this process among the replicas: a new one at every start. */
   readonly replica: string;
   /**
-   * Whether this process alone uses it. Then nobody else is at work on anything in it, and what was asked for first is written before
-   * what was asked for later.
+   * Whether this process alone uses it. Then nobody else is at work on anything in it, what was asked for first is written first, and a
+   * read sees every write that was asked for before it.
    */
   readonly exclusive: boolean;
   /**

@@ -1,9 +1,9 @@
 /** A process that writes to a SQLite store until it is killed, and prints the name of each operation once it is durable. */
 import { randomUUID } from "node:crypto";
-import { openSqliteStore } from "../../../src/operations/store/sqlite/open.ts";
+import { openSqliteThread } from "../../../src/operations/store/sqlite/thread.ts";
 import { record } from "../records.ts";
 
-const store = await openSqliteStore({
+const store = await openSqliteThread({
   path: process.argv[2] ?? "",
   replica: randomUUID(),
   now: () => new Date(),

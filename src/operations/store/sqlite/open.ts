@@ -115,11 +115,19 @@ async function expectedSchema(migrations: readonly Migration[]): Promise<Databas
 }
 
 function createEngine(database: DatabaseSync, db: Kysely<Tables>, files: FileGuard | undefined): Engine {
+  const inGroup = createGroups(database, db, files);
+  let written: Promise<unknown> = Promise.resolve();
   const listeners = new Set<(name: string) => void>();
   return {
     exclusive: true,
     sealed: true,
-    transaction: createGroups(database, db, files),
+    transaction(work) {
+      const one = inGroup(work);
+      written = one.catch(() => {}); // who asked for it is told
+      return one;
+    },
+    // They are committed in order: after the last one all are.
+    written: () => written,
     changed: (name) => {
       // In its own turn: what a listener throws is not the writer's.
       for (const listener of listeners) queueMicrotask(() => listener(name));

@@ -13,13 +13,9 @@ export type Change =
 
 /** Where a feed brings what happened, by the object's `namespace/name`. */
 export interface Sink {
-  /** Whether anybody wants to know of that object. */
-  wants(key: string): boolean;
-  /** Told what a list shows of an object that somebody wants to know of. */
+  /** Told of each object that a list shows, and of each change, whoever wants to know. */
   put(key: string, change: Change): void;
-  /** Told of each change of any object. */
-  changed(key: string, change: Change): void;
-  /** Told before a list: changes may have been missed, of which it shows no more than {@link put} is told. */
+  /** Told before a list: changes may have been missed, of objects that are gone among others. */
   forget(): void;
   /** Every object that somebody wants to know of. */
   keys(): Iterable<string>;
@@ -161,9 +157,9 @@ async function list(
       throw failureOfRead(answer, { ...asked, verb: "list" });
     }
     for (const object of page?.items?.map(asWorkload) ?? []) {
-      if (object !== undefined && sink.wants(keyOf(object))) {
+      if (object !== undefined) {
         missing.delete(keyOf(object));
-        sink.put(keyOf(object), { type: "object", object });
+        sink.put(keyOf(object), { type: "object", object: slim(object) });
       }
     }
     token = page?.metadata?.continue || undefined;
@@ -225,10 +221,15 @@ function deliver({ type, object }: WatchEvent, sink: Sink): void {
     return;
   }
   const { resourceVersion } = workload.metadata;
-  sink.changed(
+  sink.put(
     keyOf(workload),
-    type === "DELETED" ? { type: "gone", resourceVersion } : { type: "object", object: workload },
+    type === "DELETED" ? { type: "gone", resourceVersion } : { type: "object", object: slim(workload) },
   );
+}
+
+/** Without what only a write is judged by, and which is half of it. */
+function slim({ metadata: { managedFields: _, ...metadata }, ...object }: WorkloadObject): WorkloadObject {
+  return { ...object, metadata };
 }
 
 /** How a feed names an object. */

@@ -33,7 +33,7 @@ interface Channel {
   readonly stop: AbortController;
   /** By the object's `namespace/name`. */
   readonly readers: Map<string, Set<Reader>>;
-  /** The last changes, whoever wanted to know: what one waits for who joins now may have come a moment ago. */
+  /** What was shown last, whoever wanted to know: what one waits for who joins now may have come a moment ago. */
   readonly recent: Memory<Change>;
 }
 
@@ -43,8 +43,8 @@ interface Reader {
   leave: () => void;
 }
 
-/** Objects whose last change is remembered for those who join: a few kilobytes each. */
-const RECENT = 500;
+/** So many objects are remembered for those who join: a few kilobytes each. */
+const RECENT = 1_000;
 
 /** Opens a cluster's watches. */
 export function createWatchHub(cluster: string, client: Client, options: FeedOptions): WatchHub {
@@ -129,20 +129,14 @@ function removeReader({ readers }: Channel, reader: Reader): void {
   }
 }
 
-function sinkOf(channel: Channel): Sink {
-  const { readers, recent } = channel;
-  const put: Sink["put"] = (key, change) => {
-    for (const reader of readers.get(key) ?? []) {
-      reader.put(change);
-    }
-  };
+function sinkOf({ readers, recent }: Channel): Sink {
   return {
-    wants: (key) => readers.has(key),
     keys: () => readers.keys(),
-    put,
-    changed(key, change) {
+    put(key, change) {
       recent.set(key, change);
-      put(key, change);
+      for (const reader of readers.get(key) ?? []) {
+        reader.put(change);
+      }
     },
     forget: () => recent.clear(),
   };

@@ -39,10 +39,8 @@ function run(
     PATH,
     { cluster: "prod", verb: "watch", what: "deployments.apps" },
     {
-      wants: (key) => wanted.includes(key),
       keys: () => wanted,
-      put: (key, change) => changes.push([key, change]),
-      changed: (key, change) => wanted.includes(key) && changes.push([key, change]),
+      put: (key, change) => wanted.includes(key) && changes.push([key, change]),
       forget: () => {},
     },
     stop.signal,

@@ -1,0 +1,170 @@
+import { Worker } from "node:worker_threads";
+import type { AuditEvent, OperationRecord } from "../record.ts";
+import { type EventOf, type Inserted, type Instead, type Store, UncertainCommit } from "../store.ts";
+import type { SqliteStoreOptions } from "./open.ts";
+import {
+  type ThreadMessage,
+  type ThreadMethod,
+  type ThreadOptions,
+  type ThreadReply,
+  type ThreadRequest,
+  type ThreadRequests,
+  type ThreadStore,
+  unpackError,
+} from "./thread-messages.ts";
+
+/** How often an insert is made again because other targets were blocked meanwhile. */
+const ATTEMPTS = 10;
+
+/** Who waits for a request. */
+interface Waiting {
+  readonly resolve: (result: unknown) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** A request without its number. */
+type Asked = ThreadRequest extends infer Request ? (Request extends unknown ? Omit<Request, "id"> : never) : never;
+
+/**
+ * Opens the store in a SQLite file as {@link openSqliteStore} does, in a thread of its own: whoever waits for a disk there holds nobody
+ * up here. What is asked for first is written first, and a read sees every write that was asked for before it.
+ *
+ * @throws StoreRefused as {@link openSqliteStore}.
+ */
+export async function openSqliteThread({
+  path,
+  replica,
+  now,
+  warn,
+  maxPages,
+}: Pick<SqliteStoreOptions, "path" | "replica" | "now" | "warn" | "maxPages">): Promise<Store> {
+  const workerData: ThreadOptions = { path, replica, maxPages, time: now().getTime() };
+  const worker = new Worker(new URL("./store-thread.ts", import.meta.url), { workerData });
+  const waiting = new Map<number, Waiting>();
+  const listeners = new Set<Parameters<Store["subscribe"]>[0]>();
+  let over: Error | undefined;
+  let outgoing: ThreadRequest[] = [];
+  let count = 0;
+
+  const end = (error: Error): void => {
+    over ??= error;
+    const all = [...waiting.values()];
+    waiting.clear();
+    for (const { reject } of all) reject(error);
+  };
+  const opening = Promise.withResolvers<void>();
+  worker.on("error", (cause) => {
+    opening.reject(cause);
+    end(new UncertainCommit("The thread of the store has ended: restart restartd.", { cause }));
+  });
+  worker.on("exit", () => end(new UncertainCommit("The thread of the store has ended.")));
+  worker.on("message", (message: ThreadMessage) => {
+    switch (message.kind) {
+      case "warning":
+        return warn(message.message);
+      case "opened":
+        return opening.resolve();
+      case "refused":
+        return opening.reject(unpackError(message.error));
+      case "news":
+        for (const reply of message.replies) settle(reply);
+        for (const name of message.changed) for (const listener of listeners) queueMicrotask(() => listener(name));
+    }
+  });
+  function settle(reply: ThreadReply): void {
+    const waiter = waiting.get(reply.id);
+    waiting.delete(reply.id);
+    if (waiting.size === 0) worker.unref();
+    if ("error" in reply) waiter?.reject(unpackError(reply.error));
+    else waiter?.resolve(reply.result);
+  }
+
+  const send = (): void => {
+    const requests = outgoing;
+    outgoing = [];
+    worker.postMessage({ time: now().getTime(), requests } satisfies ThreadRequests);
+  };
+  const ask = (asked: Asked): Promise<unknown> => {
+    if (over !== undefined) return Promise.reject(over);
+    const id = ++count;
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+    if (waiting.size === 0) worker.ref();
+    waiting.set(id, { resolve, reject });
+    if (outgoing.length === 0) queueMicrotask(send);
+    outgoing.push({ ...asked, id } as ThreadRequest);
+    return promise;
+  };
+  const method =
+    <Method extends ThreadMethod>(name: Method) =>
+    (...args: Parameters<ThreadStore[Method]>) =>
+      ask({ method: name, args }) as ReturnType<ThreadStore[Method]>;
+
+  try {
+    await opening.promise;
+  } catch (error) {
+    await worker.terminate();
+    throw error;
+  }
+  worker.unref();
+  let closed: Promise<void> | undefined;
+  return {
+    replica,
+    exclusive: true,
+    insert: (records, event, instead) =>
+      insertAll((given, events) => ask({ method: "insert", records: given, events }), records, event, instead),
+    change: method("change"),
+    changeAll: method("changeAll"),
+    get: method("get"),
+    blocking: method("blocking"),
+    find: method("find"),
+    children: method("children"),
+    list: method("list"),
+    open: method("open"),
+    summary: method("summary"),
+    audit: method("audit"),
+    remove: method("remove"),
+    purge: method("purge"),
+    beat: method("beat"),
+    backup: method("backup"),
+    subscribe: (listener) => {
+      // Wrapped, so that the same function can listen twice.
+      const own: typeof listener = (name) => listener(name);
+      listeners.add(own);
+      return () => listeners.delete(own);
+    },
+    [Symbol.asyncDispose]: () => {
+      closed ??= ask({ method: "close" }).then(async () => {
+        over = new Error("The store is closed.");
+        await worker.terminate();
+      });
+      return closed;
+    },
+  };
+}
+
+/**
+ * See {@link Store.insert}. What to store in place of a blocked operation is decided here, by functions that no other thread can call: so
+ * it is tried without, and tried again with what was found to be blocked.
+ */
+async function insertAll(
+  insert: (records: readonly OperationRecord[], events: readonly AuditEvent[]) => Promise<unknown>,
+  records: readonly OperationRecord[],
+  event: EventOf,
+  instead: Instead | undefined,
+): Promise<Inserted> {
+  const eventOf = (record: OperationRecord): AuditEvent => (typeof event === "function" ? event(record) : event);
+  const blocked = new Map<string, OperationRecord>();
+  let given = records;
+  for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+    const inserted = (await insert(given, given.map(eventOf))) as Inserted;
+    if (inserted.duplicate !== undefined) return inserted;
+    if (inserted.blocked.size === 0) return { blocked };
+    for (const [name, blocking] of inserted.blocked) blocked.set(name, blocking);
+    if (instead === undefined || blocked.size === records.filter(({ blocks }) => blocks).length) return { blocked };
+    given = records.map((record) => {
+      const blocking = blocked.get(record.name);
+      return blocking === undefined ? record : instead(record, blocking);
+    });
+  }
+  throw new Error("The store is too busy: operations that were in the way of a new one came and went; try again.");
+}
