@@ -269,6 +269,10 @@ export function toFailure(error: unknown, call: Omit<CallState, "id">): Failure 
  * quote the body, so that there is no cause for the log.
  */
 export function toRequestFailure(error: ConnectError): Failure {
+  // Ours, on its way through connect, which lets nothing else through.
+  if (error.cause instanceof Failure) {
+    return error.cause;
+  }
   const unknownField = /: key "(.+)" is unknown$/s.exec(error.rawMessage)?.[1];
   return unknownField === undefined
     ? new Failure(REASON_OF_REQUEST.get(error.code) ?? "MALFORMED_REQUEST", excerpt(error.rawMessage, 1000))

@@ -107,6 +107,8 @@ function limit(
   const controller = new AbortController();
   const expire = (): void => controller.abort(new ConnectError("the deadline has passed", Code.DeadlineExceeded));
   const timer = at - now <= MAX_TIMER_MS ? setTimeout(expire, at - now) : undefined;
+  // A call that is over must not keep the process, were it left in whatever way.
+  timer?.unref();
   const unlink = follow(controller, req.signal);
   return {
     signal: controller.signal,

@@ -9,6 +9,7 @@ import { permissionDenied } from "../core/authorize.ts";
 import { fail } from "../core/call.ts";
 import { excerpt, Failure } from "../core/errors.ts";
 import type { Meter } from "../core/meter.ts";
+import type { Admission } from "./admission.ts";
 import { answer, formOf } from "./answer.ts";
 import { CLIENT_GONE } from "./body.ts";
 import { isJson } from "./content-type.ts";
@@ -17,6 +18,7 @@ import { type Exchange, headerBytes, newExchange } from "./exchange.ts";
 import type { Gate } from "./gate.ts";
 import { type Logger, logCall, resultOf } from "./log.ts";
 import type { Pages } from "./pages.ts";
+import { createPatience, type PatienceLimits } from "./patience.ts";
 import {
   challenge,
   headersTooLarge,
@@ -32,7 +34,7 @@ import { type Shutdown, shuttingDown } from "./shutdown.ts";
 import { type RequestLimits, toUniversal } from "./universal.ts";
 
 /** What lies between HTTP and the handlers. */
-export interface AdapterOptions extends RequestLimits {
+export interface AdapterOptions extends RequestLimits, PatienceLimits {
   /** Every rpc, by its path. */
   readonly endpoints: ReadonlyMap<string, Endpoint>;
   /** Looks at Host and Origin. */
@@ -41,6 +43,8 @@ export interface AdapterOptions extends RequestLimits {
   readonly pages: Pages;
   /** Finds out who calls, and judges what they may do; undefined when nobody is asked. */
   readonly access: { readonly authenticate: Authenticate; readonly judge: Judge } | undefined;
+  /** Bounds how many calls are under way. */
+  readonly admission: Admission;
   /** Waits for calls, and says when no more are taken. */
   readonly shutdown: Shutdown;
   /** Most bytes of a request's headers; over HTTP/1.1 Node sees to it. */
@@ -76,17 +80,25 @@ export const createAdapter =
       gone.abort(CLIENT_GONE);
     }
     response.on("error", (error) => options.log.debug({ request_id: call.id, error: error.message }, "response"));
+    const patience = createPatience(options, options.shutdown.signal, () => {
+      sent = false;
+      cutOff(response);
+    });
     const respond = async (): Promise<void> => {
       try {
         const common = commonHeaders(exchange, options);
-        sent = await send(await respondTo(exchange, options), response, common, gone.signal);
+        sent = await send(await respondTo(exchange, options), response, common, gone.signal, patience);
+        exchange.body?.close(); // before it: what somebody listens to does not flow
         finishRequest(request, response);
       } catch (error) {
         // Nobody is left to be told: the answer has begun, and its source broke.
         fail(call, error);
         response.destroy();
+      } finally {
+        exchange.body?.close();
       }
-      await closed.promise;
+      await patience.during(closed.promise);
+      exchange.leave?.();
       if (!sent && call.failure === undefined) {
         call.failure = new Failure("CANCELLED", CLIENT_GONE.rawMessage, { outcome: call.outcome });
       }
@@ -159,7 +171,12 @@ async function respondTo(exchange: Exchange, options: AdapterOptions): Promise<U
       throw CLIENT_GONE;
     }
     requireAnyRight(exchange, endpoint, caller, options);
-    const response = await endpoint.handler(toUniversal(exchange, endpoint, caller, options));
+    const unary = endpoint.handler.method.methodKind === "unary";
+    // Whoever asks whether the server lives is told so also when it has its hands full.
+    if (!(unary && endpoint.whileDraining)) {
+      exchange.leave = options.admission.admit(unary ? "call" : "stream");
+    }
+    const response = await endpoint.handler(toUniversal(exchange, endpoint, caller, options, options.shutdown.signal));
     const bare = refusalOf(response, endpoint, { method: exchange.method, contentType: contentType.said });
     return bare === undefined ? response : refuse(exchange, options, bare);
   } catch (error) {
@@ -229,6 +246,12 @@ const refuse = (
     ? { status: response.status, ...(response.header && { header: response.header }) }
     : response;
 };
+
+/** Ends an answer that its client does not read. */
+function cutOff(response: ServerResponse | Http2ServerResponse): void {
+  if ("stream" in response) response.stream.close(constants.NGHTTP2_CANCEL);
+  response.destroy();
+}
 
 /** A client of HTTP/2 that has its answer has so many milliseconds to end its request; then it is reset. */
 const RESET_AFTER_MS = 1000;

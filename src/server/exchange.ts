@@ -1,6 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import type { Http2ServerRequest } from "node:http2";
 import { type Call, newCall } from "../core/call.ts";
+import type { RequestBody } from "./body.ts";
 import { type ContentType, readContentType } from "./content-type.ts";
 import type { Endpoint } from "./endpoints.ts";
 
@@ -17,6 +18,10 @@ export interface Exchange {
   readonly started: number;
   /** Aborted when the client goes away before it has its answer. */
   readonly gone: AbortController;
+  /** Once somebody is to read it. */
+  body: RequestBody | undefined;
+  /** Gives the call's place to another one, once it has one. */
+  leave: (() => void) | undefined;
 }
 
 /** Begins with a request. */
@@ -38,6 +43,8 @@ export function newExchange(
     endpoint: endpoints.get(path),
     started: performance.now(),
     gone: new AbortController(),
+    body: undefined,
+    leave: undefined,
   };
 }
 

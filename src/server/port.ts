@@ -10,10 +10,11 @@ import {
 import { isIPv6, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Logger } from "./log.ts";
+import type { PatienceLimits } from "./patience.ts";
 import { type SessionOptions, superviseSession } from "./sessions.ts";
 
 /** Bounds of what a connection may take, whatever it carries. */
-export interface PortLimits extends SessionOptions {
+export interface PortLimits extends SessionOptions, PatienceLimits {
   /** Most bytes of a request's headers. */
   readonly maxHeaderBytes: number;
   /** The headers of a request must have arrived after so many milliseconds; a new connection's first bytes too. */
@@ -22,6 +23,8 @@ export interface PortLimits extends SessionOptions {
   readonly requestTimeoutMs: number;
   /** Most calls at a time on one connection of HTTP/2. */
   readonly maxConcurrentStreams: number;
+  /** Most connections at a time. What comes beyond is closed at once, and the log says so. */
+  readonly maxConnections: number;
 }
 
 /** Who gets what arrives at a port. */
@@ -37,7 +40,7 @@ export interface PortHandlers {
 }
 
 /** What {@link PortLimits} are unless somebody says otherwise. */
-export const DEFAULT_PORT_LIMITS: PortLimits = {
+export const DEFAULT_PORT_LIMITS: Omit<PortLimits, "maxConnections"> = {
   maxHeaderBytes: 16 * 1024,
   headersTimeoutMs: 10_000,
   requestTimeoutMs: 60_000,
@@ -45,10 +48,15 @@ export const DEFAULT_PORT_LIMITS: PortLimits = {
   pingIntervalMs: 30_000,
   pingTimeoutMs: 10_000,
   idleTimeoutMs: 300_000,
+  stallMs: 30_000,
+  drainingStallMs: 1000,
 };
 
 /** Sessions that are cut off have so many milliseconds to tell their clients. */
 const CUT_OFF_MS = 50;
+
+/** After so many milliseconds the log says again that connections are refused. */
+const SAY_AGAIN_MS = 10_000;
 
 /** Bytes that tell the preface of HTTP/2, `PRI`, from every method of HTTP/1.1. */
 const PREFACE = "PRI";
@@ -146,6 +154,8 @@ export class Port implements AsyncDisposable {
       const response = responses.get(socket);
       this.#handlers.refused(error, socket, response?.writableFinished ? undefined : response);
     });
+    server.maxConnections = limits.maxConnections;
+    server.on("drop", this.#logDrop());
     // Node's own listeners stay behind the look at the first bytes: only a server that listens itself enforces its timeouts.
     const toHttp1 = server.listeners("connection");
     server.removeAllListeners("connection");
@@ -160,6 +170,19 @@ export class Port implements AsyncDisposable {
       });
     });
     return server;
+  }
+
+  /** Says that connections are refused, at most every so often. */
+  #logDrop(): () => void {
+    let refused = 0;
+    let said = Number.NEGATIVE_INFINITY;
+    return () => {
+      refused++;
+      if (performance.now() - said < SAY_AGAIN_MS) return;
+      said = performance.now();
+      const message = "too many connections: new ones are refused; raise the limit of open files, or add replicas";
+      this.#log.warn({ connections: this.#limits.maxConnections, refused }, message);
+    };
   }
 
   #createHttp2(): Http2Server {
@@ -187,7 +210,10 @@ export class Port implements AsyncDisposable {
       this.#silent.delete(socket);
       socket.off("readable", onReadable);
       socket.off("close", stop);
+      socket.off("end", onEnd);
     };
+    // Whoever has nothing to say any more gets no answer either.
+    const onEnd = (): void => void socket.destroy();
     const onReadable = (): void => {
       for (let chunk: Buffer | null = socket.read(); chunk !== null; chunk = socket.read()) {
         head = Buffer.concat([head, chunk]);
@@ -208,6 +234,7 @@ export class Port implements AsyncDisposable {
     this.#silent.add(socket);
     socket.on("readable", onReadable);
     socket.on("close", stop);
+    socket.on("end", onEnd);
   }
 }
 

@@ -1,5 +1,6 @@
 import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { trailersOf } from "./grpc-status.ts";
+import type { Patience } from "./patience.ts";
 
 /** What the responses of HTTP/1.1 and HTTP/2 have in common. */
 export interface NodeResponse {
@@ -18,6 +19,7 @@ export interface NodeResponse {
  *
  * @param common headers beside those of the answer.
  * @param gone fires when the client goes away: then the answer's source is told and nothing more is sent.
+ * @param patience how long the client may take nothing.
  * @returns whether all of it was handed over.
  */
 export async function send(
@@ -25,6 +27,7 @@ export async function send(
   response: NodeResponse,
   common: Readonly<Record<string, string>>,
   gone: AbortSignal,
+  patience: Patience,
 ): Promise<boolean> {
   const chunks = answer.body?.[Symbol.asyncIterator]();
   try {
@@ -35,11 +38,13 @@ export async function send(
     }
     writeHead(answer, response, common);
     for (; chunk !== undefined && !chunk.done; chunk = await chunks?.next()) {
-      if (!response.write(chunk.value)) {
-        await drained(response, gone);
-      }
-      if (gone.aborted) {
-        return false;
+      for (const piece of piecesOf(chunk.value)) {
+        if (!response.write(piece)) {
+          await patience.during(drained(response, gone));
+        }
+        if (gone.aborted) {
+          return false;
+        }
       }
     }
     if (answer.trailer !== undefined) {
@@ -50,6 +55,15 @@ export async function send(
     return true;
   } finally {
     await chunks?.return?.();
+  }
+}
+
+/** Whoever takes so many bytes makes progress. */
+const PIECE = 16 * 1024;
+
+function* piecesOf(chunk: Uint8Array): Generator<Uint8Array> {
+  for (let at = 0; at < chunk.length; at += PIECE) {
+    yield chunk.subarray(at, at + PIECE);
   }
 }
 

@@ -13,7 +13,9 @@ import { interceptors } from "../interceptors/index.ts";
 import { newValidator, warmUp } from "../interceptors/validate.ts";
 import { createReflection, REFLECTION_SERVICES } from "../reflection/reflection.ts";
 import { createAdapter } from "./adapter.ts";
+import { type AdmissionLimits, createAdmission } from "./admission.ts";
 import { answerClientError } from "./client-error.ts";
+import { connectionsFor, descriptorLimit } from "./descriptors.ts";
 import { endpointsOf } from "./endpoints.ts";
 import { createGate } from "./gate.ts";
 import { createBackground, type Logger, logCall } from "./log.ts";
@@ -44,7 +46,7 @@ export interface ServerOptions {
   /** A request message must have arrived after so many milliseconds. Default 30 s. */
   readonly bodyTimeoutMs?: number;
   /** Bounds of connections that shall be others than the defaults. */
-  readonly limits?: Partial<PortLimits>;
+  readonly limits?: Partial<PortLimits & AdmissionLimits>;
   /** What browsers are shown. Default: the console that `npm run generate` made. */
   readonly pages?: Pages;
   /** Makes ids of calls. Default: random UUIDs. */
@@ -73,7 +75,10 @@ export interface RunningServer extends AsyncDisposable {
   close(limitMs?: number): Promise<boolean>;
 }
 
-const DEFAULTS = { readMaxBytes: 64 * 1024, bodyTimeoutMs: 30_000, closeMs: 30_000 };
+/** Ten thousand watchers, and as many callers as memory has room for. */
+const DEFAULT_ADMISSION: AdmissionLimits = { maxCalls: 2_000, maxStreams: 20_000 };
+
+const DEFAULTS = { readMaxBytes: 64 * 1024, bodyTimeoutMs: 30_000, drainingBodyTimeoutMs: 1000, closeMs: 30_000 };
 
 /** Connections have so many milliseconds to end after their last answer. */
 const LINGER_MS = 1000;
@@ -96,7 +101,12 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   warmUp(validator, services);
   const { registry } = schema;
   const readMaxBytes = options.readMaxBytes ?? DEFAULTS.readMaxBytes;
-  const limits: PortLimits = { ...DEFAULT_PORT_LIMITS, ...options.limits };
+  const limits: PortLimits & AdmissionLimits = {
+    ...DEFAULT_PORT_LIMITS,
+    maxConnections: connectionsFor(descriptorLimit()),
+    ...DEFAULT_ADMISSION,
+    ...options.limits,
+  };
   const adapter = createAdapter({
     endpoints: endpointsOf([...options.routes, health.route, ...createReflection(schema)], {
       interceptors: interceptors({
@@ -110,13 +120,17 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       readMaxBytes,
     }),
     gate: createGate(options.allowedOrigins),
+    admission: createAdmission(limits),
     pages: options.pages ?? createPages(),
     access: options.access,
     shutdown,
     deadline: options.deadline,
     bodyTimeoutMs: options.bodyTimeoutMs ?? DEFAULTS.bodyTimeoutMs,
+    drainingBodyTimeoutMs: DEFAULTS.drainingBodyTimeoutMs,
     readMaxBytes,
     maxHeaderBytes: limits.maxHeaderBytes,
+    stallMs: limits.stallMs,
+    drainingStallMs: limits.drainingStallMs,
     registry,
     log,
     newId,

@@ -44,7 +44,7 @@ function ping(session: ServerHttp2Session, timeoutMs: number, log: Logger): void
   const timer = setTimeout(() => {
     log.debug({ peer: session.socket.remoteAddress }, "http/2 client vanished");
     session.destroy();
-  }, timeoutMs);
+  }, timeoutMs).unref();
   // False when too many pings are unanswered already: then their timers decide.
   if (!session.ping(() => clearTimeout(timer))) {
     clearTimeout(timer);

@@ -9,7 +9,7 @@ import { Failure, toRequestFailure } from "../core/errors.ts";
 import { lapsedKey, principalKey } from "../core/principal.ts";
 import { isMutating } from "../core/route.ts";
 import { type DeadlineLimits, deadlineOf } from "../interceptors/deadline.ts";
-import { jsonKey, requestBody } from "./body.ts";
+import { jsonKey, openBody } from "./body.ts";
 import { isJson } from "./content-type.ts";
 import type { Endpoint } from "./endpoints.ts";
 import type { Exchange } from "./exchange.ts";
@@ -21,6 +21,8 @@ export interface RequestLimits {
   readonly deadline: DeadlineLimits;
   /** A call's one request message must have arrived after so many milliseconds, be the call's deadline later. */
   readonly bodyTimeoutMs: number;
+  /** The same while the server drains: nothing has been begun for the call. */
+  readonly drainingBodyTimeoutMs: number;
   /** Most bytes of one request message, unpacked. */
   readonly readMaxBytes: number;
   /** Who judges what callers may do; undefined when everybody may do everything. */
@@ -37,6 +39,7 @@ export function toUniversal(
   endpoint: Endpoint,
   caller: Authenticated | undefined,
   limits: RequestLimits,
+  draining: AbortSignal,
 ): UniversalServerRequest {
   const { request, method, started, gone, call } = exchange;
   const { methodKind } = endpoint.handler.method;
@@ -60,7 +63,9 @@ export function toUniversal(
   if (caller !== undefined) {
     contextValues.set(principalKey, caller.principal).set(lapsedKey, caller.lapsed);
   }
-  const { body, text } = readableBody(requestBody(request, until), exchange, endpoint, limits);
+  const drainingMs = single ? limits.drainingBodyTimeoutMs : undefined;
+  exchange.body = openBody(request, { until, draining, drainingMs });
+  const { body, text } = readableBody(exchange.body.bytes, exchange, endpoint, limits);
   if (text !== undefined && isMutating(endpoint.handler.method)) {
     contextValues.set(jsonKey, text);
   }
