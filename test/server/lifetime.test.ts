@@ -142,8 +142,10 @@ describe("a process", () => {
       }
     }
     child.stdin.end();
-    // Timers of this server are of hours: one that were left would keep it for as long.
+    // Timers of this server are of hours: one that were left would keep it until it is killed.
+    const killer = setTimeout(() => child.kill("SIGKILL"), 15_000);
     expect(await ended).toEqual([0, null]);
+    clearTimeout(killer);
   });
 });
 
