@@ -1,8 +1,10 @@
 import { Failure } from "../../core/errors.ts";
 import type { Runtime } from "../../core/target.ts";
-import type { Connections } from "../http.ts";
+import { credentialGate, type GateCaller, type GatePass } from "../credential-gate.ts";
+import type { Answer, Connections } from "../http.ts";
 import { unreadableSecret } from "../obstacles.ts";
 import type { HuaweiService, IamSettings, KeyFileSettings, KeySettings, ProjectSettings } from "./config.ts";
+import { credentialsRefusal } from "./errors.ts";
 import { fetchToken, type Token } from "./iam.ts";
 import { readKeyFile, type WholeKey } from "./key-file.ts";
 import { authorizationOf, sdkDate } from "./sign.ts";
@@ -21,14 +23,20 @@ export interface Outgoing {
 export interface Authorized {
   /** The request's headers and those that say who we are. */
   readonly headers: Readonly<Record<string, string>>;
-  /** The service wants another token: the next request gets one. This request is not sent again. */
-  readonly forget: () => void;
+  /** Told what the service answered, or that there is no answer. */
+  readonly ended: (answer: Answer | undefined) => void;
+  /** Gives up the token that the service did not take, so that the next request gets another one; undefined where there is no token. */
+  readonly renew: (() => void) | undefined;
 }
 
 /** Who we are in one project. Secrets are read anew for every request. */
 export interface Credentials {
-  /** @throws Failure when our credentials cannot be read, or IAM gives no token for them. Nothing was sent to the service then. */
-  authorize(request: Outgoing): Promise<Authorized>;
+  /**
+   * @param signal ends the wait for others who show the same credentials.
+   * @throws Failure when our credentials cannot be read, have been refused before, or IAM gives no token for them. Nothing was sent to the
+   *   service then.
+   */
+  authorize(request: Outgoing, signal: AbortSignal): Promise<Authorized>;
 }
 
 /** Headers that are signed when they are sent, beside those that signing adds (contracts: huaweicloud E.3). */
@@ -42,9 +50,9 @@ export function openCredentials(
   { projectId, credentials }: Pick<ProjectSettings, "projectId" | "credentials">,
   service: HuaweiService,
   connections: Connections,
-  clocks: Pick<Runtime, "now">,
+  runtime: Pick<Runtime, "now" | "monotonic">,
 ): Credentials {
-  const scene = { projectId, service, connections, clocks };
+  const scene = { projectId, service, connections, runtime };
   return credentials.kind === "iam" ? byToken(credentials, scene) : byKey(credentials, scene);
 }
 
@@ -52,15 +60,34 @@ interface Scene {
   readonly projectId: string;
   readonly service: HuaweiService;
   readonly connections: Connections;
-  readonly clocks: Pick<Runtime, "now">;
+  readonly runtime: Pick<Runtime, "now" | "monotonic">;
 }
+
+/** Who is told of a refusal that is remembered. */
+const callerOf = ({ projectId, service }: Scene): GateCaller => ({
+  place: `project ${projectId}`,
+  metadata: { project: projectId, vendor: service },
+});
+
+/** Tells a gate what an answer says of the credentials that it was got with. */
+const judgedBy =
+  (pass: GatePass, { projectId, service }: Scene) =>
+  (answer: Answer | undefined): void => {
+    const failure = answer && credentialsRefusal(answer, service, projectId);
+    if (failure !== undefined) pass.refused(failure);
+    else if (answer !== undefined && answer.status < 500 && answer.status !== 429) pass.accepted();
+    else pass.leave();
+  };
 
 function byKey(settings: KeySettings | KeyFileSettings, scene: Scene): Credentials {
   return {
-    async authorize({ method, url, headers, body }) {
+    async authorize({ method, url, headers, body }, signal) {
       const { securityToken, ...key } = keyOf(settings, scene);
+      const secret = JSON.stringify([key.secretKey, securityToken]);
+      const gate = credentialGate(scene.runtime, `key ${key.accessKey}`);
+      const pass = await gate.enter(secret, callerOf(scene), signal);
       const added = {
-        "x-sdk-date": sdkDate(scene.clocks.now()),
+        "x-sdk-date": sdkDate(scene.runtime.now()),
         "x-project-id": scene.projectId,
         ...(securityToken !== undefined && { "x-security-token": securityToken }),
       };
@@ -70,7 +97,7 @@ function byKey(settings: KeySettings | KeyFileSettings, scene: Scene): Credentia
         host: url.host,
       };
       const authorization = authorizationOf({ method, url, headers: signed, body }, key);
-      return { headers: { ...headers, ...added, authorization }, forget: () => {} };
+      return { headers: { ...headers, ...added, authorization }, ended: judgedBy(pass, scene), renew: undefined };
     },
   };
 }
@@ -100,15 +127,14 @@ interface Held {
 }
 
 function byToken(settings: IamSettings, scene: Scene): Credentials {
-  const nowMs = () => scene.clocks.now().getTime();
+  const nowMs = () => scene.runtime.now().getTime();
   let held: Held | undefined;
 
   const drop = (token: Held): void => {
     if (held === token) held = undefined;
   };
   const fetchAnew = (password: string): Held => {
-    const asked = { settings, password, projectId: scene.projectId, service: scene.service };
-    const token = fetchToken(asked, scene.connections);
+    const token = fetchGuarded(settings, password, scene);
     const fresh: Held = { password, token, usableUntil: Number.POSITIVE_INFINITY };
     token.then(
       ({ lifeMs }) => {
@@ -119,17 +145,53 @@ function byToken(settings: IamSettings, scene: Scene): Credentials {
     return fresh;
   };
   return {
-    async authorize({ headers }) {
+    async authorize({ headers }, signal) {
       const password = read(settings.password, scene);
+      const gate = credentialGate(scene.runtime, `${accountOf(settings)} ${scene.projectId} ${scene.service}`);
+      const pass = await gate.enter(password, callerOf(scene), signal);
       if (held === undefined || held.password !== password || held.usableUntil <= nowMs()) {
         held = fetchAnew(password);
       }
       const mine = held;
-      const { value } = await mine.token;
-      return { headers: { ...headers, "x-auth-token": value }, forget: () => drop(mine) };
+      try {
+        const { value } = await mine.token;
+        const ended = judgedBy(pass, scene);
+        return { headers: { ...headers, "x-auth-token": value }, ended, renew: () => drop(mine) };
+      } catch (error) {
+        if (isRejection(error) && !isOfUser(error)) pass.refused(error);
+        pass.leave();
+        throw error;
+      }
     },
   };
 }
+
+/** What names an IAM user. */
+const accountOf = ({ endpoint, domain, username }: IamSettings): string => JSON.stringify([endpoint, domain, username]);
+
+/** Shows a password to IAM, unless that has refused it. */
+async function fetchGuarded(settings: IamSettings, password: string, scene: Scene): Promise<Token> {
+  const { projectId, service, connections, runtime } = scene;
+  const gate = credentialGate(runtime, accountOf(settings));
+  // What is asked of IAM has a limit of its own: so has the wait for another who asks.
+  const pass = await gate.enter(password, callerOf(scene), new AbortController().signal);
+  try {
+    const token = await fetchToken({ settings, password, projectId, service }, connections);
+    pass.accepted();
+    return token;
+  } catch (error) {
+    if (isRejection(error)) isOfUser(error) ? pass.refused(error) : pass.accepted();
+    throw error;
+  } finally {
+    pass.leave();
+  }
+}
+
+const isRejection = (error: unknown): error is Failure =>
+  error instanceof Failure && error.reason === "VENDOR_CREDENTIALS_REJECTED";
+
+/** Whether IAM refused the user as such: what else it refuses has to do with the project. */
+const isOfUser = ({ metadata }: Failure): boolean => ["401", "403"].includes(metadata.vendor_http_status ?? "");
 
 /** A secret as it is now. */
 function read<Secret>(give: () => Secret, scene: Scene): Secret {

@@ -61,6 +61,19 @@ export function wantsNewToken(answer: Answer): boolean {
   return answer.status === 401 && (code === undefined || TOKEN_CODES.some((pattern) => pattern.test(code)));
 }
 
+/**
+ * The refusal of our own credentials that an answer is; undefined when it is about something else. A code of a service's own can come with
+ * any status, and says what it says.
+ */
+export function credentialsRefusal(answer: Answer, service: HuaweiService, projectId: string): Failure | undefined {
+  const { code } = vendorWords(answer);
+  const isOfService = code !== undefined && !GATEWAY_CODE.test(code) && !wantsNewToken(answer);
+  if (answer.status !== 401 || isOfService) return undefined;
+  const target = `projects/${projectId}`;
+  const failure = refusal(answer, { service, projectId, what: "the project", target, changes: false }, []);
+  return failure.reason === "VENDOR_CREDENTIALS_REJECTED" ? failure : undefined;
+}
+
 /** Codes about the token: the gateway's 0301 and 0307, and the services' own (contracts: huaweicloud B.3, E.5). */
 const TOKEN_CODES: readonly RegExp[] = [/^APIGW?\.030[17]$/, /^DCS\.100[1-4]$/, /^11140100[1-4]$/];
 
@@ -118,7 +131,9 @@ function failureBy(
     const sentence = `${place}: HTTP ${answer.status} does not say whether ${asked.what} was touched; it is not sent again`;
     return vendorFailure("OUTCOME_UNKNOWN", sentence, said, { ...options, outcome: "unknown" });
   }
-  const sentence = `${place}: ${typeof says === "string" ? `${asked.what} ${says}` : says(asked, answer)}`;
+  const words = typeof says === "string" ? `${asked.what} ${says}` : says(asked, answer);
+  const untouched = asked.changes && reason === "VENDOR_CREDENTIALS_REJECTED" ? "; nothing was done" : "";
+  const sentence = `${place}: ${words}${untouched}`;
   return vendorFailure(
     reason,
     sentence,

@@ -30,7 +30,8 @@ export interface HuaweiRequest {
 export interface Project {
   readonly projectId: string;
   /**
-   * Sends a request, at most once: no redirect is followed, and no refusal is answered by another try.
+   * Sends a request, at most once: no redirect is followed, and no refusal is answered by another try. A GET whose token is no longer
+   * taken is sent once more, with a new one.
    *
    * @throws NoAnswer or what `onSend` threw, never because of a status. `failureOf` makes a Failure of it.
    */
@@ -52,9 +53,9 @@ const MAX_BYTES = 4 * 1024 * 1024;
 export function openProjects(
   projects: readonly ProjectSettings[],
   service: HuaweiService,
-  clocks: Pick<Runtime, "now">,
+  runtime: Pick<Runtime, "now" | "monotonic">,
 ): Projects {
-  const open = new Map(projects.map((settings) => [settings.projectId, openProject(settings, service, clocks)]));
+  const open = new Map(projects.map((settings) => [settings.projectId, openProject(settings, service, runtime)]));
   return {
     find(projectId) {
       const project = open.get(projectId);
@@ -67,39 +68,68 @@ export function openProjects(
   };
 }
 
+/** A request that was answered. */
+interface Attempt {
+  readonly answer: Answer;
+  /** What it was sent with, which has not been told the answer yet. */
+  readonly used: Authorized | undefined;
+}
+
 function openProject(
   settings: ProjectSettings,
   service: HuaweiService,
-  clocks: Pick<Runtime, "now">,
+  runtime: Pick<Runtime, "now" | "monotonic">,
 ): Project & AsyncDisposable {
   const connections: Connections = openConnections(settings.ca, TIMEOUT_MS);
-  const credentials: Credentials = openCredentials(settings, service, connections, clocks);
+  const credentials: Credentials = openCredentials(settings, service, connections, runtime);
+  const attempt = async (request: HuaweiRequest): Promise<Attempt> => {
+    const { method, path, query = {}, body, headers = {}, signal, timeoutMs = TIMEOUT_MS, onSend } = request;
+    const changes = method !== "GET";
+    let used: Authorized | undefined;
+    let isOver = false;
+    const prepare = async () => {
+      const url = urlOf(settings.endpoints[service], path, query);
+      const text = body === undefined ? undefined : JSON.stringify(body);
+      const type = text === undefined ? {} : { "content-type": "application/json" };
+      const outgoing = { method, url, headers: { ...type, ...headers }, body: text ?? "" };
+      used = await credentials.authorize(outgoing, signal);
+      if (isOver) used.ended(undefined); // nobody waits for it any more
+      return {
+        url,
+        method,
+        headers: { accept: "application/json", "user-agent": USER_AGENT, ...used.headers },
+        body: text,
+        dispatcher: connections.dispatcher(changes),
+      };
+    };
+    try {
+      const answer = await sendOnce({ changes, signal, timeoutMs, onSend }, prepare, (response) =>
+        readAnswer(response, MAX_BYTES),
+      );
+      return { answer, used };
+    } catch (error) {
+      isOver = true;
+      used?.ended(undefined);
+      throw error;
+    }
+  };
   return {
     projectId: settings.projectId,
-    async request({ method, path, query = {}, body, headers = {}, signal, timeoutMs = TIMEOUT_MS, onSend }) {
-      const changes = method !== "GET";
-      let used: Authorized | undefined;
-      return sendOnce(
-        { changes, signal, timeoutMs, onSend },
-        async () => {
-          const url = urlOf(settings.endpoints[service], path, query);
-          const text = body === undefined ? undefined : JSON.stringify(body);
-          const type = text === undefined ? {} : { "content-type": "application/json" };
-          used = await credentials.authorize({ method, url, headers: { ...type, ...headers }, body: text ?? "" });
-          return {
-            url,
-            method,
-            headers: { accept: "application/json", "user-agent": USER_AGENT, ...used.headers },
-            body: text,
-            dispatcher: connections.dispatcher(changes),
-          };
-        },
-        async (response) => {
-          const answer = await readAnswer(response, MAX_BYTES);
-          if (wantsNewToken(answer)) used?.forget();
-          return answer;
-        },
-      );
+    async request(request) {
+      const first = await attempt(request);
+      const renew = wantsNewToken(first.answer) ? first.used?.renew : undefined;
+      if (renew === undefined) {
+        first.used?.ended(first.answer);
+        return first.answer;
+      }
+      renew();
+      first.used?.ended(undefined);
+      // What may change something is not sent again: its caller is told that nothing was done.
+      if (request.method !== "GET") return first.answer;
+      const second = await attempt(request);
+      if (wantsNewToken(second.answer)) second.used?.renew?.();
+      second.used?.ended(second.answer);
+      return second.answer;
     },
     [Symbol.asyncDispose]: () => connections[Symbol.asyncDispose](),
   };

@@ -46,7 +46,7 @@ const resourceName = (site: string, kind: "deployments" | "jobs", id: string): s
   ["sites", site, kind, id].map(encodeURIComponent).join("/");
 
 /** Opens a site. Nothing is connected before the first call. */
-export function openSite(settings: SiteSettings, runtime: Pick<Runtime, "now">): Site {
+export function openSite(settings: SiteSettings, runtime: Pick<Runtime, "now" | "monotonic">): Site {
   const { name: site, adminUrl } = settings;
   const session = openSession(settings, runtime);
   const pathOf = (id: string): string => `system/deployments/${encodeURIComponent(id)}`;

@@ -49,9 +49,12 @@ const about = ({ resource }: RequestSubject): Detail[] => [resourceInfo(resource
 /** By the vendor's code, or by HTTP status where there is none that is known. */
 const RULES: readonly Rule[] = [
   {
-    codes: [498, 499, 401], // contracts: arcgis §A.5; 498 and 499 only come here after one new token was refused too
+    codes: [498, 499, 401], // contracts: arcgis §A.5; of a read, 498 and 499 only come here after one new token was refused too
     reason: "VENDOR_CREDENTIALS_REJECTED",
-    sentence: () => "it does not accept the token that it gave restartd; its operator has to look at arcgis.sites",
+    sentence: ({ changes }) =>
+      changes
+        ? "it no longer accepts the token that it gave restartd; nothing was done, and the next call asks for a new one"
+        : "it does not accept the token that it gave restartd; its operator has to look at arcgis.sites",
   },
   {
     codes: [403], // contracts: arcgis §A.5, §A.1 (privileges)

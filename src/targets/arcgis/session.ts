@@ -1,10 +1,11 @@
+import { credentialGate } from "../../clouds/credential-gate.ts";
 import { type Answer, NoAnswer, openConnections, readAnswer, sendOnce, type WireRequest } from "../../clouds/http.ts";
 import { noAnswer } from "../../clouds/vendor.ts";
 import type { Runtime } from "../../core/target.ts";
 import { USER_AGENT } from "../../core/version.ts";
 import type { SiteSettings } from "./config.ts";
 import { failureOf, type RequestSubject, refusesToken, unreadable } from "./errors.ts";
-import { createTokens, type Token, type Tokens } from "./token.ts";
+import { createTokens, type HeldToken, type Token, type Tokens } from "./token.ts";
 import { isObject, numberOf } from "./values.ts";
 
 /** What a request that changes something is sent by. */
@@ -13,13 +14,13 @@ export interface SendHooks {
   readonly signal: AbortSignal;
   /** Asks for the right to send; what it gives is called immediately before the first byte leaves. Once for each time it is sent. */
   readonly permit: () => Promise<() => void>;
-  /** Told that what was sent was refused for sure, for its token: it is sent once more. */
+  /** Told that what was sent was refused for sure, and that something else is sent in its place. */
   readonly refused: () => void;
 }
 
 /**
- * Requests to one site, signed in. One that is refused for its token (498, 499), which proves that it did nothing, is repeated once
- * with a new token; nothing else is ever sent twice. Whatever else an answer says is for the caller to judge.
+ * Requests to one site, signed in. A read that is refused for its token (498, 499) is repeated once with a new one; nothing else is ever
+ * sent twice. Whatever else an answer says is for the caller to judge.
  */
 export interface Session extends AsyncDisposable {
   /** A GET of a path below the Administrator API's root. Rejects with a Failure or its signal's reason. */
@@ -43,7 +44,7 @@ const TOKEN_MINUTES = "60";
 type Send = (options: Parameters<typeof sendOnce>[0], request: Omit<WireRequest, "dispatcher">) => Promise<Answer>;
 
 /** Opens a session. Nothing is connected, and nobody signed in, before the first request. */
-export function openSession(settings: SiteSettings, { now }: Pick<Runtime, "now">): Session {
+export function openSession(settings: SiteSettings, runtime: Pick<Runtime, "now" | "monotonic">): Session {
   const { name: site, adminUrl, referer, password } = settings;
   const connections = openConnections(settings.ca, READ_LIMIT_MS);
   const common = { referer, accept: "application/json", "user-agent": USER_AGENT };
@@ -64,8 +65,12 @@ export function openSession(settings: SiteSettings, { now }: Pick<Runtime, "now"
   const tokens = createTokens({
     site,
     password,
-    now: () => now().getTime(),
+    now: () => runtime.now().getTime(),
     generate: (secret) => generateToken(send, settings, secret),
+    gates: {
+      password: credentialGate(runtime, JSON.stringify([settings.tokenUrl, settings.username])),
+      token: credentialGate(runtime, JSON.stringify([settings.tokenUrl, settings.username, adminUrl])),
+    },
   });
   return {
     get: (path, asked, signal) => get(send, tokens, `${adminUrl}/${path}`, asked, signal),
@@ -74,7 +79,15 @@ export function openSession(settings: SiteSettings, { now }: Pick<Runtime, "now"
   };
 }
 
-/** A GET. Its token is in the address, which therefore is never shown. */
+/** Tells what is known of the credentials what an answer, or that there is none, says of them. */
+function judge({ pass }: HeldToken, answer: Answer | undefined, asked: RequestSubject): void {
+  const failure = answer && refusesToken(answer) ? failureOf(answer, asked) : undefined;
+  if (failure?.reason === "VENDOR_CREDENTIALS_REJECTED") pass.refused(failure);
+  else if (answer !== undefined && answer.status < 500 && isObject(answer.json)) pass.accepted();
+  else pass.leave();
+}
+
+/** A GET. Its token is in the address, which therefore is never shown. One that is no longer taken is replaced, once. */
 async function get(
   send: Send,
   tokens: Tokens,
@@ -82,48 +95,56 @@ async function get(
   asked: RequestSubject,
   signal: AbortSignal,
 ): Promise<Answer> {
-  const attempt = (token: string): Promise<Answer> => {
+  const attempt = async ({ token, pass }: HeldToken): Promise<Answer> => {
     const url = new URL(base);
     url.search = new URLSearchParams({ f: "json", token }).toString();
     const options = { changes: false, signal, timeoutMs: READ_LIMIT_MS };
     return send(options, { url, method: "GET", headers: {} }).catch((error: unknown) => {
+      pass.leave();
       signal.throwIfAborted();
       return cannotReach(error, asked);
     });
   };
-  const token = await tokens.get(signal);
-  const answer = await attempt(token);
-  if (!refusesToken(answer)) return answer;
-  tokens.drop(token);
-  return attempt(await tokens.get(signal));
+  const first = await tokens.get(signal);
+  const answer = await attempt(first);
+  if (!refusesToken(answer)) {
+    judge(first, answer, asked);
+    return answer;
+  }
+  tokens.drop(first.token);
+  first.pass.leave();
+  const second = await tokens.get(signal);
+  const last = await attempt(second);
+  if (refusesToken(last)) tokens.drop(second.token);
+  judge(second, last, asked);
+  return last;
 }
 
-/** A POST, whose token is in the form (contracts: arcgis §A.1). */
+/** A POST, whose token is in the form (contracts: arcgis §A.1). One that is refused for it is not sent again: it has done nothing. */
 async function post(
   send: Send,
   tokens: Tokens,
   url: string,
   form: Readonly<Record<string, string>>,
   asked: RequestSubject,
-  { signal, permit, refused }: SendHooks,
+  { signal, permit }: SendHooks,
 ): Promise<Answer> {
-  const attempt = async (token: string): Promise<Answer> => {
+  const held = await tokens.get(signal);
+  try {
     const leaving = await permit();
-    const body = new URLSearchParams({ ...form, f: "json", token }).toString();
+    const body = new URLSearchParams({ ...form, f: "json", token: held.token }).toString();
     const options = { changes: true, signal, onSend: leaving, timeoutMs: POST_LIMIT_MS };
-    return send(options, { url: new URL(url), method: "POST", headers: {}, body }).catch((error: unknown) => {
-      if (!(error instanceof NoAnswer)) throw error; // what `leaving` threw
-      if (!error.sent) signal.throwIfAborted();
-      return cannotReach(error, asked);
-    });
-  };
-  const token = await tokens.get(signal);
-  const answer = await attempt(token);
-  if (!refusesToken(answer)) return answer;
-  refused();
-  tokens.drop(token);
-  // Who left meanwhile gets no permit. It says, unlike this signal, that nothing was done.
-  return attempt(await tokens.get(new AbortController().signal));
+    const answer = await send(options, { url: new URL(url), method: "POST", headers: {}, body });
+    if (refusesToken(answer)) tokens.drop(held.token);
+    else judge(held, answer, asked);
+    return answer;
+  } catch (error) {
+    if (!(error instanceof NoAnswer)) throw error; // what `permit` or `leaving` threw
+    if (!error.sent) signal.throwIfAborted();
+    return cannotReach(error, asked);
+  } finally {
+    held.pass.leave();
+  }
 }
 
 async function generateToken(send: Send, { name, tokenUrl, username, referer }: SiteSettings, password: string) {

@@ -1,3 +1,4 @@
+import { type CredentialGate, type GatePass, unlessAborted } from "../../clouds/credential-gate.ts";
 import { unreadableSecret } from "../../clouds/obstacles.ts";
 import { Failure } from "../../core/errors.ts";
 import type { GiveSecret } from "../../core/secret.ts";
@@ -18,6 +19,15 @@ export interface TokenOptions {
   readonly now: () => number;
   /** Asks the site for a token; it bounds its own time. */
   readonly generate: (password: string) => Promise<Token>;
+  /** What is known of the password where tokens are given, and of its tokens at the site. */
+  readonly gates: { readonly password: CredentialGate; readonly token: CredentialGate };
+}
+
+/** A token for one request. */
+export interface HeldToken {
+  readonly token: string;
+  /** Told what the site makes of it. */
+  readonly pass: GatePass;
 }
 
 /** The tokens of one site: one at a time, shared by all calls. */
@@ -25,9 +35,10 @@ export interface Tokens {
   /**
    * A token that is valid for some time yet. Callers at the same time wait for the same request.
    *
-   * @throws Failure VENDOR_CREDENTIALS_REJECTED when the password cannot be read, and what `generate` throws; or the signal's reason.
+   * @throws Failure VENDOR_CREDENTIALS_REJECTED when the password cannot be read or has been refused, and what `generate` throws; or the
+   *   signal's reason.
    */
-  get(signal: AbortSignal): Promise<string>;
+  get(signal: AbortSignal): Promise<HeldToken>;
   /** Forgets a token that the site refused, unless a newer one has taken its place. */
   drop(token: string): void;
 }
@@ -45,13 +56,28 @@ interface Kept {
 }
 
 /** Keeps a site's token. A failure is not kept: the next call asks again. */
-export function createTokens({ site, password: give, now, generate }: TokenOptions): Tokens {
+export function createTokens({ site, password: give, now, generate, gates }: TokenOptions): Tokens {
+  const caller = { place: `site ${site}`, metadata: { site, vendor: "arcgis" } };
   let kept: Kept | undefined;
   let pending: { readonly password: string; readonly token: Promise<string> } | undefined;
 
+  const guarded = async (password: string): Promise<Token> => {
+    // What is asked has a limit of its own: so has the wait for another who asks.
+    const pass = await gates.password.enter(password, caller, new AbortController().signal);
+    try {
+      const token = await generate(password);
+      pass.accepted();
+      return token;
+    } catch (error) {
+      if (error instanceof Failure && error.reason === "VENDOR_CREDENTIALS_REJECTED") pass.refused(error);
+      throw error;
+    } finally {
+      pass.leave();
+    }
+  };
   const begin = (password: string): Promise<string> => {
     const asked = now();
-    const fetched = generate(password).then(({ token, lifeMs }) => {
+    const fetched = guarded(password).then(({ token, lifeMs }) => {
       const usable = asked + Math.max(lifeMs - MARGIN_MS, lifeMs * SHORTEST_USE);
       if (pending?.token === shared) kept = { token, password, usableUntil: usable };
       return token;
@@ -68,10 +94,17 @@ export function createTokens({ site, password: give, now, generate }: TokenOptio
     async get(signal) {
       signal.throwIfAborted();
       const password = readPassword(give, site);
-      if (kept !== undefined && kept.password === password && now() < kept.usableUntil) {
-        return kept.token;
+      const pass = await gates.token.enter(password, caller, signal);
+      try {
+        if (kept !== undefined && kept.password === password && now() < kept.usableUntil) {
+          return { token: kept.token, pass };
+        }
+        const token = await unlessAborted(pending?.password === password ? pending.token : begin(password), signal);
+        return { token, pass };
+      } catch (error) {
+        pass.leave();
+        throw error;
       }
-      return unlessAborted(pending?.password === password ? pending.token : begin(password), signal);
     },
     drop(token) {
       if (kept?.token === token) kept = undefined;
@@ -92,17 +125,5 @@ function readPassword(give: GiveSecret, site: string): string {
         { metadata, cause },
       )
     );
-  }
-}
-
-/** What work gives, unless the signal comes first. */
-async function unlessAborted<Result>(work: Promise<Result>, signal: AbortSignal): Promise<Result> {
-  const { promise, reject } = Promise.withResolvers<never>();
-  const onAbort = (): void => reject(signal.reason);
-  signal.addEventListener("abort", onAbort);
-  try {
-    return await Promise.race([work, promise]);
-  } finally {
-    signal.removeEventListener("abort", onAbort);
   }
 }

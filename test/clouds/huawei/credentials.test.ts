@@ -7,7 +7,7 @@ import type { HuaweiRequest } from "../../../src/clouds/huawei/project.ts";
 import { gatewayError, keystoneError } from "../../../src/clouds/huawei/simulator/replies.ts";
 import type { Failure, Reason } from "../../../src/core/errors.ts";
 import { temporaryFolder } from "../../support/folder.ts";
-import { byPassword, startScene } from "./support.ts";
+import { byKey, byPassword, startScene } from "./support.ts";
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
@@ -87,10 +87,11 @@ describe("an access key", () => {
     expect(failure.message).toContain("(Huawei Cloud's shows 2026-11-21T10:00:00.000Z)");
     expect(scene.service.requests).toHaveLength(1);
     scene.now = () => START + skew - Math.sign(skew) * 2 * MINUTE_MS;
+    scene.uptime += MINUTE_MS;
     expect((await scene.send()).status).toBe(200);
   });
 
-  it("is refused without a second try, whatever the refusal is", async () => {
+  it("is refused without a second try, and not shown again before a pause has passed that grows", async () => {
     await using scene = await startScene({
       credentials: () => ({
         kind: "key",
@@ -99,12 +100,37 @@ describe("an access key", () => {
         securityToken: undefined,
       }),
     });
-    for (let count = 1; count <= 6; count += 1) {
-      expect((await scene.failure({ method: "PUT", body: {} })).message).toContain("the signature is wrong");
-      expect(scene.service.requests).toHaveLength(count);
+    let shown = 0;
+    for (const minutes of [1, 5, 15, 15]) {
+      const all = await Promise.all([
+        ...Array.from({ length: 8 }, () => scene.failure()),
+        ...Array.from({ length: 8 }, () => scene.failure({ method: "PUT", body: {} })),
+      ]);
+      for (const { message, reason, outcome } of all) {
+        expect([reason, outcome]).toEqual(["VENDOR_CREDENTIALS_REJECTED", "not_applied"]);
+        expect(message).toContain("the signature is wrong");
+      }
+      expect(scene.service.requests).toHaveLength(++shown);
+      scene.uptime += minutes * MINUTE_MS - 1;
+      expect((await scene.failure()).message).toContain("the same is not tried again for");
+      expect(scene.service.requests).toHaveLength(shown);
+      scene.uptime += 1;
     }
-    expect((await scene.failure()).message).toContain("is locked for 5 minutes");
     expect(scene.service.requests.every(({ executed }) => !executed)).toBe(true);
+  });
+
+  it("is shown again as soon as its text is another one", async () => {
+    let secretKey = "wrong";
+    await using scene = await startScene({
+      credentials: (account) => ({ ...byKey(account), secretKey: () => secretKey }),
+    });
+    const right = byKey(scene.account).secretKey();
+    expect((await scene.failure()).reason).toBe("VENDOR_CREDENTIALS_REJECTED");
+    secretKey = right;
+    expect((await scene.send()).status).toBe(200);
+    secretKey = "wrong";
+    expect((await scene.failure()).message).toContain("the same is not tried again for");
+    expect(scene.service.requests).toHaveLength(2);
   });
 
   it.each<[string, Partial<KeySettings>]>([
@@ -201,7 +227,7 @@ describe("an IAM user", () => {
   it.each<[string, boolean, (tokens: Map<string, unknown>) => void]>([
     ["was voided", true, (tokens) => tokens.clear()],
     ["is good", false, () => {}],
-  ])("forgets a token that %s: %s, and repeats nothing", async (_what, forgets, change) => {
+  ])("forgets a token that %s: %s, and repeats no change", async (_what, forgets, change) => {
     await using scene = await startScene({ credentials: byPassword });
     await scene.send();
     change(scene.account.tokens);
@@ -222,17 +248,16 @@ describe("an IAM user", () => {
     expect(scene.iam.requests).toHaveLength(1);
   });
 
-  it("forgets once, however many are told at the same time", async () => {
+  it("replaces it once, however many reads are told that it was voided", async () => {
     await using scene = await startScene({ credentials: byPassword });
     await scene.send();
     scene.account.tokens.clear();
-    const refused = await Promise.all(Array.from({ length: 5 }, () => scene.send()));
-    expect(refused.map(({ status }) => status)).toEqual([401, 401, 401, 401, 401]);
-    await Promise.all(Array.from({ length: 5 }, () => scene.send()));
+    const went = await Promise.all(Array.from({ length: 5 }, () => scene.send()));
+    expect(went.map(({ status }) => status)).toEqual([200, 200, 200, 200, 200]);
     expect(scene.iam.requests).toHaveLength(2);
   });
 
-  it("does not forget a new token because an old one was refused late", async () => {
+  it("does not replace a new token because an old one was refused late", async () => {
     await using scene = await startScene({ credentials: byPassword });
     await scene.send();
     scene.account.tokens.clear();
@@ -240,11 +265,21 @@ describe("an IAM user", () => {
     scene.service.inject({ path: /slow/, answer: (refused) => refused, before: () => held.promise });
     const slow = scene.send({ path: "/v2/slow" });
     await expect.poll(() => scene.service.requests.length).toBe(2);
-    expect([(await scene.send()).status, (await scene.send()).status]).toEqual([401, 200]);
-    held.resolve();
-    expect((await slow).status).toBe(401);
     expect((await scene.send()).status).toBe(200);
+    held.resolve();
+    expect((await slow).status).toBe(200);
     expect(scene.iam.requests).toHaveLength(2);
+  });
+
+  it("is not fetched again and again where the service takes none", async () => {
+    await using scene = await startScene({ credentials: byPassword });
+    scene.service.inject({ times: 99, answer: gatewayError(401, "0307", "The token must be updated") });
+    expect((await scene.send()).status).toBe(401);
+    expect([scene.service.requests.length, scene.iam.requests.length]).toEqual([2, 2]);
+    for (let count = 0; count < 5; count++) {
+      expect((await scene.failure({ method: "PUT", body: {} })).message).toContain("the same is not tried again for");
+    }
+    expect([scene.service.requests.length, scene.iam.requests.length]).toEqual([2, 2]);
   });
 
   it("gets a new token when the password changes", async () => {
@@ -287,6 +322,13 @@ describe("an IAM user", () => {
     expect(failure.message).toContain("nothing was sent to dcs");
     expect(failure.metadata).toMatchObject({ vendor: "dcs", vendor_http_status: String(reply[0]) });
     expect([scene.iam.requests.length, scene.service.requests.length]).toEqual([1, 0]);
+    if (reason === "VENDOR_CREDENTIALS_REJECTED") {
+      for (let count = 0; count < 5; count++) {
+        expect((await scene.failure()).message).toMatch(sentence);
+      }
+      expect(scene.iam.requests).toHaveLength(1);
+      scene.uptime += MINUTE_MS;
+    }
     expect((await scene.send()).status).toBe(200);
   });
 

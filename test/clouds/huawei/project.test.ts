@@ -18,7 +18,10 @@ describe("openProjects()", () => {
       endpoints: { cse: "http://127.0.0.1:1", dcs: "http://127.0.0.1:1", ddm: "http://127.0.0.1:1" },
       ca: undefined,
     };
-    await using projects = openProjects([settings], "cse", { now: () => new Date() });
+    await using projects = openProjects([settings], "cse", {
+      now: () => new Date(),
+      monotonic: () => performance.now(),
+    });
     expect(projects.find("p1").projectId).toBe("p1");
     expect(() => projects.find("p2")).toThrow(
       expect.objectContaining({ reason: "PROJECT_NOT_FOUND", outcome: "not_applied", metadata: { project: "p2" } }),
@@ -126,6 +129,7 @@ describe("Project.request()", () => {
 
   it("bounds the wait for an answer, and says that a change may have been made", async () => {
     await using scene = await startScene();
+    await scene.send(); // while nobody knows whether a key is taken, one request at a time shows it
     scene.service.inject({ times: 2, delayBefore: 60_000 });
     const [read, change] = await Promise.all([
       scene.failure({ timeoutMs: 300 }),

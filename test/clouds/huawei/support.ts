@@ -22,6 +22,8 @@ export interface Scene extends AsyncDisposable {
   readonly project: Project;
   /** Restartd's clock. */
   now: () => number;
+  /** Restartd's clock that never goes back (ms). */
+  uptime: number;
   /** Sends a request with what it must have: default GET /v2/PROJECT/instances. */
   send(request?: Partial<HuaweiRequest>): Promise<Answer>;
   /** What becomes of a request that has no success. */
@@ -75,8 +77,11 @@ export async function startScene(options: SceneOptions = {}): Promise<Scene> {
     ca: undefined,
     ...options.settings,
   };
-  const clock = { now: () => account.now() };
-  const projects = openProjects([settings], "dcs", { now: () => new Date(clock.now()) });
+  const clock = { now: () => account.now(), uptime: 0 };
+  const projects = openProjects([settings], "dcs", {
+    now: () => new Date(clock.now()),
+    monotonic: () => clock.uptime,
+  });
   const project = projects.find(account.projectId);
   const path = `/v2/${account.projectId}/instances`;
   const send = (request: Partial<HuaweiRequest> = {}) =>
@@ -91,6 +96,12 @@ export async function startScene(options: SceneOptions = {}): Promise<Scene> {
     },
     set now(now) {
       clock.now = now;
+    },
+    get uptime() {
+      return clock.uptime;
+    },
+    set uptime(uptime) {
+      clock.uptime = uptime;
     },
     send,
     async failure(request = {}) {

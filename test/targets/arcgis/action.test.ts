@@ -23,7 +23,7 @@ let site: Site;
 let action: RefreshAction;
 beforeEach(async () => {
   simulator = await startArcgisSimulator();
-  site = openSite(settingsOf(simulator), { now: () => new Date() });
+  site = openSite(settingsOf(simulator), { now: () => new Date(), monotonic: () => performance.now() });
   action = createRefreshAction({ sites: new Map([["gis", site]]), pollIntervalMs: 1_234 });
 });
 afterEach(async () => {
@@ -211,48 +211,27 @@ const sendAgain = async (fields: { async?: boolean }) => {
 };
 
 describe("a token that is refused", () => {
-  it.each(["portal", "server"] as const)("is replaced once, with a new permit (%s)", async (shape) => {
-    simulator.errorShape = shape;
-    const request = requestFor(FEATURES);
-    const plan = await action.prepare(request, newAsking());
-    simulator.revokeTokens();
-    const sending = newSending();
-    const outcomes: string[] = [];
-    const permit: typeof sending.permit = async (evidence) => {
-      outcomes.push(sending.call.outcome);
-      await sending.permit(evidence);
-      return () => {
-        sending.call.outcome = "unknown";
-      };
-    };
-    expect(await action.send(request, plan, { ...sending, permit })).toMatchObject({ vendorJob: expect.any(String) });
-    expect(sending.permits).toHaveLength(2);
-    expect(outcomes).toEqual(["not_applied", "not_applied"]);
-    expect([posts().length, simulator.refreshes.get(FEATURES), simulator.tokens.length]).toEqual([2, 1, 2]);
-  });
-
-  it("is not replaced twice", async () => {
-    simulator.inject({ path: /refresh$/, times: 5, answer: replies.tokenRequired("portal") });
-    const sending = newSending();
-    expect(await failureOf(send(requestFor(FEATURES), sending))).toMatchObject({
-      reason: "VENDOR_CREDENTIALS_REJECTED",
-      outcome: "not_applied",
-      metadata: { site: "gis", vendor: "arcgis", vendor_code: "499", vendor_http_status: "200" },
-    });
-    expect([posts().length, sending.permits.length]).toEqual([2, 2]);
-  });
-
-  it("sends nothing more to a caller who has no second permit", async () => {
-    simulator.inject({ path: /refresh$/, times: 5, answer: replies.invalidToken("portal") });
-    const sending = newSending();
-    const gone = new Failure("CANCELLED", "gone");
-    const permit: typeof sending.permit = async (evidence) => {
-      if (sending.permits.length === 1) throw gone;
-      return sending.permit(evidence);
-    };
-    expect(await failureOf(send(requestFor(FEATURES), { ...sending, permit }))).toBe(gone);
-    expect(posts()).toHaveLength(1);
-  });
+  it.each(["portal", "server"] as const)(
+    "ends a refresh, which did nothing and is not sent again (%s)",
+    async (shape) => {
+      simulator.errorShape = shape;
+      const request = requestFor(FEATURES);
+      const plan = await action.prepare(request, newAsking());
+      simulator.revokeTokens();
+      const sending = newSending();
+      const failure = await failureOf(action.send(request, plan, sending));
+      expect(failure).toMatchObject({
+        reason: "VENDOR_CREDENTIALS_REJECTED",
+        outcome: "not_applied",
+        metadata: { site: "gis", vendor: "arcgis", vendor_code: "498", vendor_http_status: "200" },
+      });
+      expect(failure.message).toContain("nothing was done, and the next call asks for a new one");
+      expect([posts().length, sending.permits.length, simulator.refreshes.get(FEATURES)]).toEqual([1, 1, undefined]);
+      simulator.forgetRequests();
+      expect(await send(request)).toMatchObject({ vendorJob: expect.any(String) });
+      expect([posts().length, simulator.tokens.length]).toEqual([1, 2]);
+    },
+  );
 
   it("is replaced once on reads too", async () => {
     await site.getDeployment(FEATURES, new AbortController().signal);
@@ -264,6 +243,14 @@ describe("a token that is refused", () => {
       reason: "VENDOR_CREDENTIALS_REJECTED",
     });
     expect(simulator.requests.filter(({ method }) => method === "GET")).toHaveLength(2);
+    const tokens = simulator.tokens.length;
+    for (let count = 0; count < 5; count++) {
+      expect((await failureOf(send(requestFor(FEATURES)))).message).toContain("the same is not tried again for 60 s");
+    }
+    expect([simulator.requests.filter(({ method }) => method === "GET").length, simulator.tokens.length]).toEqual([
+      2,
+      tokens,
+    ]);
   });
 
   it("is used as long as it lives where its end is written as a text", async () => {
@@ -286,8 +273,14 @@ describe("a token that is refused", () => {
 
 describe("a request", () => {
   it("is not made with a wrong password, which is our fault", async () => {
-    const other = openSite(settingsOf(simulator, { password: () => "hunter2" }), { now: () => new Date() });
+    const other = openSite(settingsOf(simulator, { password: () => "hunter2" }), {
+      now: () => new Date(),
+      monotonic: () => performance.now(),
+    });
     const failure = await failureOf(other.getDeployment(FEATURES, new AbortController().signal));
+    for (let count = 0; count < 10; count++) {
+      expect((await failureOf(other.getJob("j1", new AbortController().signal))).reason).toBe(failure.reason);
+    }
     await other[Symbol.asyncDispose]();
     expect(failure).toMatchObject({ reason: "VENDOR_CREDENTIALS_REJECTED", outcome: "not_applied" });
     expect(inspect(failure, { depth: 20 })).not.toContain("hunter2");

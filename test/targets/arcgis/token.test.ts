@@ -1,4 +1,6 @@
 import { describe, expect, it } from "vitest";
+import { createCredentialGate } from "../../../src/clouds/credential-gate.ts";
+import { Failure } from "../../../src/core/errors.ts";
 import { createTokens, type Token } from "../../../src/targets/arcgis/token.ts";
 import { failureOf } from "./site.ts";
 
@@ -16,12 +18,19 @@ function make({ lifeMs = HOUR }: { lifeMs?: number } = {}) {
     site: "gis",
     password: () => state.password,
     now: () => state.now,
+    gates: { password: createCredentialGate(() => state.now), token: createCredentialGate(() => state.now) },
     generate: async (password) => {
       state.asked.push(password);
       return state.answer ?? { token: `t${state.asked.length}`, lifeMs };
     },
   });
-  return { state, tokens };
+  /** A token for a request that the site then takes. */
+  const get = async (signal: AbortSignal): Promise<string> => {
+    const { token, pass } = await tokens.get(signal);
+    pass.accepted();
+    return token;
+  };
+  return { state, tokens: { get, drop: tokens.drop } };
 }
 
 describe("createTokens()", () => {
@@ -77,12 +86,13 @@ describe("createTokens()", () => {
     state.answer = old.promise;
     state.password = "three";
     const third = tokens.get(never);
+    await new Promise(setImmediate);
     state.answer = undefined;
     state.password = "four";
-    expect(await tokens.get(never)).toBe("t4");
+    // One at a time shows a password of which nobody knows whether it is taken.
+    const fourth = tokens.get(never);
     old.resolve({ token: "t3", lifeMs: HOUR });
-    expect(await third).toBe("t3");
-    expect(await tokens.get(never)).toBe("t4");
+    expect([await third, await fourth, await tokens.get(never)]).toEqual(["t3", "t4", "t4"]);
     expect(state.asked).toEqual(["one", "two", "three", "four"]);
   });
 
@@ -110,6 +120,7 @@ describe("createTokens()", () => {
         throw new Error("arcgis.sites[0].password.file: it is empty");
       },
       now: () => 0,
+      gates: { password: createCredentialGate(() => 0), token: createCredentialGate(() => 0) },
       generate: () => Promise.reject(new Error("nobody should ask")),
     });
     expect(await failureOf(tokens.get(never))).toMatchObject({
@@ -118,5 +129,22 @@ describe("createTokens()", () => {
       message:
         "site gis: restartd's own password cannot be read; its operator has to put it where the configuration says",
     });
+  });
+
+  it("does not show a refused password again, before it changes or a while has passed", async () => {
+    const { state, tokens } = make();
+    const refused = new Failure("VENDOR_CREDENTIALS_REJECTED", "site gis: it gives no token");
+    state.answer = Promise.reject(refused);
+    expect(await failureOf(tokens.get(never))).toBe(refused);
+    for (let count = 0; count < 5; count++) {
+      expect(await failureOf(tokens.get(never))).toMatchObject({ reason: "VENDOR_CREDENTIALS_REJECTED" });
+    }
+    expect(state.asked).toEqual(["one"]);
+    state.now += 60_000;
+    expect(await failureOf(tokens.get(never))).toBe(refused);
+    state.answer = undefined;
+    state.password = "two";
+    expect(await tokens.get(never)).toBe("t3");
+    expect(state.asked).toEqual(["one", "one", "two"]);
   });
 });

@@ -74,7 +74,10 @@ describe("startCseSimulator()", () => {
     await using simulator = await startCseSimulator();
     const { account, url } = simulator.server;
     simulator.world.add({ id: "e1" });
-    await using projects = openProjects(settingsFor(account, url).projects, "cse", { now: () => new Date() });
+    await using projects = openProjects(settingsFor(account, url).projects, "cse", {
+      now: () => new Date(),
+      monotonic: () => performance.now(),
+    });
     const { status, json } = await projects.find(account.projectId).request({
       method: "PUT",
       body: { action: "Retry" },
@@ -106,7 +109,10 @@ describe("startCseSimulator()", () => {
   it("wants offset and limit of a list, and spells the errors of reads in the other way", async () => {
     await using simulator = await startCseSimulator();
     const { account, url } = simulator.server;
-    await using projects = openProjects(settingsFor(account, url).projects, "cse", { now: () => new Date() });
+    await using projects = openProjects(settingsFor(account, url).projects, "cse", {
+      now: () => new Date(),
+      monotonic: () => performance.now(),
+    });
     const path = `/v2/${account.projectId}/enginemgr/engines`;
     const { signal } = new AbortController();
     const asked = { method: "GET", path, query: { offset: "0" }, headers: HEADERS, signal } as const;
@@ -121,7 +127,10 @@ describe("startCseSimulator()", () => {
       { ...account, keys: [{ accessKey: "SANDBOXACCESSKEY0001", secretKey: "wrong" }] },
       url,
     );
-    await using projects = openProjects(settings.projects, "cse", { now: () => new Date() });
+    await using projects = openProjects(settings.projects, "cse", {
+      now: () => new Date(),
+      monotonic: () => performance.now(),
+    });
     const path = `/v2/${account.projectId}/enginemgr/engines/e1`;
     const { signal } = new AbortController();
     const answer = await projects.find(account.projectId).request({ method: "GET", path, headers: HEADERS, signal });

@@ -62,7 +62,10 @@ describe("startDdmSimulator()", () => {
     await using simulator = await startDdmSimulator();
     const { account, url } = simulator.server;
     simulator.world.add({ id: "i1" });
-    await using projects = openProjects(settingsFor(account, url).projects, "ddm", { now: () => new Date() });
+    await using projects = openProjects(settingsFor(account, url).projects, "ddm", {
+      now: () => new Date(),
+      monotonic: () => performance.now(),
+    });
     const { status, json } = await projects.find(account.projectId).request({
       method: "POST",
       body: { restart: { type: "hard" } },
@@ -99,7 +102,10 @@ describe("startDdmSimulator()", () => {
   it.each([{ limit: "129" }, { limit: "0" }, { offset: "-1" }])("refuses a list of %o", async (query) => {
     await using simulator = await startDdmSimulator();
     const { account, url } = simulator.server;
-    await using projects = openProjects(settingsFor(account, url).projects, "ddm", { now: () => new Date() });
+    await using projects = openProjects(settingsFor(account, url).projects, "ddm", {
+      now: () => new Date(),
+      monotonic: () => performance.now(),
+    });
     const path = `/v1/${account.projectId}/instances`;
     const { signal } = new AbortController();
     const answer = await projects.find(account.projectId).request({ method: "GET", path, query, signal });
