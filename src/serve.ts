@@ -87,8 +87,8 @@ export async function serve(options: ServeOptions): Promise<Served> {
       newId: randomUUID,
       background,
       timing: { retentionMs: config.store.retentionMs, ...options.timing },
-      health: (available) => {
-        storeHealth.tell(available);
+      health: (available, cause) => {
+        storeHealth.tell(available, cause);
         admin?.storeUsable(available);
       },
       onError: (error, what) => log.warn({ cause: describeCause(error) }, `${what} failed; it is tried again`),

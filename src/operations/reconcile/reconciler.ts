@@ -27,7 +27,7 @@ export interface ReconcilerOptions {
   /** Whether surely nothing was sent of an operation of this process's. */
   readonly isDisowned: (name: string) => boolean;
   /** Told whether the store can be used, when that changes. */
-  readonly health: (available: boolean) => void;
+  readonly health: (available: boolean, cause?: unknown) => void;
   readonly onError: (error: unknown, what: string) => void;
 }
 
@@ -107,7 +107,7 @@ export async function startReconciler(options: ReconcilerOptions): Promise<Recon
       if (!available) options.health(true);
       available = true;
     } catch (error) {
-      if (available) options.health(false);
+      if (available) options.health(false, error);
       available = false;
       onError(error, "looking after operations");
     }
