@@ -95,6 +95,21 @@ describe("createRestartAction()", () => {
     });
   });
 
+  test("a clock that is two minutes behind the API server's is told of, once", async () => {
+    const warnings: unknown[] = [];
+    await using skewed = openAlone(world.tap.kubeconfig, ["patcher"], {
+      now: () => new Date(Date.now() - 120_000),
+      warn: (message, fields) => warnings.push([message, fields.cluster]),
+    });
+    const object = await make(world, "deployments");
+    const late = skewed.actions[0] as RestartAction;
+    await late.prepare(requestFor(object.ref), newAsking());
+    await late.prepare(requestFor(object.ref), newAsking({ validateOnly: true }));
+    expect(warnings).toEqual([
+      [expect.stringMatching(/^our clock is 1(19|20) s behind the API server's: /), "patcher"],
+    ]);
+  });
+
   test("an object that is remembered: its last restart is what was in place before", async () => {
     const object = await make(world, "deployments");
     const asked: JsonObject[] = [];

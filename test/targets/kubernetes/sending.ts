@@ -1,7 +1,7 @@
 import { newCall } from "../../../src/core/call.ts";
 import { noMeter } from "../../../src/core/meter.ts";
 import type { PrepareContext } from "../../../src/core/operation.ts";
-import type { RunningTarget } from "../../../src/core/target.ts";
+import type { RunningTarget, Runtime } from "../../../src/core/target.ts";
 import { openKubernetes } from "../../../src/targets/kubernetes/index.ts";
 import { contextsOf } from "../../support/restartd.ts";
 
@@ -16,7 +16,11 @@ export const newAsking = (changes: Partial<PrepareContext> = {}): PrepareContext
 });
 
 /** The target without operations, for a test that does with its action what they would. */
-export function openAlone(kubeconfig: string, contexts: readonly string[]): RunningTarget {
+export function openAlone(
+  kubeconfig: string,
+  contexts: readonly string[],
+  changes: Partial<Pick<Runtime, "now" | "warn">> = {},
+): RunningTarget {
   const clusters = Object.entries(contextsOf(kubeconfig, contexts)).map(([name, source]) => ({ name, source }));
   const without = () => Promise.reject(new Error("the target was opened without operations"));
   const operations = { run: without, runAll: without };
@@ -30,6 +34,7 @@ export function openAlone(kubeconfig: string, contexts: readonly string[]): Runn
       background: () => {},
       meter: noMeter,
       operations,
+      ...changes,
     },
   );
 }

@@ -1,5 +1,15 @@
 import { describe, expect, test } from "vitest";
-import { countApplied, eventually, make, observed, restart, restartInTurn, type TheWorld, valuesOf } from "./world.ts";
+import {
+  countApplied,
+  eventually,
+  type Made,
+  make,
+  observed,
+  restart,
+  restartInTurn,
+  type TheWorld,
+  valuesOf,
+} from "./world.ts";
 
 const PRECISE = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z$/;
 const SECONDS = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/;
@@ -125,27 +135,44 @@ export function valueRows(world: TheWorld): void {
     });
 
     // Argo's controller restarts pods that are older than restartAt, by the API server's clock, and takes a later time for an appointment.
-    test.each([
-      ["two minutes behind", -120_000],
-      ["90 seconds ahead", 90_000],
-    ])("a clock %s restarts every pod of an Argo Rollout at once", async (_how, skewMs) => {
-      const object = await observed(await make(world(), "rollouts", { spec: { replicas: 2 } }));
-      const podsOf = async (): Promise<string[]> => {
-        const path = `/api/v1/namespaces/${object.ref.namespace}/pods?labelSelector=app%3D${object.ref.name}`;
+    describe("two machines' clocks", () => {
+      const podsOf = async ({ ref }: Made): Promise<string[]> => {
+        const path = `/api/v1/namespaces/${ref.namespace}/pods?labelSelector=app%3D${ref.name}`;
         const { items } = (await world().backend.request("GET", path)).json();
         return items.map(({ metadata }: { metadata: { uid: string } }) => metadata.uid);
       };
-      const before = await eventually(async () => {
-        const { status } = await object.read();
-        return status?.availableReplicas === 2 && (await podsOf());
+      /** A Rollout with two pods that are there. */
+      const running = async () => {
+        const object = await observed(await make(world(), "rollouts", { spec: { replicas: 2 } }));
+        const pods = await eventually(async () => {
+          const { status } = await object.read();
+          return status?.availableReplicas === 2 && (await podsOf(object));
+        });
+        return { object, pods };
+      };
+      const isDone = async (object: Made, value: string | undefined) =>
+        Date.parse((await object.read()).status?.restartedAt) === Date.parse(value ?? "");
+
+      test.each([
+        ["two minutes behind", -120_000],
+        ["90 seconds ahead", 90_000],
+      ])("a clock %s restarts every pod of an Argo Rollout at once", async (_how, skewMs) => {
+        const { object, pods } = await running();
+        const restartd = world().another({ now: () => new Date(Date.now() + skewMs) });
+        expect((await restart(restartd, object.ref)).code).toBe("ok");
+        const value = await object.restartedAt();
+        expect(Math.abs(Date.parse(value ?? "") - Date.now())).toBeLessThan(60_000);
+        await eventually(() => isDone(object, value), 60_000);
+        const after = await podsOf(object);
+        expect(pods.filter((uid) => after.includes(uid))).toEqual([]);
       });
-      const restartd = world().another({ now: () => new Date(Date.now() + skewMs) });
-      expect((await restart(restartd, object.ref)).code).toBe("ok");
-      const value = Date.parse((await object.restartedAt()) ?? "");
-      expect(Math.abs(value - Date.now())).toBeLessThan(60_000);
-      await eventually(async () => Date.parse((await object.read()).status?.restartedAt) === value, 60_000);
-      const after = await podsOf();
-      expect(before.filter((uid) => after.includes(uid))).toEqual([]);
+
+      test("control: a value by a clock two minutes behind is done at once, and restarts nothing", async () => {
+        const { object, pods } = await running();
+        await object.merge({ spec: { restartAt: seconds(-120) } });
+        await eventually(async () => isDone(object, await object.restartedAt()), 60_000);
+        expect((await podsOf(object)).sort()).toEqual(pods.sort());
+      });
     });
 
     test("row 62: a restart that an Argo Rollout's owner has scheduled is not moved", async () => {
