@@ -64,7 +64,7 @@ export function deploymentStatus(object: WorkloadObject): KindStatus {
     return waiting(`${available} of ${updated} updated replicas are available`);
   }
   const leaving = status.terminatingReplicas ?? 0;
-  const detail = leaving === 0 ? "" : `${leaving} old pods are still terminating`;
+  const detail = leaving === 0 ? "" : `${leaving} old ${leaving === 1 ? "pod is" : "pods are"} still terminating`;
   return { ...counts, state: COMPLETE, message: `deployment "${name}" successfully rolled out`, detail };
 }
 

@@ -149,9 +149,9 @@ export function transportRows(world: TheWorld): void {
 
     test("row 57: a deadline that passes while reading: nothing is written", async () => {
       const object = await make(world(), "deployments");
-      const restartd = world().another({ deadlineMs: 300 });
+      const restartd = world().another({ deadlineMs: 1_500 });
       world().tap.on(isRead, async (_request, forward) => {
-        await new Promise((resolve) => setTimeout(resolve, 500));
+        await eventually(async () => restartd.calls[0]?.failure);
         return forward();
       });
       const told = await restart(restartd, object.ref);

@@ -121,7 +121,8 @@ export function watchRows(world: TheWorld, watched: Watched): void {
           expect(watch.messages.at(-1)).toMatchObject({ state: COMPLETE, restartedAt: value });
           expect(watch.messages.filter(({ state }) => state === COMPLETE)).toHaveLength(1);
         }
-        expect(await getRollout(object.ref)).toEqual(bound.messages.at(-1));
+        // Old pods may have been terminating when it became complete.
+        expect({ ...(await getRollout(object.ref)), detail: "" }).toEqual({ ...bound.messages.at(-1), detail: "" });
       },
     );
 
