@@ -45,6 +45,7 @@ export const SERVICES = [
   "grpc.reflection.v1.ServerReflection",
   "grpc.reflection.v1alpha.ServerReflection",
   ...TARGETS.flatMap(({ services }) => services.map(({ typeName }) => typeName)),
+  "restart.access.v1.AccessService",
   "restart.operation.v1.OperationService",
   "restart.server.v1.ServerService",
 ].sort();
