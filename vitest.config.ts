@@ -29,7 +29,12 @@ export default defineConfig({
       {
         // Clients that nobody here wrote, against the real program.
         extends: true,
-        test: { name: "e2e", include: ["test/console/**/*.test.ts", "test/e2e/**/*.test.ts"], fileParallelism: false, testTimeout: 60_000 },
+        test: {
+          name: "e2e",
+          include: ["test/console/**/*.test.ts", "test/e2e/**/*.test.ts"],
+          fileParallelism: false,
+          testTimeout: 60_000,
+        },
       },
       {
         // Processes that are killed and stopped, for seconds at a time: nothing else is this slow.
