@@ -1,6 +1,7 @@
 import type { OperationRecord } from "./record.ts";
 import { clean, type Rows } from "./rows.ts";
 import type { Db, Trx } from "./schema.ts";
+import type { Statement, Statements } from "./statements.ts";
 import type { Found, Store } from "./store.ts";
 
 /** What SQLite and PostgreSQL do differently. */
@@ -16,10 +17,16 @@ export interface Engine {
    * @throws UncertainCommit when the commit may have happened.
    */
   transaction<Result>(work: (trx: Trx) => Promise<Result>): Promise<Result>;
+  /** How the database names the n-th (from 1) value that is bound. */
+  place(position: number): string;
+  /**
+   * Runs one statement as a durable transaction of its own, where that costs less than to begin and to commit one.
+   *
+   * @throws UncertainCommit when the commit may have happened.
+   */
+  single?(statement: Statement): Promise<readonly unknown[]>;
   /** Waits for the transactions that were begun before, where reads do not do so by themselves. It must not reject. */
   written?(): Promise<unknown>;
-  /** Called in the transaction that inserted or changed an operation, with what it is now. */
-  changing?(trx: Trx, record: OperationRecord): Promise<void>;
   /** Called after the commit that inserted, changed or (`record` undefined) removed an operation. It must not throw. */
   changed?(name: string, record: OperationRecord | undefined): void;
   readonly subscribe: Store["subscribe"];
@@ -43,6 +50,7 @@ export interface KyselyStoreOptions {
 /** What the parts of the store share. */
 export interface Context extends KyselyStoreOptions {
   readonly rows: Rows;
+  readonly statements: Statements;
 }
 
 /** Who used a request_id, be it an operation or what is left of one. */

@@ -2,6 +2,7 @@ import { type Context, findBlocker, findRequest } from "./context.ts";
 import type { OperationRecord } from "./record.ts";
 import { clean } from "./rows.ts";
 import type { Trx } from "./schema.ts";
+import { execute } from "./statements.ts";
 import type { EventOf, Inserted, Instead } from "./store.ts";
 
 /** How often an insert is tried when what was in its way is gone a moment later. */
@@ -26,6 +27,7 @@ export async function insertOperations(
   instead: Instead | undefined,
 ): Promise<Inserted> {
   if (records.length === 0) return { blocked: new Map() };
+  if (await insertAlone(context, records, event)) return { blocked: new Map() };
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
     try {
       const { inserted, blocked } = await context.engine.transaction((trx) =>
@@ -41,6 +43,28 @@ export async function insertOperations(
   throw new Error("The store is too busy: operations that were in the way of a new one came and went; try again.");
 }
 
+/**
+ * Stores one operation by one statement, where the database can and nothing is in the way. Not one with a request_id: who removes an
+ * operation at the same time leaves a tombstone that the statement does not see, for it sees what was there when it began.
+ */
+async function insertAlone(context: Context, records: readonly OperationRecord[], event: EventOf): Promise<boolean> {
+  const { engine, rows, statements } = context;
+  const [record, second] = records;
+  if (engine.single === undefined || record === undefined || second !== undefined || record.requestId !== undefined) {
+    return false;
+  }
+  const statement = statements.insertWithAudit(rows.ofRecord(record, 0), auditOf(context, record, event));
+  if ((await engine.single(statement)).length === 0) return false;
+  engine.changed?.(record.name, record);
+  return true;
+}
+
+function auditOf({ rows, replica, now }: Context, record: OperationRecord, event: EventOf) {
+  const told = typeof event === "function" ? event(record) : event;
+  const { name: operation, state: to } = record;
+  return rows.ofAudit({ ...told, operation, time: now().getTime(), replica, from: undefined, to });
+}
+
 async function insertOnce(
   context: Context,
   trx: Trx,
@@ -48,7 +72,6 @@ async function insertOnce(
   event: EventOf,
   instead: Instead | undefined,
 ): Promise<{ inserted: readonly OperationRecord[]; blocked: ReadonlyMap<string, OperationRecord> }> {
-  const { rows, replica, now, engine } = context;
   const ordered = records.map((record, ordinal) => ({ record, ordinal }));
   const stored = await insertRows(context, trx, inLockOrder(ordered));
   await refuseDuplicates(context, trx, records, stored);
@@ -64,13 +87,13 @@ async function insertOnce(
   const inserted = [...ordered.filter(({ record }) => stored.has(record.name)), ...replaced]
     .sort((a, b) => a.ordinal - b.ordinal)
     .map(({ record }) => record);
-  const time = now().getTime();
-  const audit = inserted.map((record) => {
-    const told = typeof event === "function" ? event(record) : event;
-    return rows.ofAudit({ ...told, operation: record.name, time, replica, from: undefined, to: record.state });
-  });
-  await trx.insertInto("audit").values(audit).execute();
-  for (const record of inserted) await engine.changing?.(trx, record);
+  const [first, ...others] = inserted.map((record) => auditOf(context, record, event));
+  if (first !== undefined && others.length === 0) await execute(trx, context.statements.audit(first));
+  else if (first !== undefined)
+    await trx
+      .insertInto("audit")
+      .values([first, ...others])
+      .execute();
   return { inserted, blocked };
 }
 
@@ -81,14 +104,23 @@ interface Ordered {
 }
 
 /** Answers the names of those that no other row was in the way of. */
-async function insertRows({ rows }: Context, trx: Trx, ordered: readonly Ordered[]): Promise<ReadonlySet<string>> {
-  if (ordered.length === 0) return new Set();
-  const stored = await trx
-    .insertInto("operations")
-    .values(ordered.map(({ record, ordinal }) => rows.ofRecord(record, ordinal)))
-    .onConflict((conflict) => conflict.doNothing())
-    .returning("name")
-    .execute();
+async function insertRows(
+  { rows, statements }: Context,
+  trx: Trx,
+  ordered: readonly Ordered[],
+): Promise<ReadonlySet<string>> {
+  const made = ordered.map(({ record, ordinal }) => rows.ofRecord(record, ordinal));
+  const [first, second] = made;
+  if (first === undefined) return new Set();
+  const stored =
+    second === undefined
+      ? await execute<{ name: string }>(trx, statements.insert(first))
+      : await trx
+          .insertInto("operations")
+          .values(made)
+          .onConflict((conflict) => conflict.doNothing())
+          .returning("name")
+          .execute();
   return new Set(stored.map(({ name }) => name));
 }
 

@@ -1,11 +1,12 @@
 import type { Selectable } from "kysely";
-import { type Context, findBlocker, findRequest, type KyselyStoreOptions } from "./context.ts";
+import { type Context, type Engine, findBlocker, findRequest, type KyselyStoreOptions } from "./context.ts";
 import { insertOperations } from "./insert.ts";
 import { listOperations } from "./list.ts";
 import type { AuditRow, OperationRecord } from "./record.ts";
 import { removeEnded, removeOperation } from "./remove.ts";
 import { createRows, StoreDamaged } from "./rows.ts";
 import type { OperationTable, Trx } from "./schema.ts";
+import { createStatements, execute } from "./statements.ts";
 import type { Step, Store } from "./store.ts";
 import { noteBackup, summarize } from "./summary.ts";
 
@@ -15,7 +16,7 @@ const FORGET_REPLICA_MS = 30 * 24 * 3600 * 1000;
 /** The store on a migrated database (migrations.ts). */
 export function createKyselyStore(options: KyselyStoreOptions): Store {
   const { db, engine } = options;
-  const context: Context = { ...options, rows: createRows(engine.sealed) };
+  const context: Context = { ...options, rows: createRows(engine.sealed), statements: createStatements(engine.place) };
   const records = (rows: readonly Selectable<OperationTable>[]) => rows.map((row) => context.rows.record(row));
   const read =
     <Args extends unknown[], Result>(work: (...args: Args) => Promise<Result>) =>
@@ -31,7 +32,7 @@ export function createKyselyStore(options: KyselyStoreOptions): Store {
     change: async (before, change, event) => (await changeOperations(context, [{ before, change, event }]))[0],
     changeAll: (steps) => changeOperations(context, steps),
     get: read(async (name) => {
-      const row = await db.selectFrom("operations").selectAll().where("name", "=", name).executeTakeFirst();
+      const [row] = await execute<Selectable<OperationTable>>(db, context.statements.get(name));
       return row && context.rows.record(row);
     }),
     blocking: read((target) => findBlocker(context, db, target)),
@@ -95,7 +96,9 @@ async function auditTrail({ db, rows }: Context, name: string): Promise<AuditRow
 
 async function changeOperations(context: Context, steps: readonly Step[]): Promise<(OperationRecord | undefined)[]> {
   const { engine } = context;
-  if (steps.length === 0) return [];
+  const [first, second] = steps;
+  if (first === undefined) return [];
+  if (second === undefined && engine.single !== undefined) return [await changeAlone(context, engine.single, first)];
   const changed = await engine.transaction(async (trx) => {
     const found = new Map<string, OperationRecord | undefined>();
     // The same order for everybody, so that two transactions never wait for each other.
@@ -108,27 +111,38 @@ async function changeOperations(context: Context, steps: readonly Step[]): Promi
   return steps.map(({ before }) => changed.get(before.name));
 }
 
-async function changeOperation(
-  { rows, engine, now, replica }: Context,
-  trx: Trx,
-  { before, change, event }: Step,
-): Promise<OperationRecord | undefined> {
+/** What an operation is after a step, and the row of the audit trail that comes with it. */
+function stepOf({ rows, now, replica }: Context, { before, change, event }: Step) {
   const time = now().getTime();
   const after: OperationRecord = { ...before, ...change, version: before.version + 1, updateTime: time };
-  const { name, ordinal: _, audits: __, ...columns } = rows.ofRecord(after, 0);
-  const { numUpdatedRows } = await trx
-    .updateTable("operations")
-    .set(columns)
-    .set((set) => ({ audits: set("audits", "+", event === undefined ? 0 : 1) }))
-    .where("name", "=", name)
-    .where("version", "=", before.version)
-    .executeTakeFirst();
-  if (numUpdatedRows !== 1n) return undefined;
-  if (event !== undefined) {
-    const row = { ...event, operation: name, time, replica, from: before.state, to: after.state };
-    await trx.insertInto("audit").values(rows.ofAudit(row)).execute();
-  }
-  await engine.changing?.(trx, after);
+  const { name, state: to } = after;
+  const audit = event && rows.ofAudit({ ...event, operation: name, time, replica, from: before.state, to });
+  return { after, row: rows.ofRecord(after, 0), audit };
+}
+
+async function changeOperation(context: Context, trx: Trx, step: Step): Promise<OperationRecord | undefined> {
+  const { statements } = context;
+  const { after, row, audit } = stepOf(context, step);
+  const changed = await execute(trx, statements.change(row, step.before.version, audit === undefined ? 0 : 1));
+  if (changed.length === 0) return undefined;
+  if (audit !== undefined) await execute(trx, statements.audit(audit));
+  return after;
+}
+
+/** The same as one statement. */
+async function changeAlone(
+  context: Context,
+  single: NonNullable<Engine["single"]>,
+  step: Step,
+): Promise<OperationRecord | undefined> {
+  const { statements, engine } = context;
+  const { after, row, audit } = stepOf(context, step);
+  const { version } = step.before;
+  const statement =
+    audit === undefined ? statements.change(row, version, 0) : statements.changeWithAudit(row, version, audit);
+  const changed = await single(statement);
+  if (changed.length === 0) return undefined;
+  engine.changed?.(after.name, after);
   return after;
 }
 

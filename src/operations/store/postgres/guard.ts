@@ -17,7 +17,7 @@ export async function guardedQuery(
 ): Promise<pg.QueryResult> {
   if (broken.now && text === "rollback") return NOTHING;
   try {
-    return text === "commit" ? await commit(client) : await client.query(text, [...values]);
+    return text === "commit" ? await commit(client, text, []) : await client.query(text, [...values]);
   } catch (error) {
     const said = error instanceof UncertainCommit ? error.cause : error;
     if (!(said instanceof pg.DatabaseError) || endsConnection(said) || error instanceof UncertainCommit) {
@@ -29,20 +29,41 @@ export async function guardedQuery(
   }
 }
 
+/**
+ * Runs one statement that is a transaction of its own, so that doubt about its commit shows as {@link UncertainCommit}: what is no error
+ * of the statement's own is doubt.
+ */
+export async function guardedStatement(
+  client: pg.PoolClient,
+  broken: { now: boolean },
+  text: string,
+  values: readonly unknown[],
+): Promise<pg.QueryResult> {
+  try {
+    return await commit(client, text, values);
+  } catch (error) {
+    if (error instanceof UncertainCommit) {
+      broken.now = true;
+      client.connection.stream.destroy();
+    }
+    throw error;
+  }
+}
+
 const NOTHING: pg.QueryResult = { command: "ROLLBACK", rowCount: 0, oid: 0, fields: [], rows: [] };
 
 /**
  * A notice during COMMIT is doubt whatever it says, for its words depend on the server's language: `The transaction has already
  * committed locally, but might not have been replicated to the standby.`
  */
-async function commit(client: pg.PoolClient): Promise<pg.QueryResult> {
+async function commit(client: pg.PoolClient, text: string, values: readonly unknown[]): Promise<pg.QueryResult> {
   let notice: NoticeMessage | undefined;
   const listen = (message: NoticeMessage) => {
     notice = message;
   };
   client.on("notice", listen);
   try {
-    const result = await client.query("commit");
+    const result = await client.query(text, [...values]);
     if (notice === undefined) return result;
   } catch (error) {
     if (error instanceof pg.DatabaseError && isRefusal(error)) throw error;
@@ -56,9 +77,11 @@ async function commit(client: pg.PoolClient): Promise<pg.QueryResult> {
 const words = ({ message, detail }: NoticeMessage): string =>
   [message, detail].filter((text) => text !== undefined).join("; ");
 
-/** A COMMIT that has certainly not happened: a constraint (class 23), or a conflict with another transaction (class 40). */
-const isRefusal = ({ code = "" }: pg.DatabaseError): boolean =>
-  code.startsWith("23") || (code.startsWith("40") && code !== "40003");
+/**
+ * A commit that has certainly not happened: a constraint (class 23), a conflict with another transaction (class 40), or a statement that
+ * cannot be run (classes 22, 42).
+ */
+const isRefusal = ({ code = "" }: pg.DatabaseError): boolean => /^(22|23|40|42)/.test(code) && code !== "40003";
 
 /** The server closes the connection after these: administrators, crashes, idle in a transaction for too long. */
 const endsConnection = ({ code = "" }: pg.DatabaseError): boolean =>

@@ -3,12 +3,11 @@ import pg from "pg";
 import type { Engine } from "../context.ts";
 import { createKyselyStore } from "../kysely-store.ts";
 import { type Dialect, MIGRATIONS, type Migration, migrate } from "../migrations.ts";
-import type { OperationRecord } from "../record.ts";
-import type { Tables, Trx } from "../schema.ts";
+import type { Tables } from "../schema.ts";
 import { type Store, StoreRefused } from "../store.ts";
 import { followAddress, type GiveAddress } from "./address.ts";
 import { checkDurability } from "./checks.ts";
-import { CHANNEL, listen } from "./notify.ts";
+import { createAnnouncer, listen } from "./notify.ts";
 import { openPool, type Pool } from "./pool.ts";
 
 /** How a PostgreSQL store is opened. */
@@ -75,11 +74,12 @@ function createEngine(db: Kysely<Tables>, pool: Pool, { url, replica, warn }: Po
     for (const listener of listeners) queueMicrotask(() => listener(name));
   };
   const own = `${replica} `;
+  const announce = createAnnouncer(pool.pg, own);
   const stopListening = listen(
     url,
     (payload) => {
       if (payload === undefined) tell(undefined);
-      else if (!payload.startsWith(own)) tell(payload.slice(payload.indexOf(" ") + 1));
+      else if (!payload.startsWith(own)) for (const name of payload.split(" ").slice(1)) tell(name);
     },
     warn,
   );
@@ -87,10 +87,12 @@ function createEngine(db: Kysely<Tables>, pool: Pool, { url, replica, warn }: Po
     exclusive: false,
     sealed: false,
     transaction: (work) => db.transaction().execute(work),
-    changing: async (trx: Trx, record: OperationRecord) => {
-      await sql`select pg_notify(${CHANNEL}, ${own + record.name})`.execute(trx);
+    place: (position) => `$${position}`,
+    single: pool.single,
+    changed(name) {
+      tell(name);
+      announce(name);
     },
-    changed: tell,
     subscribe: (listener) => {
       // Wrapped, so that the same function can listen twice.
       const wrapped = (name: string | undefined) => listener(name);

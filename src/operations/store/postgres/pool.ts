@@ -1,7 +1,8 @@
 import type { PostgresCursor, PostgresPool, PostgresPoolClient, PostgresQueryResult } from "kysely";
 import pg from "pg";
+import type { Statement } from "../statements.ts";
 import type { GiveAddress } from "./address.ts";
-import { guardedQuery } from "./guard.ts";
+import { guardedQuery, guardedStatement } from "./guard.ts";
 
 /** Until a connection must be there, also one from the pool. */
 const CONNECT_MS = 3_000;
@@ -52,6 +53,8 @@ export interface Pool {
   readonly pg: pg.Pool;
   /** For Kysely: doubt about a commit is UncertainCommit. Ending it does nothing. */
   readonly kysely: PostgresPool;
+  /** Runs one statement as a transaction of its own: doubt about its commit is UncertainCommit. */
+  single(statement: Statement): Promise<readonly unknown[]>;
   /** Has every connection from now on commit so, whatever is set for the role or the database later. */
   pin(synchronousCommit: string): void;
   /** Ends every connection, also when the server does not answer. */
@@ -86,6 +89,10 @@ export function openPool(url: GiveAddress, warn: (message: string) => void, purp
       connect: async () => guardedClient(await pool.connect()),
       end: () => Promise.resolve(),
     },
+    async single({ text, values }) {
+      const client = await pool.connect();
+      return withGuard(client, async (broken) => (await guardedStatement(client, broken, text, values)).rows);
+    },
     pin: (synchronousCommit) => {
       session.push(`set synchronous_commit = ${pg.escapeLiteral(synchronousCommit)}`);
     },
@@ -97,6 +104,24 @@ export function openPool(url: GiveAddress, warn: (message: string) => void, purp
       clearTimeout(timer);
     },
   };
+}
+
+/** Does something with a connection, and gives it back: to the pool, or to nobody once it is broken. */
+async function withGuard<Result>(
+  client: pg.PoolClient,
+  work: (broken: { now: boolean }) => Promise<Result>,
+): Promise<Result> {
+  const broken = { now: false };
+  const onError = () => {
+    broken.now = true;
+  };
+  client.on("error", onError);
+  try {
+    return await work(broken);
+  } finally {
+    client.off("error", onError);
+    client.release(broken.now);
+  }
 }
 
 function guardedClient(client: pg.PoolClient): PostgresPoolClient {

@@ -120,6 +120,7 @@ function createEngine(database: DatabaseSync, db: Kysely<Tables>, files: FileGua
   const listeners = new Set<(name: string) => void>();
   return {
     exclusive: true,
+    place: () => "?",
     sealed: true,
     transaction(work) {
       const one = inGroup(work);
