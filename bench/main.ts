@@ -1,36 +1,79 @@
 /**
  * What restartd costs on top of the API server's own PATCH, on a real control plane (kube-controller-manager stopped, 100 Deployments
- * of 0 replicas), as ratios against a raw merge-PATCH loop in the same run: rounds of both, in turn, with the same load generator.
+ * of 0 replicas), as ratios against a raw merge-PATCH loop in the same run: rounds of all, in turn, with the same load generator. Then
+ * what it costs at rest, with rollouts that nobody asks about, with many who watch one, and to start. It judges nothing: what each figure
+ * is meant to be stands beside it.
  *
  * Usage: npm run bench [-- SECONDS-PER-ROUND [ROUNDS]]
  */
+import { execFileSync } from "node:child_process";
+import { stringify } from "yaml";
 import { startControlPlane } from "../test/cluster/control-plane.ts";
+import { temporaryFolder } from "../test/support/folder.ts";
+import { postgresMissing, startPostgres } from "../test/support/postgres.ts";
 import { createDeployments } from "./deployments.ts";
 import { Gun, load, type Measured, median, quantile, type Shot } from "./load.ts";
+import { openRollouts } from "./open-rollouts.ts";
 import { cpuSeconds, residentMb } from "./process.ts";
-import { startProgram } from "./program.ts";
+import { type Program, startProgram } from "./program.ts";
 import { watchers } from "./watchers.ts";
 
 const [SECONDS = 4, ROUNDS = 3] = process.argv.slice(2).map(Number);
 const DEPLOYMENTS = 100;
+const OPEN = 1_000;
+const OPEN_SECONDS = 60;
+const RESTARTS = 5_000;
+const STARTS = 5;
+const WATCHERS = [1_000, 10_000];
 
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
+const figure = (what: string, is: string, wanted: string): void =>
+  print(`  ${what.padEnd(74)} ${is.padEnd(16)} wanted ${wanted}`);
 
-print("starting a control plane and restartd ...");
+print("starting a control plane, PostgreSQL and restartd ...");
 await using cluster = await startControlPlane({ argoRollouts: false });
 await cluster.processes.pause("kube-controller-manager");
 const { namespace, names, rawShot, ourShot } = await createDeployments(cluster, DEPLOYMENTS);
-await using restartd = await startProgram("src/main.ts", [
-  "--kubeconfig",
-  cluster.info.kubeconfig,
-  "--listen",
-  "127.0.0.1:0",
-]);
-print(`restartd at rest: ${residentMb(restartd.pid).toFixed(0)} MB resident`);
+await using folder = await temporaryFolder();
+await using stack = new AsyncDisposableStack();
 
-using raw = new Gun(cluster.url, { ca: cluster.info.ca });
-using ours = new Gun(restartd.url);
+/** restartd with a store of one kind. */
+async function start(store: object): Promise<Program> {
+  const { kubeconfig } = cluster.info;
+  const clusters = [{ name: "admin", kubeconfig, context: "admin" }];
+  const yaml = stringify({ listen: "127.0.0.1:0", store, kubernetes: { clusters } });
+  const config = await folder.write(`${Object.keys(store)[0]}.yaml`, yaml);
+  return stack.use(await startProgram("src/main.ts", ["--config", config]));
+}
+
+const sqlite = await start({ sqlite: {} });
+const atRest = residentMb(sqlite.pid);
+let postgres: Program | undefined;
+if (!postgresMissing()) {
+  const server = stack.use(await startPostgres());
+  postgres = await start({ postgres: { url: { file: await folder.write("postgres-url", await server.database()) } } });
+}
 const apiServerPid = (await cluster.processes.status())["kube-apiserver"]?.pid ?? 0;
+
+/** What is loaded in turn. */
+interface Server {
+  readonly name: "raw" | "SQLite" | "PostgreSQL";
+  readonly gun: Gun;
+  readonly shot: () => Shot;
+  /** Of restartd. */
+  readonly pid: number | undefined;
+}
+const ours = (name: Server["name"], { url, pid }: Program): Server => ({
+  name,
+  gun: stack.use(new Gun(url)),
+  shot: ourShot,
+  pid,
+});
+const servers: Server[] = [
+  { name: "raw", gun: stack.use(new Gun(cluster.url, { ca: cluster.info.ca })), shot: rawShot, pid: undefined },
+  ours("SQLite", sqlite),
+  ...(postgres === undefined ? [] : [ours("PostgreSQL", postgres)]),
+];
 
 /** One round: what it measured, and what a request cost both servers, in CPU milliseconds. */
 interface Round {
@@ -39,43 +82,96 @@ interface Round {
   readonly apiServerMs: number;
 }
 
-async function round(gun: Gun, shot: () => Shot, callers: number): Promise<Round> {
-  const before = [cpuSeconds(restartd.pid), cpuSeconds(apiServerPid)] as const;
+async function round({ gun, shot, pid }: Server, callers: number): Promise<Round> {
+  const cpu = () => [pid === undefined ? 0 : cpuSeconds(pid), cpuSeconds(apiServerPid)] as const;
+  const before = cpu();
   const measured = await load(gun, shot, callers, SECONDS);
-  const per = (now: number, then: number) => ((now - then) * 1000) / measured.latencies.length;
-  return {
-    measured,
-    restartdMs: per(cpuSeconds(restartd.pid), before[0]),
-    apiServerMs: per(cpuSeconds(apiServerPid), before[1]),
-  };
+  const after = cpu();
+  const per = (at: 0 | 1) => ((after[at] - before[at]) * 1000) / measured.latencies.length;
+  return { measured, restartdMs: per(0), apiServerMs: per(1) };
 }
 
-// Warm: every object known to restartd, every path of both servers taken.
-await load(ours, ourShot, 16, 3);
-await load(raw, rawShot, 16, 1);
+const p50 = ({ measured }: Round): number => quantile(measured.latencies, 0.5);
+const perSecond = ({ measured }: Round): number => measured.perSecond;
 
-for (const callers of [1, 16, 64]) {
-  const rounds: { raw: Round; ours: Round }[] = [];
+// Warm: every object known, every path taken.
+for (const { gun, shot } of servers) await load(gun, shot, 16, 3);
+
+for (const callers of [1, 16]) {
+  const rounds: Map<Server["name"], Round>[] = [];
   for (let index = 0; index < ROUNDS; index++) {
-    rounds.push({ raw: await round(raw, rawShot, callers), ours: await round(ours, ourShot, callers) });
+    const results = new Map<Server["name"], Round>();
+    for (const server of servers) results.set(server.name, await round(server, callers));
+    rounds.push(results);
   }
-  const p50 = (measured: Measured) => quantile(measured.latencies, 0.5);
-  const over = (pick: (entry: (typeof rounds)[number]) => number) => median(rounds.map(pick)).toFixed(2);
+  /** Median over the rounds of a ratio within each. */
+  const over = (one: Server["name"], pick: (round: Round) => number, base?: Server["name"], pickBase = pick): string =>
+    median(
+      rounds.flatMap((results) => {
+        const [round, other] = [results.get(one), results.get(base ?? one)];
+        return round && other ? [pick(round) / (base === undefined ? 1 : pickBase(other))] : [];
+      }),
+    ).toFixed(2);
   print(`\n${callers} caller${callers > 1 ? "s" : ""} (medians of ${ROUNDS} rounds of ${SECONDS} s)`);
-  print(
-    `  raw merge PATCH   p50 ${over(({ raw }) => p50(raw.measured))} ms   ${over(({ raw }) => raw.measured.perSecond)}/s`,
-  );
-  print(
-    `  restartd          p50 ${over(({ ours }) => p50(ours.measured))} ms   ${over(({ ours }) => ours.measured.perSecond)}/s`,
-  );
-  print(
-    `  ratio             p50 ${over((entry) => p50(entry.ours.measured) / p50(entry.raw.measured))}      throughput ${over((entry) => entry.ours.measured.perSecond / entry.raw.measured.perSecond)}`,
-  );
-  print(
-    `  CPU per restart   restartd ${over(({ ours }) => ours.restartdMs)} ms   API server ${over(({ ours }) => ours.apiServerMs)} ms (raw: ${over(({ raw }) => raw.apiServerMs)} ms)`,
-  );
+  for (const { name } of servers) {
+    const cpu = name === "raw" ? "" : `restartd ${over(name, ({ restartdMs }) => restartdMs)} ms, `;
+    print(
+      `  ${name.padEnd(12)} p50 ${over(name, p50)} ms   ${over(name, perSecond)}/s   CPU for each: ${cpu}API server ${over(name, ({ apiServerMs }) => apiServerMs)} ms`,
+    );
+  }
+  const cpuOf = ({ restartdMs }: Round): number => restartdMs;
+  const apiOf = ({ apiServerMs }: Round): number => apiServerMs;
+  if (callers === 1) {
+    figure("SQLite: p50 / raw", over("SQLite", p50, "raw"), "<= 1.6");
+    figure(
+      "CPU of restartd for a restart / API server's for a raw PATCH",
+      over("SQLite", cpuOf, "raw", apiOf),
+      "<= 0.6",
+    );
+    if (postgres) figure("PostgreSQL: p50 / raw", over("PostgreSQL", p50, "raw"), "<= 2.5");
+  } else {
+    figure("SQLite: throughput / raw", over("SQLite", perSecond, "raw"), ">= 0.65");
+    figure(
+      "CPU of restartd for a restart / API server's for a raw PATCH",
+      over("SQLite", cpuOf, "raw", apiOf),
+      "<= 0.5",
+    );
+    figure("API server's CPU for a restart / for a raw PATCH", over("SQLite", apiOf, "raw"), "<= 1.2");
+    if (postgres) figure("PostgreSQL: throughput / SQLite's", over("PostgreSQL", perSecond, "SQLite"), ">= 0.6");
+  }
 }
-print(`\nrestartd after the load: ${residentMb(restartd.pid).toFixed(0)} MB resident`);
-print(
-  `\n${await watchers({ cluster, url: restartd.url, pid: restartd.pid, namespace, name: names[0] ?? "", count: 1000 })}`,
-);
+
+print(`\nat rest, and after ${RESTARTS} restarts`);
+const [, sqliteServer] = servers;
+if (sqliteServer !== undefined) {
+  let left = RESTARTS;
+  const caller = async (): Promise<void> => {
+    while (left-- > 0) await sqliteServer.gun.fire(sqliteServer.shot());
+  };
+  await Promise.all(Array.from({ length: 16 }, caller));
+}
+figure("resident memory at rest", `${atRest.toFixed(0)} MB`, "<= 160 MB");
+figure("resident memory after the load", `${residentMb(sqlite.pid).toFixed(0)} MB`, "<= 250 MB");
+
+print(`\n${OPEN} rollouts that run, nobody asking`);
+const open = await openRollouts(cluster, sqlite, OPEN, OPEN_SECONDS);
+figure("requests to the API server a minute", open.requests.toFixed(0), "<= 60");
+figure("CPU of restartd", `${(open.cpu * 100).toFixed(1)} % of a core`, "<= 3 %");
+
+print("\nstarts");
+const starts: number[] = [];
+const helps: number[] = [];
+for (let index = 0; index < STARTS; index++) {
+  await using sandbox = await startProgram("src/main.ts", ["--listen", "127.0.0.1:0"]);
+  starts.push(sandbox.startMs);
+  const begun = performance.now();
+  execFileSync(process.execPath, ["src/main.ts", "operations", "--help"], { stdio: "ignore" });
+  helps.push(performance.now() - begun);
+}
+figure("the sandbox", `${(median(starts) / 1000).toFixed(2)} s`, "<= 1 s");
+figure("operations --help", `${(median(helps) / 1000).toFixed(2)} s`, "<= 0.25 s");
+
+for (const count of WATCHERS) {
+  print(`\n${await watchers({ cluster, url: sqlite.url, pid: sqlite.pid, namespace, name: names[0] ?? "", count })}`);
+}
+figure("10,000 watchers: a change reaches the last of them; memory for each", "above", "<= 2 s; <= 20 kB");

@@ -56,5 +56,6 @@ export async function openCommitProxy(target: number, decide: () => Cut): Promis
   };
 }
 
-/** A simple query (`Q`) that commits. */
-const isCommit = (chunk: Buffer): boolean => /Q[\0-\xff]{4}commit;?\0/i.test(chunk.toString("latin1"));
+/** A simple query (`Q`) that commits, or a statement that is a transaction of its own. */
+const isCommit = (chunk: Buffer): boolean =>
+  /Q[\0-\xff]{4}commit;?\0|\0with done as \(/i.test(chunk.toString("latin1"));
