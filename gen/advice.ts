@@ -15,7 +15,7 @@ export const ADVICE: Readonly<Record<string, string | undefined>> = {
   UNAUTHENTICATED: "Send credentials that hold: why says what is wrong with those that you sent.",
   PERMISSION_DENIED: "Ask whoever runs restartd for the right.",
   REASON_REQUIRED: "Say why, as the message wants it.",
-  HOST_NOT_ALLOWED: "Call by a loopback name; web pages have to be listed in cors.allowed_origins.",
+  HOST_NOT_ALLOWED: "Call by a name of the server (hosts; without TLS a loopback name); web pages have to be listed in cors.allowed_origins.",
   INTERNAL: "A defect of ours: report it with the request id.",
   REQUEST_ID_REUSED: "The id belongs to another request: make a new one.",
   OPERATION_IN_PROGRESS: "Wait for the operation in the metadata, then call again.",

@@ -7,8 +7,10 @@ import type { Validator } from "@bufbuild/protovalidate";
 import { LogSchema } from "../gen/restart/config/v1/admin_pb.ts";
 import { ConfigSchema, type Deadline, type Config as Sections } from "../gen/restart/config/v1/config_pb.ts";
 import { type Decoded, decodeYaml } from "./config/decode.ts";
+import { readNetwork } from "./config/network.ts";
 import { createReport, type Origin, type Report } from "./config/report.ts";
 import { readStore, type StoreSettings } from "./config/store.ts";
+import type { TlsSettings } from "./config/tls.ts";
 import { brokenRules, knownBroken } from "./config/violations.ts";
 import { readYaml } from "./config/yaml.ts";
 import { ConfigError, type Problem } from "./core/problem.ts";
@@ -18,6 +20,10 @@ import type { ReadSections, SectionReader } from "./core/section-reader.ts";
 export interface Config<Settings, Access = undefined> {
   /** Where to listen: a host without brackets, and a port (0: any free one). */
   readonly listen: { readonly host: string; readonly port: number };
+  /** How connections are encrypted; undefined: they are not. */
+  readonly tls: TlsSettings | undefined;
+  /** Names that callers may use for the server; empty: those of loopback. */
+  readonly hosts: readonly string[];
   /** Origins whose web pages may call, as browsers send them. */
   readonly allowedOrigins: readonly string[];
   /** How long a unary call may take, in ms: when its caller sets no deadline, and at most. */
@@ -52,6 +58,8 @@ export interface ConfigOptions<Settings, Access = undefined> {
   readonly readSections: ReadSections<Sections, Settings>;
   /** Reads the sections about who may do what. Default: nobody is asked who they are. */
   readonly readAccess?: ReadSections<Sections, Access | undefined>;
+  /** The wall clock, in epoch ms. Default: the machine's. */
+  readonly now?: () => number;
   /** HOST:PORT out of the command line: stands in for `listen`. */
   readonly listen?: string | undefined;
   /** Whether operations are kept in memory when no section says where. Default: in a file beside the configuration's. */
@@ -113,7 +121,7 @@ function finish<Settings, Access>(
   sections: Sections,
   origin: Origin,
   mistakes: Mistakes,
-  { validator, readSections, readAccess, listen, storeInMemory }: ConfigOptions<Settings, Access>,
+  { validator, readSections, readAccess, now = Date.now, listen, storeInMemory }: ConfigOptions<Settings, Access>,
 ): Config<Settings, Access> {
   if (listen !== undefined) sections.listen = listen;
   const report = createReport(origin, mistakes.problems, mistakes.unreadable);
@@ -121,9 +129,16 @@ function finish<Settings, Access>(
   const store = readStore(sections.store, report.reader, { inMemory: storeInMemory });
   const targets = readSections(sections, report.reader);
   const access = readAccess?.(sections, report.reader);
+  const place = address(sections.listen);
+  const network = readNetwork(sections, report.reader, {
+    now,
+    host: place.host,
+    listenProblem: (message) => listenProblem(report, listen !== undefined, `${message}, but is "${sections.listen}"`),
+  });
   if (store === undefined || report.problems.length > 0) throw new ConfigError(report.problems);
   return {
-    listen: address(sections.listen),
+    listen: place,
+    ...network,
     allowedOrigins: sections.cors?.allowedOrigins ?? [],
     deadline: deadlines(sections.deadline),
     store,
@@ -150,11 +165,16 @@ function judge(
   listenIsArgument: boolean,
 ): void {
   for (const { path, message } of knownBroken(brokenRules(validator, ConfigSchema, sections), unreadable)) {
-    if (listenIsArgument && path[0] === "listen") {
-      report.problems.push({ file: undefined, line: undefined, column: undefined, field: "--listen", message });
-    } else {
-      report.reader.problem(path, message);
-    }
+    if (path[0] === "listen") listenProblem(report, listenIsArgument, message);
+    else report.reader.problem(path, message);
+  }
+}
+
+/** Reports a mistake in where it listens: of several, the first. */
+function listenProblem({ problems, reader }: Report, isArgument: boolean, message: string): void {
+  if (!isArgument) reader.problem(["listen"], message);
+  else if (!problems.some(({ field }) => field === "--listen")) {
+    problems.push({ file: undefined, line: undefined, column: undefined, field: "--listen", message });
   }
 }
 

@@ -25,6 +25,7 @@ import { createAboutRoute } from "./server/about.ts";
 import { createBackground, describeCause, type Logger } from "./server/log.ts";
 import { startServer } from "./server/server.ts";
 import { Shutdown } from "./server/shutdown.ts";
+import { openTls } from "./server/tls.ts";
 
 /** What a whole server is made of. */
 export interface ServeOptions {
@@ -121,7 +122,8 @@ export async function serve(options: ServeOptions): Promise<Served> {
       shutdown: shutdown.signal,
     }),
   ];
-  const { deadline, allowedOrigins, listen } = config;
+  const { deadline, allowedOrigins, listen, hosts } = config;
+  const tls = config.tls?.kind === "certificate" ? stack.use(openTls(config.tls, { now, log })) : undefined;
   const server = stack.use(
     await startServer({
       ...listen,
@@ -132,6 +134,8 @@ export async function serve(options: ServeOptions): Promise<Served> {
       shutdown,
       meter,
       access,
+      hosts,
+      tls,
     }),
   );
   storeHealth.follow(server.health, routes);

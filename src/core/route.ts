@@ -10,6 +10,8 @@ export interface Route {
   readonly service: DescService;
   /** Whether its calls are answered while the server drains, when every other is refused with SHUTTING_DOWN. */
   readonly whileDraining: boolean;
+  /** Whether its methods for anybody are answered whatever name the caller uses for this server: probes use an address. */
+  readonly anyHost: boolean;
   /** Who may call each of its methods, by the method's name. */
   readonly access: ReadonlyMap<string, MethodAccess>;
   /** Registers every method of the service: those without side effects with the options of reads, all others with those of mutations. */
@@ -59,7 +61,7 @@ export const publishedRoute = <Desc extends DescService>(
 };
 
 /** What a {@link Route} may be told beside its service. */
-type RouteSettings = Partial<Pick<Route, "whileDraining">>;
+type RouteSettings = Partial<Pick<Route, "whileDraining" | "anyHost">>;
 
 function accessOfAll(service: DescService): ReadonlyMap<string, MethodAccess> {
   return new Map(
@@ -79,7 +81,7 @@ function routeOf<Desc extends DescService>(
   service: Desc,
   implementation: ServiceImpl<Desc>,
   access: ReadonlyMap<string, MethodAccess>,
-  { whileDraining = false }: RouteSettings,
+  { whileDraining = false, anyHost = false }: RouteSettings,
 ): Route {
   const part = (mutating: boolean): Desc => ({
     ...service,
@@ -88,6 +90,7 @@ function routeOf<Desc extends DescService>(
   return {
     service,
     whileDraining,
+    anyHost,
     access,
     register(router, { reads, mutations }) {
       router.service<Desc>(part(false), implementation, reads);

@@ -61,7 +61,7 @@ export function createHealth(services: readonly string[]): Health {
         list: () => ({ statuses: Object.fromEntries([...statuses].map(([name, status]) => [name, { status }])) }),
       },
       { check: FOR_ANYBODY, list: FOR_EVERY_CALLER, watch: FOR_EVERY_CALLER },
-      { whileDraining: true },
+      { whileDraining: true, anyHost: true },
     ),
   };
 }

@@ -139,7 +139,8 @@ async function respondTo(exchange: Exchange, options: AdapterOptions): Promise<U
     if (request.httpVersionMajor === 2 && headerBytes(request) > options.maxHeaderBytes) {
       return refuse(exchange, options, headersTooLarge());
     }
-    const refusal = options.gate.refuse(request);
+    // Where nobody is asked who they are, a name that was rebound to loopback would be enough to ask for anything.
+    const refusal = options.gate.refuse(request, options.access !== undefined && endpoint?.anyHost);
     if (refusal !== undefined) {
       return refuse(exchange, options, { failure: refusal });
     }

@@ -19,6 +19,8 @@ export interface Endpoint {
   readonly contentTypes: readonly string[];
   /** Whether it is answered while the server drains. */
   readonly whileDraining: boolean;
+  /** Whether it is answered whatever name the caller uses for this server. */
+  readonly anyHost: boolean;
   /** Who may call it. */
   readonly access: MethodAccess;
 }
@@ -63,6 +65,7 @@ export function endpointsOf(routes: readonly Route[], options: EndpointOptions):
     });
     for (const handler of router.handlers) {
       const unary = handler.method.methodKind === "unary";
+      const access = accessIn(route, handler.method.name);
       endpoints.set(handler.requestPath, {
         handler,
         name: handler.requestPath.slice(1),
@@ -70,7 +73,8 @@ export function endpointsOf(routes: readonly Route[], options: EndpointOptions):
         methods: unary ? handler.allowedMethods : ["POST"],
         contentTypes: typesOf(unary ? "" : "connect+"),
         whileDraining: route.whileDraining,
-        access: accessIn(route, handler.method.name),
+        anyHost: route.anyHost && access.kind === "public",
+        access,
       });
     }
   }

@@ -1,7 +1,7 @@
 import { cors } from "@connectrpc/connect";
 import { OPERATION_HEADER, WARNING_HEADER } from "../core/call.ts";
 import { excerpt, Failure } from "../core/errors.ts";
-import { isLoopbackHost } from "../core/loopback.ts";
+import { createHosts } from "./hosts.ts";
 
 /** What the gate looks at: the request's method and headers as Node has them. */
 export interface GateRequest {
@@ -12,8 +12,12 @@ export interface GateRequest {
 
 /** Keeps web pages out: those whose host name was rebound to us, and those that nobody allowed. */
 export interface Gate {
-  /** Why a request is refused, before a byte of its body is read; undefined when it is not. */
-  refuse(request: GateRequest): Failure | undefined;
+  /**
+   * Why a request is refused, before a byte of its body is read; undefined when it is not.
+   *
+   * @param anyHost whether it may name this server as it likes: probes use a pod's address.
+   */
+  refuse(request: GateRequest, anyHost?: boolean): Failure | undefined;
   /** Headers that every answer to a request has, so that a browser shows it to the page it is for, and to no other. */
   headers(request: GateRequest): Record<string, string>;
   /** The headers of the answer to a browser's preflight, undefined when the request is none. */
@@ -27,23 +31,28 @@ const EXPOSED_HEADERS = [...cors.exposedHeaders, OPERATION_HEADER, WARNING_HEADE
 
 const ALLOWED_HEADERS = [...cors.allowedHeaders, "Authorization"].join(", ");
 
-/** @param allowedOrigins the origins whose pages may call, such as `http://localhost:5173`. */
-export function createGate(allowedOrigins: readonly string[]): Gate {
+/**
+ * @param allowedOrigins the origins whose pages may call, such as `http://localhost:5173`.
+ * @param hosts names that callers may use for this server; none: those of loopback.
+ */
+export function createGate(allowedOrigins: readonly string[], hosts: readonly string[] = []): Gate {
+  const isOurs = createHosts(hosts);
+  const use =
+    hosts.length === 0
+      ? "use 127.0.0.1, [::1] or localhost, this server answers on loopback only"
+      : "use a name of this server, or add this one to hosts";
   const allowed: ReadonlySet<string> = new Set(allowedOrigins);
   return {
-    refuse({ method, url, headers }) {
-      const hosts = [authorityOf(url), headers[":authority"], headers.host].filter((host) => host !== undefined);
-      const host = hosts.find((name) => !isLoopback(String(name)));
-      if (host !== undefined || hosts.length === 0) {
+    refuse({ method, url, headers }, anyHost = false) {
+      const names = [authorityOf(url), headers[":authority"], headers.host].filter((host) => host !== undefined);
+      const host = names.find((name) => !isOurs(String(name)));
+      if (!anyHost && (host !== undefined || names.length === 0)) {
         const said = host === undefined ? "no Host" : `Host ${JSON.stringify(excerpt(String(host), 100))}`;
-        return new Failure(
-          "HOST_NOT_ALLOWED",
-          `the request has ${said}: use 127.0.0.1, [::1] or localhost, this server answers on loopback only`,
-        );
+        return new Failure("HOST_NOT_ALLOWED", `the request has ${said}: ${use}`);
       }
       const origin = headers.origin;
       if (origin === undefined) return refuseOthersPages(method, headers);
-      if (allowed.has(String(origin)) || isOwnOrigin(String(origin), String(hosts[0]))) return undefined;
+      if (allowed.has(String(origin)) || (!anyHost && isOwnOrigin(String(origin), String(names[0])))) return undefined;
       return new Failure(
         "HOST_NOT_ALLOWED",
         `origin ${JSON.stringify(excerpt(String(origin), 100))} is not allowed: add it to cors.allowed_origins`,
@@ -85,19 +94,17 @@ const isOwnOrigin = (origin: string, host: string): boolean =>
 /** What browsers say of a request that another site's page makes. Clients that are no browsers say nothing. */
 const OTHERS = ["cross-site", "same-site"];
 
-/** Browsers give every POST an origin; this holds should one come without. Links from other pages, and reads, are no POST. */
+/**
+ * Browsers give every POST an origin, and send a client certificate along by themselves: what another site's page asks for without one
+ * is refused, but for links that people follow. Another page of the same site may ask for what changes nothing.
+ */
 function refuseOthersPages(method: string | undefined, headers: GateRequest["headers"]): Failure | undefined {
   const site = String(headers["sec-fetch-site"]);
-  return method === "POST" && OTHERS.includes(site)
+  const isLink = headers["sec-fetch-mode"] === "navigate" && (method === "GET" || method === "HEAD");
+  return (site === "cross-site" && !isLink) || (OTHERS.includes(site) && method === "POST")
     ? new Failure("HOST_NOT_ALLOWED", `the request comes from another page (Sec-Fetch-Site: ${site}) without an origin`)
     : undefined;
 }
 
 /** The host that an absolute target names; it stands above the header Host (RFC 9112, 3.2.2). */
 const authorityOf = (url = ""): string | undefined => /^https?:\/\/([^/?#]*)/i.exec(url)?.[1];
-
-/** Whether a Host header names this machine by loopback, at any port. */
-function isLoopback(header: string): boolean {
-  const [, host = "", port = "0"] = /^(.+?)(?::(\d{1,5}))?$/.exec(header) ?? [];
-  return isLoopbackHost(host) && Number(port) <= 65535;
-}

@@ -7,11 +7,14 @@ import {
   type Http2ServerResponse,
   type ServerHttp2Session,
 } from "node:http2";
+import { createServer as createHttpsServer, type Server as HttpsServer } from "node:https";
 import { isIPv6, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import type { TLSSocket } from "node:tls";
 import type { Logger } from "./log.ts";
 import type { PatienceLimits } from "./patience.ts";
 import { type SessionOptions, superviseSession } from "./sessions.ts";
+import type { Tls } from "./tls.ts";
 
 /** Bounds of what a connection may take, whatever it carries. */
 export interface PortLimits extends SessionOptions, PatienceLimits {
@@ -61,22 +64,28 @@ const SAY_AGAIN_MS = 10_000;
 /** Bytes that tell the preface of HTTP/2, `PRI`, from every method of HTTP/1.1. */
 const PREFACE = "PRI";
 
-/** A port that speaks HTTP/1.1 and HTTP/2 in clear, each connection by the first bytes that its client sends. */
+/**
+ * A port that speaks HTTP/1.1 and HTTP/2: in clear each connection by the first bytes that its client sends, over TLS by what the
+ * client chose (ALPN).
+ */
 export class Port implements AsyncDisposable {
   readonly #handlers: PortHandlers;
-  readonly #http1: Http1Server;
+  readonly #http1: Http1Server | HttpsServer;
   readonly #http2: Http2Server;
   readonly #limits: PortLimits;
   readonly #log: Logger;
   readonly #sockets = new Set<Socket>();
   readonly #silent = new Set<Socket>();
   readonly #sessions = new Set<ServerHttp2Session>();
+  /** Connections by their peer, for TLS wraps them in others. */
+  readonly #handshaking = new Map<string, Socket>();
 
-  constructor(handlers: PortHandlers, log: Logger, limits: PortLimits) {
+  /** @param tls what connections are encrypted by; undefined: they are not. */
+  constructor(handlers: PortHandlers, log: Logger, limits: PortLimits, tls?: Tls) {
     this.#handlers = handlers;
     this.#log = log;
     this.#limits = limits;
-    this.#http1 = this.#createHttp1();
+    this.#http1 = this.#createHttp1(tls);
     this.#http2 = this.#createHttp2();
   }
 
@@ -128,10 +137,10 @@ export class Port implements AsyncDisposable {
     await this.close(0);
   }
 
-  #createHttp1(): Http1Server {
+  #createHttp1(tls: Tls | undefined): Http1Server | HttpsServer {
     const limits = this.#limits;
     const responses = new WeakMap<Duplex, ServerResponse>();
-    const server = createServer({
+    const options = {
       maxHeaderSize: limits.maxHeaderBytes,
       headersTimeout: limits.headersTimeoutMs,
       requestTimeout: Math.max(limits.requestTimeoutMs, limits.headersTimeoutMs),
@@ -140,7 +149,8 @@ export class Port implements AsyncDisposable {
       requireHostHeader: false, // ours to refuse, with a reason
       keepAlive: true,
       keepAliveInitialDelay: limits.pingIntervalMs,
-    });
+    };
+    const server = tls === undefined ? createServer(options) : createHttpsServer({ ...options, ...this.#secure(tls) });
     server.on("request", (request, response) => {
       responses.set(request.socket, response);
       this.#handlers.request(request, response);
@@ -156,19 +166,23 @@ export class Port implements AsyncDisposable {
     });
     server.maxConnections = limits.maxConnections;
     server.on("drop", this.#logDrop());
-    // Node's own listeners stay behind the look at the first bytes: only a server that listens itself enforces its timeouts.
-    const toHttp1 = server.listeners("connection");
-    server.removeAllListeners("connection");
+    // Node's own listeners stay behind the choice of a protocol: only a server that listens itself enforces its timeouts.
+    const event = tls === undefined ? "connection" : "secureConnection";
+    const toHttp1 = server.listeners(event);
+    server.removeAllListeners(event);
+    const speakHttp1 = (socket: Socket): void => {
+      for (const listener of toHttp1) {
+        listener.call(server, socket);
+      }
+    };
     server.on("connection", (socket: Socket) => {
       this.#sockets.add(socket);
       socket.once("close", () => this.#sockets.delete(socket));
       socket.on("error", (error) => this.#log.debug({ error: error.message }, "connection"));
-      this.#peek(socket, () => {
-        for (const listener of toHttp1) {
-          listener.call(server, socket);
-        }
-      });
+      if (tls === undefined) this.#peek(socket, () => speakHttp1(socket));
+      else this.#waitForHandshake(socket);
     });
+    if (tls !== undefined && "setSecureContext" in server) this.#encrypt(server, tls, speakHttp1);
     return server;
   }
 
@@ -183,6 +197,40 @@ export class Port implements AsyncDisposable {
       const message = "too many connections: new ones are refused; raise the limit of open files, or add replicas";
       this.#log.warn({ connections: this.#limits.maxConnections, refused }, message);
     };
+  }
+
+  /** What TLS needs beside what HTTP does. */
+  #secure(tls: Tls) {
+    return { ...tls.context, ALPNProtocols: ["h2", "http/1.1"], handshakeTimeout: this.#limits.headersTimeoutMs };
+  }
+
+  /** A connection whose handshake is not over is closed with the port at once. */
+  #waitForHandshake(socket: Socket): void {
+    const peer = peerOf(socket);
+    this.#handshaking.set(peer, socket);
+    this.#silent.add(socket);
+    socket.once("close", () => {
+      this.#silent.delete(socket);
+      if (this.#handshaking.get(peer) === socket) this.#handshaking.delete(peer);
+    });
+  }
+
+  /** Hands each connection, when its handshake is over, to the protocol that its client chose. */
+  #encrypt(server: HttpsServer, tls: Tls, speakHttp1: (socket: Socket) => void): void {
+    tls.follow((context) => server.setSecureContext(context));
+    // Node's own listener would have HTTP answer what is no TLS.
+    server.removeAllListeners("tlsClientError");
+    server.on("tlsClientError", (error, socket) => {
+      this.#log.debug({ peer: socket.remoteAddress, error: error.message }, "tls handshake");
+      socket.destroy();
+    });
+    server.on("secureConnection", (socket: TLSSocket) => {
+      const raw = this.#handshaking.get(peerOf(socket));
+      if (raw !== undefined) this.#silent.delete(raw);
+      socket.on("error", (error) => this.#log.debug({ error: error.message }, "connection"));
+      if (socket.alpnProtocol === "h2") this.#http2.emit("connection", socket);
+      else speakHttp1(socket);
+    });
   }
 
   #createHttp2(): Http2Server {
@@ -238,5 +286,8 @@ export class Port implements AsyncDisposable {
   }
 }
 
+const peerOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress} ${remotePort}`;
+
 /** The address as it stands in a URL. */
-export const urlOf = (host: string, port: number): string => `http://${isIPv6(host) ? `[${host}]` : host}:${port}`;
+export const urlOf = (host: string, port: number, secure = false): string =>
+  `${secure ? "https" : "http"}://${isIPv6(host) ? `[${host}]` : host}:${port}`;

@@ -22,10 +22,11 @@ import { createBackground, type Logger, logCall } from "./log.ts";
 import { createPages, type Pages } from "./pages.ts";
 import { DEFAULT_PORT_LIMITS, Port, type PortLimits, urlOf } from "./port.ts";
 import { Shutdown } from "./shutdown.ts";
+import type { Tls } from "./tls.ts";
 
 /** What a server serves, and to whom. */
 export interface ServerOptions {
-  /** Address to listen on: loopback, since nobody is asked who they are. */
+  /** Address to listen on: loopback, unless callers are asked who they are. */
   readonly host: string;
   /** Port to listen on; 0 picks one. */
   readonly port: number;
@@ -37,6 +38,10 @@ export interface ServerOptions {
   readonly allowedOrigins: readonly string[];
   /** Finds out who calls, and judges what they may do. Default: nobody is asked, and everybody may do everything. */
   readonly access?: { readonly authenticate: Authenticate; readonly judge: Judge } | undefined;
+  /** Names that callers may use for the server. Default: those of loopback. */
+  readonly hosts?: readonly string[];
+  /** What connections are encrypted by. Default: they are not. */
+  readonly tls?: Tls | undefined;
   /** Gets a line per call. */
   readonly log: Logger;
   /** Shared with whoever registers work that outlives its call. Default: the server's own. */
@@ -90,7 +95,7 @@ const LINGER_MS = 1000;
  */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
   const { host, log, newId = randomUUID, shutdown = new Shutdown() } = options;
-  if (!isLoopbackHost(host)) {
+  if (!isLoopbackHost(host) && options.access === undefined) {
     throw new Error(`cannot listen on ${host}: without authentication only loopback is listened on, such as 127.0.0.1`);
   }
   const health = createHealth(options.routes.map(({ service }) => service.typeName));
@@ -119,8 +124,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       validator,
       readMaxBytes,
     }),
-    gate: createGate(options.allowedOrigins),
     admission: createAdmission(limits),
+    gate: createGate(options.allowedOrigins, options.hosts),
     pages: options.pages ?? createPages(),
     access: options.access,
     shutdown,
@@ -136,7 +141,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     newId,
     meter: options.meter ?? noMeter,
   });
-  const open = new Port({ request: adapter, refused: createRefuser(log, newId) }, log, limits);
+  const open = new Port({ request: adapter, refused: createRefuser(log, newId) }, log, limits, options.tls);
   const port = await open.listen(host.replace(/^\[|\]$/g, ""), options.port);
   let closing: Promise<boolean> | undefined;
   const close = (limitMs: number): Promise<boolean> => {
@@ -144,7 +149,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     return closing;
   };
   return {
-    url: urlOf(host, port),
+    url: urlOf(host, port, options.tls !== undefined),
     port,
     health,
     services,

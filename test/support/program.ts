@@ -69,7 +69,7 @@ export async function startProgram(
     announced.resolve(line);
   });
   void ended.then((code) => announced.reject(new Error(`restartd ended (${code}) before it listened:\n${log.text}`)));
-  const url = /^restartd listening on (http:\/\/\S+)$/.exec(await announced.promise)?.[1];
+  const url = /^restartd listening on (https?:\/\/\S+)$/.exec(await announced.promise)?.[1];
   const readyMs = performance.now() - started;
   if (url === undefined) throw new Error(`restartd said ${JSON.stringify(stdout)}`);
   const parts = stack.move();
