@@ -9,5 +9,6 @@ export const textOf = (value: unknown): string | undefined => (typeof value === 
 export const integerOf = (value: unknown): number | undefined =>
   typeof value === "number" && Number.isSafeInteger(value) ? value : undefined;
 
-/** A list; undefined of anything else. */
-export const listOf = (value: unknown): readonly unknown[] | undefined => (Array.isArray(value) ? value : undefined);
+/** A list, which is empty where there is none (null); undefined of anything else. */
+export const listOf = (value: unknown): readonly unknown[] | undefined =>
+  value === null ? [] : Array.isArray(value) ? value : undefined;

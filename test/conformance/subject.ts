@@ -25,8 +25,8 @@ export interface Subject<Play extends World = World> {
   readonly credentialsRefused: {
     readonly reply: WireReply;
     readonly reason: Reason;
-    /** How often the request is sent then; each time it was refused for sure. Default 1. */
-    readonly times?: number;
+    /** Whether what was refused is not shown to the vendor again for a while. Default false. */
+    readonly remembered?: boolean;
   };
   /** Nobody listens where the vendor should be. */
   readonly unreachable: Reason;

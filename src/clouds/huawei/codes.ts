@@ -3,13 +3,16 @@ import { isPage, signInOf } from "../vendor.ts";
 import type { CodeRule, CodeTable, RequestSubject, StatusRule } from "./rules.ts";
 
 /** How long (ms) to wait after a refusal for too many requests: the gateway's table says 2 to 5 s (contracts: huaweicloud E.5). */
-const THROTTLED_MS = 5_000;
+export const THROTTLED_MS = 5_000;
 
 /** How long (ms) to wait where something else is under way. */
 const CONFLICT_MS = 5_000;
 
 /** How long (ms) to wait for a gateway that has not reached the service. */
 const GATEWAY_MS = 5_000;
+
+/** How long (ms) to wait before a read is repeated that did not get through. */
+const AWAY_MS = 1_000;
 
 /** Our own credentials are refused: whoever runs restartd has to act, not the caller. */
 const rejected = (
@@ -179,6 +182,17 @@ export const FOREIGN: readonly StatusRule[] = [
       provesRefusal: true, // it found nothing to pass the request on to
     }),
   ),
+];
+
+/** The same of reads alone: what may have changed something may have been passed on before. */
+export const FOREIGN_TO_READS: readonly StatusRule[] = [
+  {
+    from: 502,
+    to: 504,
+    reason: "VENDOR_UNREACHABLE",
+    says: ({ service }, { status }) => `what stands in front of ${service} cannot reach it (HTTP ${status})`,
+    retryMs: AWAY_MS,
+  },
 ];
 
 function unreadable({ service, what }: RequestSubject, answer: Answer): string {

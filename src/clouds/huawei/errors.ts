@@ -9,7 +9,7 @@ import {
 import { type Answer, NoAnswer } from "../http.ts";
 import { fieldsOf, textOf } from "../json.ts";
 import { answerAsCause, noAnswer, retryOf, type VendorResponseError, vendorFailure } from "../vendor.ts";
-import { FOREIGN, GATEWAY_CODES, STATUSES } from "./codes.ts";
+import { FOREIGN, FOREIGN_TO_READS, GATEWAY_CODES, STATUSES } from "./codes.ts";
 import type { HuaweiService } from "./config.ts";
 import type { CodeRule, CodeTable, RequestSubject, StatusRule } from "./rules.ts";
 
@@ -26,7 +26,9 @@ export function refusal(answer: Answer, asked: RequestSubject, codes: CodeTable)
   if (rule !== undefined) {
     return failureBy(rule, rule.reason, answer, asked);
   }
-  const { reason, ...status } = OWN_CODE.test(code ?? "") ? statusRule(answer.status) : foreignRule(answer.status);
+  const { reason, ...status } = OWN_CODE.test(code ?? "")
+    ? statusRule(answer.status)
+    : foreignRule(answer.status, asked);
   return failureBy(status, reason === "missing" ? (asked.missing ?? "TARGET_NOT_FOUND") : reason, answer, asked);
 }
 
@@ -105,8 +107,9 @@ const ruleFor = (code: string | undefined, text: string, { status }: Answer, cod
 const OWN_CODE = /^[A-Z]{2,8}\.\d{3,8}$|^\d{6,9}$/;
 
 /** Who answers without a code of the service's may be anything in front of it: that something is missing is not for it to say. */
-const foreignRule = (status: number): StatusRule =>
-  FOREIGN.find(({ from, to }) => from <= status && status <= to) ?? statusRule(status);
+const foreignRule = (status: number, { changes }: RequestSubject): StatusRule =>
+  [...FOREIGN, ...(changes ? [] : FOREIGN_TO_READS)].find(({ from, to }) => from <= status && status <= to) ??
+  statusRule(status);
 
 /** Every status has a line. */
 function statusRule(status: number): StatusRule {

@@ -1,8 +1,11 @@
 import type { JsonObject } from "@bufbuild/protobuf";
+import { Failure, retryInfo } from "../../core/errors.ts";
 import type { Runtime } from "../../core/target.ts";
 import { USER_AGENT } from "../../core/version.ts";
 import { type Answer, type Connections, openConnections, readAnswer, sendOnce } from "../http.ts";
-import { notConfigured } from "../vendor.ts";
+import { paceOf } from "../pace.ts";
+import { notConfigured, retryAfterMs } from "../vendor.ts";
+import { THROTTLED_MS } from "./codes.ts";
 import type { HuaweiService, ProjectSettings } from "./config.ts";
 import { type Authorized, type Credentials, openCredentials } from "./credentials.ts";
 import { wantsNewToken } from "./errors.ts";
@@ -36,6 +39,13 @@ export interface Project {
    * @throws NoAnswer or what `onSend` threw, never because of a status. `failureOf` makes a Failure of it.
    */
   request(request: HuaweiRequest): Promise<Answer>;
+  /**
+   * Waits until the account may be asked again that has asked too fast: for what can wait.
+   *
+   * @param limitMs the longest wait.
+   * @throws Failure THROTTLED where it would be longer; or by the signal.
+   */
+  turn(limitMs: number, signal: AbortSignal): Promise<void>;
 }
 
 /** One service of every project. */
@@ -43,6 +53,23 @@ export interface Projects extends AsyncDisposable {
   /** @throws Failure PROJECT_NOT_FOUND when it is not configured. */
   find(projectId: string): Project;
 }
+
+/**
+ * The same project for those who can wait: its reads wait for their turn, and are repeated where they were too many all the same.
+ *
+ * @param limitMs the longest wait for one turn.
+ */
+export const patient = (project: Project, limitMs: () => number): Project => ({
+  ...project,
+  async request(request) {
+    if (request.method !== "GET") return project.request(request);
+    for (;;) {
+      await project.turn(limitMs(), request.signal);
+      const answer = await project.request(request);
+      if (answer.status !== 429) return answer;
+    }
+  },
+});
 
 const TIMEOUT_MS = 30_000;
 
@@ -82,6 +109,7 @@ function openProject(
 ): Project & AsyncDisposable {
   const connections: Connections = openConnections(settings.ca, TIMEOUT_MS);
   const credentials: Credentials = openCredentials(settings, service, connections, runtime);
+  const pace = paceOf(runtime, settings.projectId);
   const attempt = async (request: HuaweiRequest): Promise<Attempt> => {
     const { method, path, query = {}, body, headers = {}, signal, timeoutMs = TIMEOUT_MS, onSend } = request;
     const changes = method !== "GET";
@@ -106,6 +134,8 @@ function openProject(
       const answer = await sendOnce({ changes, signal, timeoutMs, onSend }, prepare, (response) =>
         readAnswer(response, MAX_BYTES),
       );
+      if (answer.status === 429) pace.throttled(retryAfterMs(answer) ?? THROTTLED_MS);
+      else pace.taken();
       return { answer, used };
     } catch (error) {
       isOver = true;
@@ -115,6 +145,16 @@ function openProject(
   };
   return {
     projectId: settings.projectId,
+    async turn(limitMs, signal) {
+      const awayMs = await pace.turn(limitMs, signal);
+      if (awayMs === undefined) return;
+      const { projectId } = settings;
+      const sentence = `project ${projectId}: ${service} has had too many requests of restartd's own user; nothing was sent`;
+      throw new Failure("THROTTLED", sentence, {
+        metadata: { project: projectId, vendor: service },
+        details: [retryInfo(awayMs)],
+      });
+    },
     async request(request) {
       const first = await attempt(request);
       const renew = wantsNewToken(first.answer) ? first.used?.renew : undefined;

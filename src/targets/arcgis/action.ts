@@ -90,6 +90,7 @@ export function createRefreshAction({ sites, pollIntervalMs }: RefreshActionOpti
       const site = findSite(sites, request.site);
       const deployment = await site.getDeployment(request.deploymentId, signal);
       requireAcknowledgement(request, deployment);
+      if (await site.isReadOnly(signal)) throw readOnly(request);
       return { site, deployment };
     },
 
@@ -176,6 +177,16 @@ function requireAcknowledgement(request: RefreshDeploymentRequest, deployment: V
   throw new Failure("OUTAGE_NOT_ACKNOWLEDGED", `site ${request.site}: ${description}`, {
     metadata: { site: request.site, vendor: "arcgis", type: deployment.type },
     details: [preconditionFailure([{ type: "OUTAGE_NOT_ACKNOWLEDGED", subject, description }])],
+  });
+}
+
+/** The site takes no changes for now: what is sent to it is blocked, and not always with an error (developers.arcgis.com, mode). */
+function readOnly({ site, deploymentId }: RefreshDeploymentRequest): Failure {
+  const type = "TARGET_STATE_FORBIDS";
+  const description = `site ${site} is in read-only mode, in which it takes no changes; refresh it when that has ended`;
+  return new Failure(type, `${description}; nothing was sent`, {
+    metadata: { site, vendor: "arcgis" },
+    details: [preconditionFailure([{ type, subject: deploymentName(site, deploymentId), description }])],
   });
 }
 

@@ -48,11 +48,11 @@ export function readDeployment(body: unknown): VendorDeployment | undefined {
   return { deploymentId, name: textOf(name), type: textOf(type), mode: textOf(mode), provider: textOf(provider) };
 }
 
-/** All of them, or nothing where one cannot be understood. */
+/** All that can be understood: one odd item does not hide the others. */
 export function readDeployments({ deployments }: Body): readonly VendorDeployment[] | undefined {
+  if (deployments === null) return [];
   if (!Array.isArray(deployments)) return undefined;
-  const read = deployments.map(readDeployment).filter((deployment) => deployment !== undefined);
-  return read.length === deployments.length ? read : undefined;
+  return deployments.map(readDeployment).filter((deployment) => deployment !== undefined);
 }
 
 /** The id is called `id` here, and `deploymentId` everywhere else (contracts: arcgis §A.3). */

@@ -1,4 +1,5 @@
 import type { Answer } from "../../clouds/http.ts";
+import type { Reason } from "../../core/errors.ts";
 import type { Runtime } from "../../core/target.ts";
 import {
   type Refreshed,
@@ -30,6 +31,8 @@ export interface Site extends AsyncDisposable {
   getDeployment(id: string, signal: AbortSignal): Promise<VendorDeployment>;
   /** How a deployment does. */
   getStatus(id: string, signal: AbortSignal): Promise<VendorStatus>;
+  /** Whether the site takes no changes for now; undefined where it does not say. */
+  isReadOnly(signal: AbortSignal): Promise<boolean | undefined>;
   /** How far a job has come: JOB_NOT_FOUND where there is none. */
   getJob(id: string, signal: AbortSignal): Promise<VendorJob>;
   /**
@@ -81,6 +84,14 @@ export function openSite(settings: SiteSettings, runtime: Pick<Runtime, "now" | 
       const answer = await session.get(`${pathOf(id)}/status`, asked, signal);
       return understood(answer, asked, (body) => readStatus(body, id));
     },
+    async isReadOnly(signal) {
+      const asked = askedOf(site, "its mode");
+      const answer = await session.get("mode", asked, signal);
+      const failure = failureOf(answer, asked);
+      if (failure !== undefined && !SILENT.has(failure.reason)) throw failure;
+      const { isReadOnly } = isObject(answer.json) ? answer.json : {};
+      return typeof isReadOnly === "boolean" ? isReadOnly : undefined;
+    },
     async getJob(id, signal) {
       const asked = job(id);
       const answer = await session.get(`jobs/${encodeURIComponent(id)}`, asked, signal);
@@ -102,6 +113,14 @@ export function openSite(settings: SiteSettings, runtime: Pick<Runtime, "now" | 
 /** Whether a site refused a request as wrong for the word `async`, which its first version did not have: it has done nothing then. */
 const refusesAsync = (answer: Answer, asked: RequestSubject): boolean =>
   failureOf(answer, asked)?.reason === "VENDOR_REFUSED_REQUEST" && /\basync\b/i.test(answer.text);
+
+/** Why a site may not tell its mode to a user who may refresh all the same. */
+const SILENT: ReadonlySet<Reason> = new Set<Reason>([
+  "VENDOR_BAD_RESPONSE",
+  "VENDOR_PERMISSION_DENIED",
+  "VENDOR_REFUSED_REQUEST",
+  "VENDOR_REPORTED_FAILED",
+]);
 
 /** What a success says. One without its expected keys is none (contracts: arcgis §A.5). */
 function understood<Value>(

@@ -243,6 +243,9 @@ export function failureOf(
     if (rule !== undefined) {
       return refusal(ABSENT.has(candidate) && !isOwn(answer) ? FOREIGN : rule, answer, code, asked);
     }
+    if (code === undefined && !asked.changes && AWAY.codes.includes(candidate)) {
+      return refusal(AWAY, answer, code, asked);
+    }
     if (isServerFault(candidate)) {
       return doubt(answer, code, asked, "VENDOR_INTERNAL_ERROR", `it failed with ${candidate}`);
     }
@@ -266,6 +269,14 @@ const challenged = (challenge: string): Rule => ({
 /** Whether a redirect leads to where people sign in. */
 const toSignIn = ({ headers }: Answer): boolean =>
   /sign-?in|log-?in|logon|saml|oauth|adfs|authorize/i.test(headers.location ?? "");
+
+/** What stands in front of the site does not reach it: a read can come again. */
+const AWAY: Rule = {
+  codes: [502, 503, 504],
+  reason: "VENDOR_UNREACHABLE",
+  sentence: () => "what stands in front of it cannot reach it",
+  retryMs: 1_000,
+};
 
 /** What says that something is not there. */
 const ABSENT: ReadonlySet<number> = new Set([404, 410]);

@@ -10,8 +10,7 @@ interface Risk {
 const STORE = "is a data store: while it restarts, what is kept in it is away, and every service that reads it with it";
 
 /**
- * Deployments that others depend on (contracts: arcgis §A.3 with its enumerations, and its caution). The sets are open: a type that is
- * not named here, TileServer among them, serves requests of its own and is refreshed without being asked about.
+ * Deployments that others depend on (contracts: arcgis §A.3 with its enumerations, and its caution). The first that holds is told.
  */
 const RISKS: readonly Risk[] = [
   {
@@ -31,6 +30,22 @@ const RISKS: readonly Risk[] = [
   { key: "mode", values: ["Primary", "Standby", "Coordinator"], outage: STORE },
 ];
 
-/** What refreshing a deployment takes from others, in words that continue "deployment ID "; undefined: nothing that is known. */
-export const outageOf = (deployment: VendorDeployment): string | undefined =>
-  RISKS.find(({ key, values }) => values.includes(deployment[key]))?.outage;
+/** Types that serve requests of their own: every SERVER but the queue, and what calls webhooks. The set is open: new servers come. */
+const isService = (type: string): boolean => /Server$/.test(type) || type === "WebhookProcessor";
+
+/** Modes of what keeps no state. */
+const STATELESS: ReadonlySet<string> = new Set(["Shared", "Dedicated"]);
+
+/**
+ * What refreshing a deployment takes from others, in words that continue "deployment ID "; undefined: nothing that is known. One of which
+ * it is not known counts as one that others depend on.
+ */
+export function outageOf(deployment: VendorDeployment): string | undefined {
+  const risk = RISKS.find(({ key, values }) => values.includes(deployment[key]));
+  if (risk !== undefined) return risk.outage;
+  const { type, mode } = deployment;
+  if (!isService(type)) return `is of a type that is not known (${type || "none is told"}), and may be a data store`;
+  return STATELESS.has(mode)
+    ? undefined
+    : `is of a mode that is not known (${mode || "none is told"}), and may keep what others need`;
+}

@@ -49,6 +49,8 @@ export interface ArcgisSimulator extends VendorServer {
   errorShape: ErrorShape;
   /** What it does with `async=true` from now on. At first `job`. */
   asyncForm: AsyncForm;
+  /** Whether it takes no changes. Default false. */
+  isReadOnly: boolean;
   /** How it spells the answer about a job from now on. At first `jobID`. */
   jobSpelling: JobSpelling;
   /** How often each deployment was refreshed, by its id. */
@@ -82,7 +84,7 @@ interface Parts extends Pick<AdminOptions, "deployments" | "refreshes" | "jobs" 
   readonly clock: WorkClock;
   readonly stopping: AbortController;
   /** What can be changed while it runs. */
-  readonly settings: { jobMs: number; errorShape: ErrorShape; asyncForm: AsyncForm; jobSpelling: JobSpelling };
+  readonly settings: Pick<ArcgisSimulator, "jobMs" | "errorShape" | "asyncForm" | "jobSpelling" | "isReadOnly">;
 }
 
 /** Starts a simulated site on 127.0.0.1. */
@@ -96,6 +98,7 @@ export async function startArcgisSimulator(options: ArcgisSimulatorOptions = {})
       jobMs: options.jobMs ?? 0,
       errorShape: options.errorShape ?? "portal",
       asyncForm: "job",
+      isReadOnly: false,
       jobSpelling: "jobID",
     },
     jobs: new Jobs(clock, now),
@@ -115,6 +118,7 @@ export async function startArcgisSimulator(options: ArcgisSimulatorOptions = {})
     jobMs: () => parts.settings.jobMs,
     shape: () => parts.settings.errorShape,
     asyncForm: () => parts.settings.asyncForm,
+    isReadOnly: () => parts.settings.isReadOnly,
     spelling: () => parts.settings.jobSpelling,
     url: () => server.url,
     stopping: parts.stopping.signal,
@@ -151,6 +155,12 @@ function simulatorOf(server: VendorServer, parts: Parts, username: string, root:
     },
     set errorShape(shape) {
       settings.errorShape = shape;
+    },
+    get isReadOnly() {
+      return settings.isReadOnly;
+    },
+    set isReadOnly(isReadOnly) {
+      settings.isReadOnly = isReadOnly;
     },
     get asyncForm() {
       return settings.asyncForm;

@@ -20,6 +20,8 @@ import { hasFailed, isRunning, type LookOptions, observeRetry, responseOf } from
 export interface RetryActionOptions {
   /** @throws Failure PROJECT_NOT_FOUND */
   readonly clientOf: (projectId: string) => CseClient;
+  /** The same, of one that waits for its turn to read. */
+  readonly lookingClientOf: (projectId: string) => CseClient;
   /** How often (ms) a job is looked at. */
   readonly pollIntervalMs: number;
   /** The wall clock. */
@@ -49,7 +51,7 @@ export const toRef = (request: EngineRef): EngineRef => ({
 });
 
 /** The retry of an engine's failed job, as operations know it. */
-export function createRetryAction({ clientOf, pollIntervalMs, now }: RetryActionOptions): RetryAction {
+export function createRetryAction({ clientOf, lookingClientOf, pollIntervalMs, now }: RetryActionOptions): RetryAction {
   const clock = (): number => now().getTime();
   return {
     method: EngineService.method.retryEngine,
@@ -84,7 +86,7 @@ export function createRetryAction({ clientOf, pollIntervalMs, now }: RetryAction
 
     async observe(operation, request, signal) {
       const ref = toRef(request);
-      const client = clientOf(ref.projectId);
+      const client = lookingClientOf(ref.projectId);
       return observeRetry({ client, ref, now: clock, pollIntervalMs }, operation, signal);
     },
   };

@@ -140,16 +140,16 @@ function readJob(json: unknown): EngineJob | undefined {
   };
 }
 
-/** An answer with fewer engines than were asked for and are said to be there is no answer. */
+/** An answer with fewer engines than were asked for and are said to be there is no answer; one that is odd does not hide the others. */
 function readList(json: unknown, limit: number): EngineList | undefined {
   const fields = fieldsOf(json);
   const data = listOf(fields?.data);
-  const engines = data?.map(readEngine).filter((engine) => engine !== undefined);
-  if (engines === undefined || engines.length !== data?.length) {
+  if (data === undefined) {
     return undefined;
   }
-  const total = integerOf(fields?.total) ?? engines.length;
-  return engines.length < Math.min(total, limit) ? undefined : { engines, total };
+  const engines = data.map(readEngine).filter((engine) => engine !== undefined);
+  const total = integerOf(fields?.total) ?? data.length;
+  return data.length < Math.min(total, limit) ? undefined : { engines, total };
 }
 
 /**

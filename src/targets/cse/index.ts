@@ -1,7 +1,8 @@
 import { EngineService } from "../../../gen/restart/cse/v1/engine_service_pb.ts";
 import { ProjectService } from "../../../gen/restart/huaweicloud/v1/project_service_pb.ts";
-import { openProjects } from "../../clouds/huawei/project.ts";
+import { openProjects, patient } from "../../clouds/huawei/project.ts";
 import { createProjectRoute } from "../../clouds/huawei/projects.ts";
+import { LOOK_TURN_MS } from "../../clouds/tracking.ts";
 import { route } from "../../core/route.ts";
 import type { RunningTarget, Runtime, Target } from "../../core/target.ts";
 import { createRetryAction } from "./action.ts";
@@ -27,7 +28,8 @@ export const cse: Target = {
 export function openCse({ projects, pollIntervalMs }: HuaweicloudSettings, runtime: Runtime): RunningTarget {
   const open = openProjects(projects, "cse", runtime);
   const clientOf = (projectId: string) => createCseClient(open.find(projectId));
-  const retry = createRetryAction({ clientOf, pollIntervalMs, now: runtime.now });
+  const lookingClientOf = (projectId: string) => createCseClient(patient(open.find(projectId), () => LOOK_TURN_MS));
+  const retry = createRetryAction({ clientOf, lookingClientOf, pollIntervalMs, now: runtime.now });
   return {
     routes: [route(EngineService, createEngineService({ clientOf, retry, runtime })), createProjectRoute(projects)],
     actions: [retry],

@@ -8,8 +8,8 @@ import {
   type RestartInstancesRequestSchema,
   RestartInstancesResponseSchema,
 } from "../../../gen/restart/dcs/v1/instance_service_pb.ts";
-import type { Projects } from "../../clouds/huawei/project.ts";
-import { ENDS_WITHIN_MS } from "../../clouds/tracking.ts";
+import { type Projects, patient } from "../../clouds/huawei/project.ts";
+import { ENDS_WITHIN_MS, LOOK_TURN_MS } from "../../clouds/tracking.ts";
 import { Failure } from "../../core/errors.ts";
 import type { Action, BatchAction, PrepareContext, SendResult } from "../../core/operation.ts";
 import { checkAll } from "./check.ts";
@@ -31,18 +31,26 @@ export interface ActionOptions {
   readonly now: () => Date;
 }
 
+/** What is sent for one instance. */
+export interface ChangePlan {
+  /** The instance as it was checked. */
+  readonly before: DcsInstance;
+  /** Whether it is one of several of a call. */
+  readonly together: boolean;
+}
+
 /** What RestartInstances does. */
 export type RestartAction = BatchAction<
   typeof RestartInstancesRequestSchema,
   typeof RestartInstancesResponseSchema,
-  DcsInstance
+  ChangePlan
 >;
 
 /** What FlushInstances does. */
 export type FlushAction = BatchAction<
   typeof FlushInstancesRequestSchema,
   typeof FlushInstancesResponseSchema,
-  DcsInstance
+  ChangePlan
 >;
 
 /** What is particular to one of the two rpcs. */
@@ -96,12 +104,16 @@ export const createFlushAction = (options: ActionOptions): FlushAction =>
 function createBatch<Input extends DescMessage, Output extends DescMessage>(
   options: ActionOptions,
   rpc: Rpc<Input, Output>,
-): BatchAction<Input, Output, DcsInstance> {
+): BatchAction<Input, Output, ChangePlan> {
   const { method } = rpc;
   const actionOf = (request: MessageShape<Input>): string => rpc.ask(request).action;
-  const prepareAll = (request: MessageShape<Input>, asking: PrepareContext) => {
+  const prepareAll = async (request: MessageShape<Input>, asking: PrepareContext) => {
     const ask = rpc.ask(request);
-    return checkAll(createClient(options.projects.find(ask.projectId)), ask, asking.signal);
+    const project = options.projects.find(ask.projectId);
+    const together = ask.instanceIds.length > 1;
+    const client = createClient(together ? patient(project, asking.remainingMs) : project);
+    const checked = await checkAll(client, ask, asking.signal);
+    return checked.map((before) => (before instanceof Failure ? before : { before, together }));
   };
   return {
     method,
@@ -123,8 +135,8 @@ function createBatch<Input extends DescMessage, Output extends DescMessage>(
 function createItem<Input extends DescMessage, Output extends DescMessage>(
   { projects, pollIntervalMs, now }: ActionOptions,
   rpc: Rpc<Input, Output>,
-  prepareAll: (request: MessageShape<Input>, asking: PrepareContext) => Promise<readonly (DcsInstance | Failure)[]>,
-): Action<Input, Output, DcsInstance> {
+  prepareAll: (request: MessageShape<Input>, asking: PrepareContext) => Promise<readonly (ChangePlan | Failure)[]>,
+): Action<Input, Output, ChangePlan> {
   const success = (ask: Ask, operation: string): MessageShape<Output> =>
     rpc.answer([resultOf({ ...oneOf(ask), operation, failure: undefined })]);
   const clientOf = ({ projectId }: Ask): DcsClient => createClient(projects.find(projectId));
@@ -149,15 +161,15 @@ function createItem<Input extends DescMessage, Output extends DescMessage>(
       return plan;
     },
 
-    async send(request, before, sending): Promise<SendResult<Output>> {
+    async send(request, plan, sending): Promise<SendResult<Output>> {
       const ask = rpc.ask(request);
-      const evidence = await sendChange(clientOf(ask), { action: ask.action, before }, sending);
+      const evidence = await sendChange(clientOf(ask), { ...plan, action: ask.action }, sending);
       return { response: success(ask, sending.operation), evidence: takenEvidence(evidence, now()) };
     },
 
     async observe(operation, request, signal) {
       const ask = rpc.ask(request);
-      const instance = await clientOf(ask)
+      const instance = await createClient(patient(projects.find(ask.projectId), () => LOOK_TURN_MS))
         .instance(oneOf(ask).instanceId, signal)
         .then((seen) => (isDeleted(seen) ? undefined : seen))
         .catch((error: unknown) => {

@@ -1,4 +1,4 @@
-import { fieldsOf } from "../../clouds/json.ts";
+import { fieldsOf, listOf } from "../../clouds/json.ts";
 import type { DcsInstance, DcsPage } from "./instance.ts";
 
 /** One instance out of JSON, whole or as lists tell it. Undefined without what every answer has: its id and its status. */
@@ -14,7 +14,7 @@ export function readInstance(json: unknown): DcsInstance | undefined {
     instanceId,
     status,
     name: word(fields.name),
-    task: word(fields.task),
+    task: taskOf(fields.task),
     engine: word(fields.engine),
     engineVersion: word(fields.engine_version),
     cacheMode: word(fields.cache_mode),
@@ -23,18 +23,18 @@ export function readInstance(json: unknown): DcsInstance | undefined {
   };
 }
 
-/** A page of instances out of JSON; undefined when it is none. */
+/** A page of instances out of JSON; undefined when it is none. One odd item does not hide the others. */
 export function readPage(json: unknown): DcsPage | undefined {
   const fields = fieldsOf(json);
-  const items = fields?.instances;
-  if (!Array.isArray(items)) {
-    return undefined;
-  }
-  const instances = items.map(readInstance).filter((instance) => instance !== undefined);
+  const items = listOf(fields?.instances);
+  const instances = items?.map(readInstance).filter((instance) => instance !== undefined);
   const total = fields?.instance_num;
-  return instances.length === items.length
-    ? { instances, total: typeof total === "number" && Number.isSafeInteger(total) ? total : undefined }
-    : undefined;
+  return (
+    instances && {
+      instances,
+      total: typeof total === "number" && Number.isSafeInteger(total) ? total : undefined,
+    }
+  );
 }
 
 /** Whether the parameter `appendonly` is on, out of JSON; undefined when that is not said. */
@@ -57,6 +57,10 @@ export function readResult(json: unknown, instanceId: string): "success" | "fail
   const result = about.length === 1 ? about[0]?.result : undefined;
   return result === "success" || result === "failed" ? result : undefined;
 }
+
+/** What an instance is at: nothing for null, and something for whatever is no text. */
+const taskOf = (value: unknown): string =>
+  value === undefined || value === null || typeof value === "string" ? word(value) : "a task that is not told";
 
 /** A text; empty for null and for anything else. */
 const word = (value: unknown): string => (typeof value === "string" ? value.toWellFormed() : "");

@@ -35,6 +35,8 @@ export interface DcsClient {
   appendOnly(id: string, signal: AbortSignal): Promise<boolean | undefined>;
   /** GET instances. */
   instances(page: PageOptions, signal: AbortSignal): Promise<DcsPage>;
+  /** Waits until the account may be asked again that has asked too fast; see {@link Project.turn}. */
+  turn(limitMs: number, signal: AbortSignal): Promise<void>;
   /** PUT instances/status for one instance, once. Resolves when the vendor says `success` of it: it was accepted, not done. */
   change(id: string, options: ChangeOptions): Promise<void>;
 }
@@ -81,6 +83,8 @@ export function createClient(project: Project): DcsClient {
       const query = { offset: String(offset), limit: String(limit) };
       return get(askedAboutAll(projectId), { path: path(), query, signal }, readPage);
     },
+
+    turn: (limitMs, signal) => project.turn(limitMs, signal),
 
     async change(id, { action, signal, onSend }) {
       const asked = askedAbout(projectId, id, true);

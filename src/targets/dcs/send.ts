@@ -11,15 +11,35 @@ export interface Change {
   readonly action: DcsAction;
   /** The instance as it was checked. */
   readonly before: DcsInstance;
+  /** Whether it is one of several of a call: then it can wait. */
+  readonly together: boolean;
 }
 
 /**
- * Sends one request for one instance, once. Where nobody knows what came of it, one read may prove that it was applied.
+ * Sends one request for one instance, once. One of several that the vendor refuses because it has had too many, which proves that nothing
+ * was done, goes back into the line, and is sent with a new permit when its turn has come.
  *
  * @returns what is known of it, to be recorded.
  * @throws Failure its outcome decides.
  */
 export async function sendChange(
+  client: DcsClient,
+  change: Change,
+  sending: Pick<SendContext, "permit" | "signal" | "call" | "remainingMs">,
+): Promise<JsonObject> {
+  for (;;) {
+    if (change.together) await client.turn(sending.remainingMs(), sending.signal);
+    try {
+      return await sendOnce(client, change, sending);
+    } catch (error) {
+      const isTooMany = error instanceof Failure && error.reason === "THROTTLED" && error.outcome === "not_applied";
+      if (!change.together || !isTooMany) throw error;
+    }
+  }
+}
+
+/** Where nobody knows what came of the request, one read may prove that it was applied. */
+async function sendOnce(
   client: DcsClient,
   { action, before }: Change,
   { permit, signal, call }: Pick<SendContext, "permit" | "signal" | "call">,

@@ -19,6 +19,8 @@ import { type LookOptions, observeRestart, responseOf } from "./observe.ts";
 export interface RestartActionOptions {
   /** @throws Failure PROJECT_NOT_FOUND */
   readonly clientOf: (projectId: string) => DdmClient;
+  /** The same, of one that waits for its turn to read. */
+  readonly lookingClientOf: (projectId: string) => DdmClient;
   /** How often (ms) an instance is looked at. */
   readonly pollIntervalMs: number;
   /** The wall clock. */
@@ -46,7 +48,12 @@ const BUSY: ReadonlySet<string> = new Set([
 export const toRef = ({ projectId, instanceId }: InstanceRef): InstanceRef => ({ projectId, instanceId });
 
 /** The restart of an instance, as operations know it. */
-export function createRestartAction({ clientOf, pollIntervalMs, now }: RestartActionOptions): RestartAction {
+export function createRestartAction({
+  clientOf,
+  lookingClientOf,
+  pollIntervalMs,
+  now,
+}: RestartActionOptions): RestartAction {
   const clock = (): number => now().getTime();
   return {
     method: InstanceService.method.restartInstance,
@@ -93,7 +100,7 @@ export function createRestartAction({ clientOf, pollIntervalMs, now }: RestartAc
 
     async observe(operation, request, signal) {
       const ref = toRef(request);
-      const client = clientOf(ref.projectId);
+      const client = lookingClientOf(ref.projectId);
       return observeRestart({ client, ref, now: clock, pollIntervalMs }, operation, signal);
     },
   };

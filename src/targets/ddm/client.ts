@@ -173,9 +173,8 @@ function readList(json: unknown): InstanceList | undefined {
   const fields = fieldsOf(json);
   const items = listOf(fields?.instances);
   const instances = items?.map(readInstance).filter((instance) => instance !== undefined);
-  return instances === undefined || instances.length !== items?.length
-    ? undefined
-    : { instances, total: integerOf(fields?.total_record) };
+  // One odd item does not hide the others.
+  return instances && { instances, total: integerOf(fields?.total_record) };
 }
 
 /** Older documents answer `{}`, the service took the request all the same (contracts: huaweicloud §C.1). Another's id is no answer. */

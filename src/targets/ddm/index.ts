@@ -1,5 +1,6 @@
 import { InstanceService } from "../../../gen/restart/ddm/v1/instance_service_pb.ts";
-import { openProjects } from "../../clouds/huawei/project.ts";
+import { openProjects, patient } from "../../clouds/huawei/project.ts";
+import { LOOK_TURN_MS } from "../../clouds/tracking.ts";
 import { route } from "../../core/route.ts";
 import type { RunningTarget, Runtime, Target } from "../../core/target.ts";
 import { createRestartAction } from "./action.ts";
@@ -25,7 +26,8 @@ export const ddm: Target = {
 export function openDdm({ projects, pollIntervalMs }: HuaweicloudSettings, runtime: Runtime): RunningTarget {
   const open = openProjects(projects, "ddm", runtime);
   const clientOf = (projectId: string) => createDdmClient(open.find(projectId));
-  const restart = createRestartAction({ clientOf, pollIntervalMs, now: runtime.now });
+  const lookingClientOf = (projectId: string) => createDdmClient(patient(open.find(projectId), () => LOOK_TURN_MS));
+  const restart = createRestartAction({ clientOf, lookingClientOf, pollIntervalMs, now: runtime.now });
   return {
     routes: [route(InstanceService, createInstanceService({ clientOf, restart, runtime }))],
     actions: [restart],

@@ -196,10 +196,16 @@ describe("refusal() by the status", () => {
     const failure = refusal(answer(status), RESTART, CODES);
     expect(told(failure)).toEqual(["OUTCOME_UNKNOWN", "unknown"]);
     expect(failure.code).toBe(Code.Unknown);
+    const away = [502, 503, 504].includes(status);
     expect(told(refusal(answer(status), READ, CODES))).toEqual([
-      status < 300 ? "VENDOR_BAD_RESPONSE" : "VENDOR_INTERNAL_ERROR",
+      status < 300 ? "VENDOR_BAD_RESPONSE" : away ? "VENDOR_UNREACHABLE" : "VENDOR_INTERNAL_ERROR",
       "not_applied",
     ]);
+    expect(refusal(answer(status), READ, CODES).details.map(({ desc }) => desc.name)).toEqual(
+      away ? ["RetryInfo"] : [],
+    );
+    const stated = status < 300 ? "VENDOR_BAD_RESPONSE" : "VENDOR_INTERNAL_ERROR";
+    expect(refusal(coded(status, "DCS.5999"), READ, CODES).reason).toBe(stated);
   });
 
   it.each(["DCS.4922", "111404099", "DBS.289999", "SVCSTG.00509999"])(

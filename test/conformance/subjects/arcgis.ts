@@ -70,7 +70,6 @@ export const arcgisSubject: Subject<Site> = {
       body: JSON.stringify({ error: { code: 498, message: "Invalid token.", details: [] } }),
     },
     reason: "VENDOR_CREDENTIALS_REJECTED",
-    times: 2, // one login more, and no more
   },
   unreachable: "VENDOR_UNREACHABLE",
   guards: [

@@ -46,7 +46,7 @@ export const cseSubject: Subject<Project> = {
   blocksUntil: "ended",
   shows: { applied: true, notApplied: true },
   lostAnswer: "ok",
-  credentialsRefused: { reply: NOT_AUTHENTICATED, reason: "VENDOR_CREDENTIALS_REJECTED" },
+  credentialsRefused: { reply: NOT_AUTHENTICATED, reason: "VENDOR_CREDENTIALS_REJECTED", remembered: true },
   unreachable: "VENDOR_UNREACHABLE",
   guards: [
     {

@@ -64,7 +64,7 @@ export const dcsRestart: Subject<Project> = {
   blocksUntil: "ended",
   shows: { applied: true, notApplied: false },
   lostAnswer: "ok",
-  credentialsRefused: { reply: NOT_AUTHENTICATED, reason: "VENDOR_CREDENTIALS_REJECTED" },
+  credentialsRefused: { reply: NOT_AUTHENTICATED, reason: "VENDOR_CREDENTIALS_REJECTED", remembered: true },
   unreachable: "VENDOR_UNREACHABLE",
   guards: [
     {

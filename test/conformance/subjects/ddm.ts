@@ -46,7 +46,7 @@ export const ddmSubject: Subject<Project> = {
   blocksUntil: "ended",
   shows: { applied: true, notApplied: false },
   lostAnswer: "ok",
-  credentialsRefused: { reply: NOT_AUTHENTICATED, reason: "VENDOR_CREDENTIALS_REJECTED" },
+  credentialsRefused: { reply: NOT_AUTHENTICATED, reason: "VENDOR_CREDENTIALS_REJECTED", remembered: true },
   unreachable: "VENDOR_UNREACHABLE",
   guards: [
     { what: "a FROZEN instance", reason: "TARGET_STATE_FORBIDS", request: ({ make }) => make("FROZEN") },

@@ -85,9 +85,13 @@ export function faults<Play extends World>(subject: Subject<Play>): void {
 
 /** Answers that are refusals for sure: nothing was applied, the operation has failed, and its target is free. */
 export function refusals<Play extends World>(subject: Subject<Play>): void {
-  const { reply, reason, times = 1 } = subject.credentialsRefused;
+  const { reply, reason, remembered = false } = subject.credentialsRefused;
 
-  const refused = (fault: WireFault, expected: { code: string; reason: string; sent: number; details?: unknown }) =>
+  const refused = (
+    fault: WireFault,
+    expected: { code: string; reason: string; sent: number; details?: unknown },
+    isRemembered = false,
+  ) =>
     scene(subject, async ({ world, session }) => {
       const thing = world.fresh();
       const { sent, ...failure } = expected;
@@ -96,7 +100,9 @@ export function refusals<Play extends World>(subject: Subject<Play>): void {
       expect(seen).toMatchObject({ state: "FAILED", outcome: "NOT_APPLIED", reason: failure.reason });
       expect(again).toMatchObject({ code: failure.code, reason: failure.reason, outcome: "not_applied" });
       expect({ mutations, applied }).toEqual({ mutations: sent, applied: 0 });
-      expect(await session.restart(requestFor(thing))).toMatchObject(ok(thing));
+      const next = await session.restart(requestFor(thing));
+      expect(next).toMatchObject(isRemembered ? { ...failure, outcome: "not_applied" } : ok(thing));
+      expect(world.mutations()).toBe(isRemembered ? sent : sent + 1);
     });
 
   describe("refusals", () => {
@@ -112,7 +118,7 @@ export function refusals<Play extends World>(subject: Subject<Play>): void {
       ));
 
     test("our own credentials are refused: not the caller's matter", () =>
-      refused({ answer: reply, times }, { code: "internal", reason, sent: times }));
+      refused({ answer: reply }, { code: "internal", reason, sent: 1 }, remembered));
 
     test("a redirect is not followed", async () => {
       await using elsewhere = await openTrap();

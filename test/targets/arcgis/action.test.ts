@@ -69,7 +69,7 @@ describe("createRefreshAction()", () => {
       return () => void order.push("leaving");
     };
     const sent = await send(requestFor(FEATURES), { ...sending, permit });
-    expect(order).toEqual(["permit after 2", "leaving"]);
+    expect(order).toEqual(["permit after 3", "leaving"]);
     expect(sending.permits).toEqual([
       {
         async: false,
@@ -350,7 +350,13 @@ describe("prepare()", () => {
     [{ type: "NewStore", provider: "MinIO" }, true],
     [{ type: "NewStore", mode: "Coordinator" }, true],
     [{ type: "TileServer", provider: "Tiles" }, false],
-    [{ type: "SomethingNew" }, false],
+    [{ type: "ImageServer", mode: "Dedicated" }, false],
+    [{ type: "WebhookProcessor" }, false],
+    [{ type: "SomethingNew" }, true],
+    [{ type: "GraphStore" }, true],
+    [{ type: "" }, true],
+    [{ type: "MapServer", mode: "" }, true],
+    [{ type: "MapServer", mode: "Undefined" }, true],
   ])("judges %o by what is known of it", async (fields, guarded) => {
     const base = { deploymentId: "k1", name: "one", type: "", mode: "Shared", provider: "Undefined" };
     simulator.addDeployment({ ...base, ...fields });
@@ -359,6 +365,32 @@ describe("prepare()", () => {
       () => true,
     );
     expect(refused).toBe(guarded);
+  });
+
+  it("refuses what a site in read-only mode would not do", async () => {
+    simulator.isReadOnly = true;
+    expect(await failureOf(action.prepare(requestFor(FEATURES), newAsking()))).toMatchObject({
+      reason: "TARGET_STATE_FORBIDS",
+      outcome: "not_applied",
+      message:
+        "site gis is in read-only mode, in which it takes no changes; refresh it when that has ended; nothing was sent",
+    });
+    expect(posts()).toEqual([]);
+  });
+
+  it.each([replies.forbidden("portal"), { status: 404 }, { status: 200, body: {} }])(
+    "does not need a site to tell its mode: %o",
+    async (answer) => {
+      simulator.inject({ path: /mode\?/, answer });
+      expect(await action.prepare(requestFor(FEATURES), newAsking())).toBeDefined();
+    },
+  );
+
+  it("is unreachable where the mode cannot be read for now", async () => {
+    simulator.inject({ path: /mode\?/, answer: { status: 502 } });
+    expect(await failureOf(action.prepare(requestFor(FEATURES), newAsking()))).toMatchObject({
+      reason: "VENDOR_UNREACHABLE",
+    });
   });
 
   it("ends with its caller", async () => {
@@ -445,6 +477,6 @@ describe("observe()", () => {
     simulator.jobMs = 60_000;
     const request = requestFor(SYSTEM, { async: true, acknowledgeOutage: true });
     const { vendorJob = "" } = await send(request);
-    expect(await failureOf(observe(vendorJob, request))).toMatchObject({ reason: "VENDOR_INTERNAL_ERROR" });
+    expect(await failureOf(observe(vendorJob, request))).toMatchObject({ reason: "VENDOR_UNREACHABLE" });
   });
 });

@@ -115,7 +115,7 @@ describe("the reads of DeploymentService", () => {
 
   it.each([
     ["a list without deployments", /deployments\?/, { status: "success" }],
-    ["a deployment without an id", /deployments\?/, { deployments: [{ name: "one" }] }],
+    ["deployments that are no list", /deployments\?/, { deployments: "one" }],
     ["another deployment", /kvyxph9w5h3o9vgk8dixn\?/, { deploymentId: "kother" }],
     ["another deployment's status", /status\?/, { id: "kother", currentState: "STARTED" }],
     ["a status without a state", /status\?/, { id: FEATURES }],
@@ -126,6 +126,16 @@ describe("the reads of DeploymentService", () => {
       ? client.listDeployments({ site: "gis" })
       : client.getDeployment(features);
     expect(await told(call)).toMatchObject({ reason: "VENDOR_BAD_RESPONSE" });
+  });
+
+  it.each([
+    [null, []],
+    [[{ name: "odd" }, null, 7, { deploymentId: "k9", name: "one" }], ["k9"]],
+  ])("list what can be understood of %o", async (deployments, ids) => {
+    const { client, simulator } = await start();
+    simulator.inject({ path: /deployments\?/, answer: { status: 200, body: { deployments } } });
+    const listed = await client.listDeployments({ site: "gis" });
+    expect(listed.deployments.map(({ deploymentId }) => deploymentId)).toEqual(ids);
   });
 });
 

@@ -9,6 +9,31 @@ import { CLUSTER, failureIn, failureOf, idOf, NOBODY, nameOf, PROJECT, SINGLE, s
 const ask = (...instanceIds: string[]) => ({ projectId: PROJECT, instanceIds });
 
 describe("RestartInstances", () => {
+  const tooMany = (after: string) => ({ status: 429, headers: { "retry-after": after } });
+
+  it("puts back into the line what a gateway refuses for being too many, reads and requests alike", async () => {
+    const ids = Array.from({ length: 6 }, (_, index) => idOf(index));
+    await using dcs = await startDcs({ instances: ids.map((instanceId) => ({ instanceId })) });
+    dcs.simulator.inject({ method: "GET", times: 2, answer: tooMany("0") });
+    dcs.simulator.inject({ method: "PUT", times: 3, answer: tooMany("0") });
+    const { results } = await dcs.client.restartInstances({ ...ask(...ids), acknowledgeDataLoss: true });
+    expect(results.map(({ result }) => result)).toEqual(ids.map(() => "success"));
+    expect(dcs.puts()).toHaveLength(ids.length + 3);
+    expect(ids.map((id) => dcs.simulator.instances.get(id)?.done.restart)).toEqual(ids.map(() => 1));
+  });
+
+  it("tells those that they were too many whose turn would come after the deadline", async () => {
+    const ids = [idOf(1), idOf(2), idOf(3)];
+    await using dcs = await startDcs({ instances: ids.map((instanceId) => ({ instanceId })) });
+    dcs.simulator.inject({ method: "PUT", times: 9, answer: tooMany("600") });
+    const failure = await failureOf(dcs.client.restartInstances({ ...ask(...ids), acknowledgeDataLoss: true }));
+    expect(failure).toMatchObject({ reason: "THROTTLED", metadata: { outcome: "not_applied" } });
+    expect(dcs.puts().length).toBeLessThanOrEqual(3);
+    const sent = dcs.puts().length;
+    expect(await failureOf(dcs.client.restartInstances(ask(idOf(1))))).toMatchObject({ reason: "THROTTLED" });
+    expect(dcs.puts(), "a call about one does not wait").toHaveLength(sent + 1);
+  });
+
   it("sends one request for each instance, and follows each to its end", async () => {
     await using dcs = await startDcs();
     dcs.simulator.instances.hold();

@@ -127,11 +127,21 @@ describe("ListInstances", () => {
 
   it.each([
     ["no list", jsonReply(200, {})],
-    ["an instance without an id", jsonReply(200, { instances: [{ status: "RUNNING" }] })],
+    ["instances that are no list", jsonReply(200, { instances: { status: "RUNNING" } })],
   ])("is VENDOR_BAD_RESPONSE when the answer has %s", async (_what, answer) => {
     await using dcs = await startDcs();
     dcs.simulator.inject({ method: "GET", answer });
     const call = dcs.client.listInstances({ projectId: PROJECT });
     expect(await failureOf(call)).toMatchObject({ reason: "VENDOR_BAD_RESPONSE" });
+  });
+
+  it.each([
+    [null, []],
+    [[{ status: "RUNNING" }, null, { instance_id: "i1", status: "RUNNING" }], ["i1"]],
+  ])("lists what can be understood of %o", async (instances, ids) => {
+    await using dcs = await startDcs();
+    dcs.simulator.inject({ method: "GET", answer: jsonReply(200, { instances }) });
+    const listed = await dcs.client.listInstances({ projectId: PROJECT });
+    expect(listed.instances.map(({ instanceId }) => instanceId)).toEqual(ids);
   });
 });

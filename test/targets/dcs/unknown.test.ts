@@ -202,8 +202,8 @@ describe("a vendor in chaos", () => {
     };
     dcs.simulator.chaos({ random, rate: 0.7 });
     const answer = await dcs.client.restartInstances({ projectId: PROJECT, instanceIds: ids });
-    const sent = dcs.puts().map(({ instances }) => instances[0]);
-    expect(new Set(sent).size).toBe(sent.length);
+    // Sent again is what a gateway refused for being too many, and nothing else.
+    expect(ids.filter((id) => (dcs.simulator.instances.get(id)?.done.restart ?? 0) > 1)).toEqual([]);
     for (const { instanceId, result, error } of answer.results) {
       const done = dcs.simulator.instances.get(instanceId)?.done.restart;
       const outcome = failureIn(error)?.metadata.outcome ?? "applied";

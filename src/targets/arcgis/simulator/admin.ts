@@ -21,6 +21,8 @@ export interface AdminOptions {
   readonly asyncForm: () => AsyncForm;
   /** How it spells the answer about a job. */
   readonly spelling: () => JobSpelling;
+  /** Whether it takes no changes. */
+  readonly isReadOnly: () => boolean;
   /** Where the site is reached, once that is known. */
   readonly url: () => string;
   /** Ends what is still waited for. */
@@ -57,7 +59,7 @@ const isAway = ({ jobs, deployments }: AdminOptions): boolean =>
   jobs.all.some((job) => deployments.get(job.deploymentId)?.type === "System" && jobs.progress(job) < AWAY_PART);
 
 async function serveAdmin(request: VendorRequest, form: URLSearchParams, options: AdminOptions): Promise<VendorReply> {
-  const { contextPath, deployments, jobs, shape } = options;
+  const { contextPath, deployments, jobs, shape, isReadOnly } = options;
   const missing = errorReply(shape(), 404, "Resource not found.");
   const path = request.path.slice(`${contextPath}/admin/`.length).split("/");
   const [first, second, id, resource, ...more] = path;
@@ -65,6 +67,9 @@ async function serveAdmin(request: VendorRequest, form: URLSearchParams, options
     const job = jobs.get(second);
     if (request.method !== "GET") return wrongMethod(options);
     return job === undefined ? missing : jsonReply(200, jobs.show(job));
+  }
+  if (first === "mode" && path.length === 1) {
+    return request.method === "GET" ? jsonReply(200, { isReadOnly: isReadOnly() }) : wrongMethod(options);
   }
   if (first !== "system" || second !== "deployments" || more.length > 0) return missing;
   if (id === undefined) {
@@ -87,8 +92,10 @@ const wrongMethod = ({ shape }: AdminOptions): VendorReply => errorReply(shape()
 async function refresh(
   deployment: SimulatedDeployment,
   form: URLSearchParams,
-  { contextPath, refreshes, jobs, username, jobMs, shape, asyncForm, spelling, url, stopping }: AdminOptions,
+  options: AdminOptions,
 ): Promise<VendorReply> {
+  const { contextPath, refreshes, jobs, username, jobMs, shape, asyncForm, spelling, url, stopping } = options;
+  if (options.isReadOnly()) return errorReply(shape(), 403, "The site is in read-only mode.");
   const async = asyncForm() === "ignored" ? "false" : (form.get("async") ?? "false");
   if (asyncForm() === "refused" && form.has("async")) return errorReply(shape(), 400, "Unknown parameter 'async'.");
   if (async !== "true" && async !== "false") return errorReply(shape(), 400, "Invalid value of 'async'.");

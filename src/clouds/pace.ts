@@ -1,0 +1,91 @@
+import { setTimeout } from "node:timers/promises";
+import { abandoned } from "../core/abandoned.ts";
+import type { Runtime } from "../core/target.ts";
+
+/**
+ * How fast one account is asked: as fast as anybody likes, until its vendor says that it is too fast. Then nobody who can wait asks before
+ * the vendor wants to be asked again, and one after the other from then on; the longer nothing is refused, the closer together.
+ */
+export interface Pace {
+  /**
+   * Waits for a turn to ask.
+   *
+   * @param limitMs the longest wait.
+   * @returns how long (ms) the turn is away where that is longer; undefined when it has come.
+   * @throws Failure CANCELLED or DEADLINE_EXCEEDED by the signal.
+   */
+  turn(limitMs: number, signal: AbortSignal): Promise<number | undefined>;
+  /** A request was refused for being too many. */
+  throttled(retryMs: number): void;
+  /** A request was not. */
+  taken(): void;
+}
+
+/** The first pause (ms) between two requests of an account that has asked too fast. */
+const FIRST_GAP_MS = 250;
+
+/** How much longer the pause is after each refusal, and how much shorter after each request that was taken. */
+const SLOWER = 1.5;
+const FASTER = 0.98;
+
+const LONGEST_GAP_MS = 5_000;
+
+/** A pause (ms) that is none any more. */
+const NO_GAP_MS = 20;
+
+/**
+ * An account that nobody has asked yet.
+ *
+ * @param sleep passes time; rejects when the signal fires.
+ */
+export function createPace(
+  monotonic: () => number,
+  sleep: (ms: number, signal: AbortSignal) => Promise<void> = (ms, signal) => setTimeout(ms, undefined, { signal }),
+): Pace {
+  let gapMs = 0;
+  /** When the next turn is free. */
+  let free = 0;
+  let pausedUntil = 0;
+
+  return {
+    async turn(limitMs, signal) {
+      const limit = monotonic() + limitMs;
+      for (;;) {
+        if (signal.aborted) throw abandoned(signal);
+        const now = monotonic();
+        const at = Math.max(now, free, pausedUntil);
+        if (at > limit) return at - now;
+        free = at + gapMs;
+        if (at > now) {
+          await sleep(at - now, signal).catch(() => {
+            throw abandoned(signal);
+          });
+        }
+        // Somebody may have been refused meanwhile.
+        if (monotonic() >= pausedUntil) return undefined;
+      }
+    },
+    throttled(retryMs) {
+      const now = monotonic();
+      // What was under way together is refused together, and counts once.
+      if (now >= pausedUntil) gapMs = gapMs === 0 ? FIRST_GAP_MS : Math.min(gapMs * SLOWER, LONGEST_GAP_MS);
+      pausedUntil = Math.max(pausedUntil, now + retryMs);
+      free = Math.min(free, pausedUntil);
+    },
+    taken() {
+      gapMs = gapMs * FASTER < NO_GAP_MS ? 0 : gapMs * FASTER;
+    },
+  };
+}
+
+/** The paces of each process: its targets share an account, and its vendor's patience. */
+const paces = new WeakMap<object, Map<string, Pace>>();
+
+/** The pace of one account, by what names it. */
+export function paceOf(runtime: Pick<Runtime, "monotonic">, account: string): Pace {
+  const known = paces.get(runtime) ?? new Map<string, Pace>();
+  paces.set(runtime, known);
+  const pace = known.get(account) ?? createPace(runtime.monotonic);
+  known.set(account, pace);
+  return pace;
+}
