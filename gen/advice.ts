@@ -13,6 +13,7 @@ export const ADVICE: Readonly<Record<string, string | undefined>> = {
   SHUTTING_DOWN: "Call again: another server, or this one started anew, answers.",
   STORE_UNAVAILABLE: "Call again later; nothing is sent without the store.",
   UNAUTHENTICATED: "Send credentials that hold: why says what is wrong with those that you sent.",
+  ISSUER_UNAVAILABLE: "The issuer of your token gives no keys to verify it by: call again after RetryInfo's delay.",
   PERMISSION_DENIED: "Ask whoever runs restartd for the right.",
   REASON_REQUIRED: "Say why, as the message wants it.",
   HOST_NOT_ALLOWED: "Call by a name of the server (hosts; without TLS a loopback name); web pages have to be listed in cors.allowed_origins.",

@@ -121,7 +121,11 @@ async function askPolicy(args: readonly string[]): Promise<void> {
       if (access === undefined) {
         throw new UsageError(`${file} has no authorization: whoever reaches the server may do everything`);
       }
-      const { judge } = access({ now: () => new Date(), warn: (message) => OUTPUT.err(`${message}\n`) });
+      const { judge } = access({
+        now: () => new Date(),
+        monotonic: () => performance.now(),
+        warn: (message) => OUTPUT.err(`${message}\n`),
+      });
       return {
         judge,
         unknown: (permission) => unknownPermission(catalog, permission),

@@ -107,7 +107,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
   };
   for (const open of config.targets) targets.push(open(runtime));
   await runner.begin(targets.flatMap(({ actions }) => actions));
-  const access = config.access?.({ now, warn: (message) => log.warn(message) });
+  const access = config.access?.({ now, monotonic, warn: (message) => log.warn(message) });
   if (access !== undefined) stack.use(access);
   const targetRoutes = targets.flatMap((target) => target.routes);
   const routes = [

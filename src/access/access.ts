@@ -4,6 +4,8 @@ import { LOOK_EVERY_MS, watchFiles } from "../core/reload.ts";
 import type { SectionReader } from "../core/section-reader.ts";
 import { type Authenticate, createAuthenticate } from "./authenticate.ts";
 import { readAuthorization } from "./authorization.ts";
+import { openIssuers, readIssuers } from "./issuers.ts";
+import { createJwtVerifier } from "./jwt.ts";
 import type { AccessOptions } from "./reloaded.ts";
 import { createTokenVerifier, readTokens } from "./tokens.ts";
 
@@ -11,6 +13,8 @@ import { createTokenVerifier, readTokens } from "./tokens.ts";
 export interface AccessRuntime {
   /** The wall clock. */
   readonly now: () => Date;
+  /** A clock in ms that never goes back. */
+  readonly monotonic: () => number;
   /** Takes what deserves a line in the log. */
   readonly warn: (message: string) => void;
   /** How often (ms) files are looked at. Default 2,000. */
@@ -18,7 +22,7 @@ export interface AccessRuntime {
 }
 
 /** Who may do what, at work. */
-export interface RunningAccess extends Disposable {
+export interface RunningAccess extends AsyncDisposable {
   readonly authenticate: Authenticate;
   readonly judge: Judge;
   /** Whether some calls have to say why they are made. */
@@ -47,8 +51,9 @@ export function readAccess(sections: Config, reader: SectionReader, options: Acc
     reader.problem(["authentication"], "must have authorization beside it: without rules nobody may do anything");
   }
   const tokens = readTokens(authentication.tokens, reader, options);
+  const settings = readIssuers(authentication.issuers, reader);
   const policy = readAuthorization(authorization, sections, reader, options);
-  return ({ now, warn, lookEveryMs = LOOK_EVERY_MS }) => {
+  return ({ now, monotonic, warn, lookEveryMs = LOOK_EVERY_MS }) => {
     const complain = rarely(warn, now);
     const judge = (): Judge =>
       policy.current().judge(now, (rule, error) => complain(`rule ${rule} could not be evaluated: ${error.message}`));
@@ -63,8 +68,12 @@ export function readAccess(sections: Config, reader: SectionReader, options: Acc
         },
       }),
     );
+    const open = openIssuers(settings, { monotonic, warn: complain });
     return {
-      authenticate: createAuthenticate({ token: createTokenVerifier(tokens.current, now) }),
+      authenticate: createAuthenticate({
+        token: createTokenVerifier(tokens.current, now),
+        jwt: createJwtVerifier(open.issuers, now),
+      }),
       judge: {
         judge: (question) => judging.judge(question),
         mayEver: (principal, permission) => judging.mayEver(principal, permission),
@@ -72,9 +81,10 @@ export function readAccess(sections: Config, reader: SectionReader, options: Acc
         wrongReasons: (permission, targets, reason) => judging.wrongReasons(permission, targets, reason),
       },
       wantsReasons: () => policy.current().wantsReasons,
-      issuers: [],
-      [Symbol.dispose]: () => {
+      issuers: settings.map(({ name, issuer }) => ({ name, issuer })),
+      async [Symbol.asyncDispose]() {
         for (const one of watching) one[Symbol.dispose]();
+        await open[Symbol.asyncDispose]();
       },
     };
   };

@@ -26,6 +26,8 @@ export type Authenticate = (credentials: Credentials) => Promise<Authenticated |
 export interface Verifiers {
   /** Verifies a static token. */
   readonly token: (token: string) => Authenticated;
+  /** Verifies a JWT. */
+  readonly jwt: (token: string) => Promise<Authenticated>;
 }
 
 /** Longer tokens are nobody's. */
@@ -38,7 +40,7 @@ export const TOKEN_PREFIX = "rsd_";
 
 /** Takes a caller's word for nothing. */
 export const createAuthenticate =
-  ({ token }: Verifiers): Authenticate =>
+  ({ token, jwt }: Verifiers): Authenticate =>
   async ({ authorization }) => {
     const [header, ...others] = authorization;
     if (header === undefined) {
@@ -54,9 +56,10 @@ export const createAuthenticate =
     if (bearer.startsWith(TOKEN_PREFIX)) {
       return token(bearer);
     }
-    throw bearer.split(".").length === 3
-      ? unauthenticated("UNKNOWN_ISSUER", "the issuer of the token is none of this server's")
-      : malformed();
+    if (bearer.split(".").length !== 3) {
+      throw malformed();
+    }
+    return jwt(bearer);
   };
 
 const malformed = () =>

@@ -20,7 +20,7 @@ export function readAuthorization(
   const context = (to: SectionReader): RuleContext => ({
     catalog,
     registry,
-    claims: new Set(),
+    claims: new Set(sections.authentication?.issuers.flatMap(({ claims }) => claims)),
     authenticators: authenticatorsOf(sections.authentication),
     systems: systemsOf(sections),
     problem: to.problem,
@@ -37,7 +37,7 @@ export function readAuthorization(
 }
 
 const authenticatorsOf = (section: Authentication | undefined): ReadonlySet<string> =>
-  new Set(section?.tokens === undefined ? [] : [TOKEN]);
+  new Set([...(section?.issuers.map(({ name }) => name) ?? []), ...(section?.tokens === undefined ? [] : [TOKEN])]);
 
 const systemsOf = ({ kubernetes, arcgis, huaweicloud }: Config): ReadonlyMap<string, ReadonlySet<string>> =>
   new Map([

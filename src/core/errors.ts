@@ -38,6 +38,7 @@ export const REASONS = {
   SHUTTING_DOWN: Code.Unavailable,
   STORE_UNAVAILABLE: Code.Unavailable,
   UNAUTHENTICATED: Code.Unauthenticated,
+  ISSUER_UNAVAILABLE: Code.Unavailable,
   PERMISSION_DENIED: Code.PermissionDenied,
   HOST_NOT_ALLOWED: Code.PermissionDenied,
   REASON_REQUIRED: Code.InvalidArgument,

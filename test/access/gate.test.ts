@@ -5,6 +5,7 @@ import type { createContextValues } from "@connectrpc/connect";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { createAuthenticate } from "../../src/access/authenticate.ts";
+import { createJwtVerifier } from "../../src/access/jwt.ts";
 import { createTokenVerifier, hashOf, type Tokens } from "../../src/access/tokens.ts";
 import { EVERYTHING_ALLOWED } from "../../src/core/access.ts";
 import { type Principal, principalKey } from "../../src/core/principal.ts";
@@ -51,6 +52,7 @@ beforeAll(async () => {
             () => tokens,
             () => new Date(),
           ),
+          jwt: createJwtVerifier(new Map(), () => new Date()),
         }),
         // Another one than where nobody is asked, so that everything is judged.
         judge: { ...EVERYTHING_ALLOWED },

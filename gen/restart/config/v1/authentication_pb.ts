@@ -7,15 +7,16 @@
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import { file_restart_config_v1_rules } from "./rules_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file restart/config/v1/authentication.proto.
  */
 export const file_restart_config_v1_authentication: GenFile = /*@__PURE__*/
-  fileDesc("CiZyZXN0YXJ0L2NvbmZpZy92MS9hdXRoZW50aWNhdGlvbi5wcm90bxIRcmVzdGFydC5jb25maWcudjEimQEKDkF1dGhlbnRpY2F0aW9uEikKBnRva2VucxgCIAEoCzIZLnJlc3RhcnQuY29uZmlnLnYxLlRva2VuczpcukhZGlcKFWNvbmZpZy5hdXRoZW50aWNhdGlvbhIsbXVzdCBoYXZlIGF0IGxlYXN0IG9uZSBhdXRoZW50aWNhdG9yOiB0b2tlbnMaEGhhcyh0aGlzLnRva2VucykiXwoGVG9rZW5zElUKBGZpbGUYASABKAlCR6oBAggCukg/ugE8ChJjb25maWcudG9rZW5zLmZpbGUSGm11c3QgYmUgdGhlIHBhdGggb2YgYSBmaWxlGgp0aGlzICE9ICcnIjUKCVRva2VuRmlsZRIoCgZ0b2tlbnMYASADKAsyGC5yZXN0YXJ0LmNvbmZpZy52MS5Ub2tlbiL2AQoFVG9rZW4SGQoEbmFtZRgBIAEoCUILqgECCAK6SAPIAQESgwEKBnNoYTI1NhgCIAEoCUJzgAEBqgECCAK6SGi6AWUKE2NvbmZpZy50b2tlbi5zaGEyNTYSK211c3QgYmUgYSBTSEEtMjU2IGluIGhleGFkZWNpbWFsLCA2NCBkaWdpdHMaIXRoaXMubWF0Y2hlcygnXlswLTlhLWZBLUZdezY0fSQnKRIOCgZncm91cHMYAyADKAkSKwoHZXhwaXJlcxgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHY29tbWVudBgFIAEoCWIIZWRpdGlvbnNw6Ac", [file_buf_validate_validate, file_google_protobuf_timestamp]);
+  fileDesc("CiZyZXN0YXJ0L2NvbmZpZy92MS9hdXRoZW50aWNhdGlvbi5wcm90bxIRcmVzdGFydC5jb25maWcudjEitQIKDkF1dGhlbnRpY2F0aW9uEnMKB2lzc3VlcnMYASADKAsyGS5yZXN0YXJ0LmNvbmZpZy52MS5Jc3N1ZXJCR7pIRLoBQQoOY29uZmlnLmlzc3VlcnMSHG11c3QgaGF2ZSBhdCBtb3N0IDUwIGlzc3VlcnMaEXRoaXMuc2l6ZSgpIDw9IDUwEikKBnRva2VucxgCIAEoCzIZLnJlc3RhcnQuY29uZmlnLnYxLlRva2VuczqCAbpIfxp9ChVjb25maWcuYXV0aGVudGljYXRpb24SN211c3QgaGF2ZSBhdCBsZWFzdCBvbmUgYXV0aGVudGljYXRvcjogaXNzdWVycyBvciB0b2tlbnMaK3RoaXMuaXNzdWVycy5zaXplKCkgPiAwIHx8IGhhcyh0aGlzLnRva2VucykipggKBklzc3VlchL8AQoEbmFtZRgBIAEoCULtAaoBAggCukjkAboB4AEKEmNvbmZpZy5pc3N1ZXIubmFtZRrJASF0aGlzLm1hdGNoZXMoJ15bYS16XVthLXowLTktXXswLDMwfSQnKSA/ICdtdXN0IGJlIDEgdG8gMzEgb2YgYS16LCAwLTkgYW5kIC0sIGJlZ2lubmluZyB3aXRoIGEgbGV0dGVyJzogdGhpcyBpbiBbJ3Rva2VuJywgJ2NlcnQnLCAnYW5vbnltb3VzJywgJ3N5c3RlbScsICdyZXN0YXJ0ZCddID8gJ211c3Qgbm90IGJlIGEgcmVzZXJ2ZWQgbmFtZScgOiAnJxIhCgZpc3N1ZXIYAiABKAlCEaoBAggCukgJyAEBcgSY9BgBEtYBCglhdWRpZW5jZXMYAyADKAlCwgG6SL4BugF8Chdjb25maWcuaXNzdWVyLmF1ZGllbmNlcxJQbXVzdCBoYXZlIGF0IGxlYXN0IG9uZSBhdWRpZW5jZTogYSB0b2tlbiBmb3Igc29tZWJvZHkgZWxzZSBtdXN0IG5vdCBiZSBnb29kIGhlcmUaD3RoaXMuc2l6ZSgpID4gMJIBPCI6ugE3ChZjb25maWcuaXNzdWVyLmF1ZGllbmNlEhFtdXN0IG5vdCBiZSBlbXB0eRoKdGhpcyAhPSAnJxIrCgRrZXlzGAQgASgLMh0ucmVzdGFydC5jb25maWcudjEuSXNzdWVyS2V5cxIRCgJjYRgFIAEoCUIFqgECCAISwQEKCmFsZ29yaXRobXMYBiADKAlCrAG6SKgBkgGkASKhAboBnQEKF2NvbmZpZy5pc3N1ZXIuYWxnb3JpdGhtElNtdXN0IGJlIG9uZSBvZiBSUzI1NiwgUlMzODQsIFJTNTEyLCBQUzI1NiwgUFMzODQsIFBTNTEyLCBFUzI1NiwgRVMzODQsIEVTNTEyLCBFZERTQRotdGhpcy5tYXRjaGVzKCdeKFtSUEVdUygyNTZ8Mzg0fDUxMil8RWREU0EpJCcpEi4KCHVzZXJuYW1lGAcgASgLMhwucmVzdGFydC5jb25maWcudjEuQ2xhaW1QYXRoEiwKBmdyb3VwcxgIIAEoCzIcLnJlc3RhcnQuY29uZmlnLnYxLkNsYWltUGF0aBIOCgZjbGFpbXMYCSADKAkSLQoHcmVxdWlyZRgKIAMoCzIcLnJlc3RhcnQuY29uZmlnLnYxLkNsYWltUnVsZRJCCgxtYXhfbGlmZXRpbWUYCyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CEbpIDqoBCyIFCICangEyAggBEjwKCmNsb2NrX3NrZXcYDCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CDbpICqoBByIDCKwCMgAi5wEKCklzc3VlcktleXMSVQoJZGlzY292ZXJ5GAEgASgIQkC6SD26AToKF2NvbmZpZy5pc3N1ZXIuZGlzY292ZXJ5EhltdXN0IGJlIHRydWUsIG9yIGxlZnQgb3V0GgR0aGlzSAASGAoDdXJpGAIgASgJQgm6SAZyBJj0GAFIABJXCgRmaWxlGAMgASgJQke6SES6AUEKF2NvbmZpZy5pc3N1ZXIua2V5cy5maWxlEhptdXN0IGJlIHRoZSBwYXRoIG9mIGEgZmlsZRoKdGhpcyAhPSAnJ0gAQg8KBnNvdXJjZRIFukgCCAEi2gEKCUNsYWltUGF0aBIUCgVjbGFpbRgBIAEoCUIFqgECCAISVAoEcGF0aBgCIAMoCUJGukhDugFAChFjb25maWcuY2xhaW0ucGF0aBIZbXVzdCBoYXZlIGF0IG1vc3QgOCBuYW1lcxoQdGhpcy5zaXplKCkgPD0gODphukheGlwKDGNvbmZpZy5jbGFpbRIebXVzdCBoYXZlIGVpdGhlciBjbGFpbSBvciBwYXRoGiwodGhpcy5jbGFpbSAhPSAnJykgIT0gKHRoaXMucGF0aC5zaXplKCkgPiAwKSJGCglDbGFpbVJ1bGUSGQoEd2hlbhgBIAEoCUILqgECCAK6SAPIAQESHgoHbWVzc2FnZRgCIAEoCUINqgECCAK6SAVyAxjIASJfCgZUb2tlbnMSVQoEZmlsZRgBIAEoCUJHqgECCAK6SD+6ATwKEmNvbmZpZy50b2tlbnMuZmlsZRIabXVzdCBiZSB0aGUgcGF0aCBvZiBhIGZpbGUaCnRoaXMgIT0gJyciNQoJVG9rZW5GaWxlEigKBnRva2VucxgBIAMoCzIYLnJlc3RhcnQuY29uZmlnLnYxLlRva2VuIvYBCgVUb2tlbhIZCgRuYW1lGAEgASgJQguqAQIIArpIA8gBARKDAQoGc2hhMjU2GAIgASgJQnOAAQGqAQIIArpIaLoBZQoTY29uZmlnLnRva2VuLnNoYTI1NhIrbXVzdCBiZSBhIFNIQS0yNTYgaW4gaGV4YWRlY2ltYWwsIDY0IGRpZ2l0cxohdGhpcy5tYXRjaGVzKCdeWzAtOWEtZkEtRl17NjR9JCcpEg4KBmdyb3VwcxgDIAMoCRIrCgdleHBpcmVzGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdjb21tZW50GAUgASgJYghlZGl0aW9uc3DoBw", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp, file_restart_config_v1_rules]);
 
 /**
  * Authentication says who vouches for callers. Without the section nobody is asked, and only loopback is listened on.
@@ -23,6 +24,13 @@ export const file_restart_config_v1_authentication: GenFile = /*@__PURE__*/
  * @generated from message restart.config.v1.Authentication
  */
 export type Authentication = Message<"restart.config.v1.Authentication"> & {
+  /**
+   * Who signs tokens (JWT) that are taken.
+   *
+   * @generated from field: repeated restart.config.v1.Issuer issuers = 1;
+   */
+  issuers: Issuer[];
+
   /**
    * Static tokens, for callers that no issuer knows.
    *
@@ -37,6 +45,205 @@ export type Authentication = Message<"restart.config.v1.Authentication"> & {
  */
 export const AuthenticationSchema: GenMessage<Authentication> = /*@__PURE__*/
   messageDesc(file_restart_config_v1_authentication, 0);
+
+/**
+ * Issuer signs tokens that are taken.
+ *
+ * @generated from message restart.config.v1.Issuer
+ */
+export type Issuer = Message<"restart.config.v1.Issuer"> & {
+  /**
+   * The first part of the principals that it vouches for.
+   *
+   * @generated from field: string name = 1 [features.field_presence = IMPLICIT];
+   */
+  name: string;
+
+  /**
+   * What its tokens have as `iss`, byte by byte.
+   *
+   * @generated from field: string issuer = 2 [features.field_presence = IMPLICIT];
+   */
+  issuer: string;
+
+  /**
+   * For whom tokens have to be: one of these has to be in `aud`.
+   *
+   * @generated from field: repeated string audiences = 3;
+   */
+  audiences: string[];
+
+  /**
+   * Where its keys are. Default: where it says itself (OpenID Connect Discovery).
+   *
+   * @generated from field: restart.config.v1.IssuerKeys keys = 4;
+   */
+  keys?: IssuerKeys | undefined;
+
+  /**
+   * A PEM file of authorities that its certificate is judged by. Default: those that Node.js brings.
+   *
+   * @generated from field: string ca = 5 [features.field_presence = IMPLICIT];
+   */
+  ca: string;
+
+  /**
+   * How tokens may be signed. Default: RS256 and ES256.
+   *
+   * @generated from field: repeated string algorithms = 6;
+   */
+  algorithms: string[];
+
+  /**
+   * Which claim is the caller's name. Default: `sub`.
+   *
+   * @generated from field: restart.config.v1.ClaimPath username = 7;
+   */
+  username?: ClaimPath | undefined;
+
+  /**
+   * Which claim has the caller's groups, a text or a list of texts. Default: none.
+   *
+   * @generated from field: restart.config.v1.ClaimPath groups = 8;
+   */
+  groups?: ClaimPath | undefined;
+
+  /**
+   * Claims that rules may look at as principal.claims. Default: none.
+   *
+   * @generated from field: repeated string claims = 9;
+   */
+  claims: string[];
+
+  /**
+   * What has to hold for every token, beside its signature.
+   *
+   * @generated from field: repeated restart.config.v1.ClaimRule require = 10;
+   */
+  require: ClaimRule[];
+
+  /**
+   * The longest that a token may be good for, `exp` minus `iat`: at most 720h. Default: 24h.
+   *
+   * @generated from field: google.protobuf.Duration max_lifetime = 11;
+   */
+  maxLifetime?: Duration | undefined;
+
+  /**
+   * How far its clock may be off: at most 5m. Default: 30s.
+   *
+   * @generated from field: google.protobuf.Duration clock_skew = 12;
+   */
+  clockSkew?: Duration | undefined;
+};
+
+/**
+ * Describes the message restart.config.v1.Issuer.
+ * Use `create(IssuerSchema)` to create a new message.
+ */
+export const IssuerSchema: GenMessage<Issuer> = /*@__PURE__*/
+  messageDesc(file_restart_config_v1_authentication, 1);
+
+/**
+ * IssuerKeys says where the keys of an issuer are.
+ *
+ * @generated from message restart.config.v1.IssuerKeys
+ */
+export type IssuerKeys = Message<"restart.config.v1.IssuerKeys"> & {
+  /**
+   * Where.
+   *
+   * @generated from oneof restart.config.v1.IssuerKeys.source
+   */
+  source: {
+    /**
+     * Where the issuer's own discovery document says: true or nothing.
+     *
+     * @generated from field: bool discovery = 1;
+     */
+    value: boolean;
+    case: "discovery";
+  } | {
+    /**
+     * At this address.
+     *
+     * @generated from field: string uri = 2;
+     */
+    value: string;
+    case: "uri";
+  } | {
+    /**
+     * In this file, a JSON Web Key Set. It is read again when it changes.
+     *
+     * @generated from field: string file = 3;
+     */
+    value: string;
+    case: "file";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message restart.config.v1.IssuerKeys.
+ * Use `create(IssuerKeysSchema)` to create a new message.
+ */
+export const IssuerKeysSchema: GenMessage<IssuerKeys> = /*@__PURE__*/
+  messageDesc(file_restart_config_v1_authentication, 2);
+
+/**
+ * ClaimPath names a claim of a token.
+ *
+ * @generated from message restart.config.v1.ClaimPath
+ */
+export type ClaimPath = Message<"restart.config.v1.ClaimPath"> & {
+  /**
+   * The claim itself.
+   *
+   * @generated from field: string claim = 1 [features.field_presence = IMPLICIT];
+   */
+  claim: string;
+
+  /**
+   * The names that lead to one inside others.
+   *
+   * @generated from field: repeated string path = 2;
+   */
+  path: string[];
+};
+
+/**
+ * Describes the message restart.config.v1.ClaimPath.
+ * Use `create(ClaimPathSchema)` to create a new message.
+ */
+export const ClaimPathSchema: GenMessage<ClaimPath> = /*@__PURE__*/
+  messageDesc(file_restart_config_v1_authentication, 3);
+
+/**
+ * ClaimRule is a condition that every token of an issuer has to meet.
+ *
+ * @generated from message restart.config.v1.ClaimRule
+ */
+export type ClaimRule = Message<"restart.config.v1.ClaimRule"> & {
+  /**
+   * In CEL, over `claims`: everything that the token says.
+   *
+   * @generated from field: string when = 1 [features.field_presence = IMPLICIT];
+   */
+  when: string;
+
+  /**
+   * What is said to whom it does not hold for.
+   *
+   * @generated from field: string message = 2 [features.field_presence = IMPLICIT];
+   */
+  message: string;
+};
+
+/**
+ * Describes the message restart.config.v1.ClaimRule.
+ * Use `create(ClaimRuleSchema)` to create a new message.
+ */
+export const ClaimRuleSchema: GenMessage<ClaimRule> = /*@__PURE__*/
+  messageDesc(file_restart_config_v1_authentication, 4);
 
 /**
  * Tokens says where the list of static tokens is.
@@ -57,7 +264,7 @@ export type Tokens = Message<"restart.config.v1.Tokens"> & {
  * Use `create(TokensSchema)` to create a new message.
  */
 export const TokensSchema: GenMessage<Tokens> = /*@__PURE__*/
-  messageDesc(file_restart_config_v1_authentication, 1);
+  messageDesc(file_restart_config_v1_authentication, 5);
 
 /**
  * TokenFile is the list of static tokens: the file is that list.
@@ -78,7 +285,7 @@ export type TokenFile = Message<"restart.config.v1.TokenFile"> & {
  * Use `create(TokenFileSchema)` to create a new message.
  */
 export const TokenFileSchema: GenMessage<TokenFile> = /*@__PURE__*/
-  messageDesc(file_restart_config_v1_authentication, 2);
+  messageDesc(file_restart_config_v1_authentication, 6);
 
 /**
  * Token is one static token. The same name may stand several times, so that a token can be replaced while both are good.
@@ -127,5 +334,5 @@ export type Token = Message<"restart.config.v1.Token"> & {
  * Use `create(TokenSchema)` to create a new message.
  */
 export const TokenSchema: GenMessage<Token> = /*@__PURE__*/
-  messageDesc(file_restart_config_v1_authentication, 3);
+  messageDesc(file_restart_config_v1_authentication, 7);
 
