@@ -1,7 +1,7 @@
 import { parseArgs } from "node:util";
 
 /** Commands with a command line of their own. */
-const SUBCOMMANDS = ["operations", "policy", "token"] as const;
+const SUBCOMMANDS = ["check", "operations", "policy", "token"] as const;
 
 /** What the command line asks for. */
 export type Command =
@@ -29,6 +29,7 @@ export class UsageError extends Error {
 export const HELP = `restartd restarts things safely: one typed API, nothing restarted twice by accident.
 
 Usage: npm start -- [options]
+       npm start -- check --config FILE    judge a configuration, and start nothing (check --help)
        npm start -- operations COMMAND    look after operations of a running server (operations --help)
        npm start -- token new --name NAME    make a static token (token --help)
        npm start -- policy test ...    ask the rules of a configuration who may do what (policy --help)
@@ -39,7 +40,7 @@ Options:
   --config FILE        serve what a configuration file says (README: Your own clusters)
   --kubeconfig FILE    serve every context of a kubeconfig as a cluster; several files as in $KUBECONFIG
   --listen HOST:PORT   listen there; port 0 picks a free one (default 127.0.0.1:8080)
-  --version            print the version
+  --version            print the version, the commit and the Node
   --help               print this
 
 It prints one line on stdout when it accepts calls, and logs JSON on stderr. SIGTERM lets calls in flight finish, then exits 0.

@@ -9,7 +9,7 @@ import { type Config, type ConfigOptions, loadConfig, makeConfig } from "./confi
 import { ConfigError } from "./core/problem.ts";
 import { withDependencies } from "./core/schema.ts";
 import type { OpenTarget } from "./core/target.ts";
-import { VERSION } from "./core/version.ts";
+import { COMMIT, VERSION, versionLine } from "./core/version.ts";
 import { newValidator } from "./interceptors/validate.ts";
 import { StoreRefused } from "./operations/store/store.ts";
 import { permissionsOf, serve } from "./serve.ts";
@@ -43,8 +43,10 @@ async function main(): Promise<void> {
       process.stdout.write(HELP);
       return;
     case "version":
-      process.stdout.write(`restartd ${VERSION}\n`);
+      process.stdout.write(`${versionLine(COMMIT, process.version)}\n`);
       return;
+    case "check":
+      return checkConfiguration(command.args);
     case "operations":
       return lookAfterOperations(command.args);
     case "token":
@@ -105,6 +107,11 @@ const OUTPUT = {
   out: (text: string) => void process.stdout.write(text),
   err: (text: string) => void process.stderr.write(text),
 };
+
+async function checkConfiguration(args: readonly string[]): Promise<void> {
+  const { runCheck } = await import("./commands/check.ts");
+  process.exitCode = await runCheck(args, { ...OUTPUT, load: (file) => loadConfig(file, configOptions()) });
+}
 
 async function makeToken(args: readonly string[]): Promise<void> {
   const { runToken } = await import("./commands/token.ts");

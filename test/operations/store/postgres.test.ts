@@ -193,7 +193,9 @@ describe.skipIf(postgresMissing())("PostgreSQL", () => {
       await vi.waitFor(async () => expect(await store.get(marked.name)).toBeUndefined());
       const stays = "the address of the PostgreSQL store stays what it was: ";
       expect(warned).toContain(`${stays}store.postgres.url.file: cannot be read`);
-      expect(warned).toContain(`${stays}the new one is not postgres://user:password@host:port/database`);
+      expect(warned).toContain(
+        `${stays}the new one is not postgres://user:password@host:port/database, or names files that cannot be read`,
+      );
       expect(warned.join()).not.toContain("hunter2");
       give = () => two;
       await reconnect();

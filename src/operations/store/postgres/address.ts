@@ -13,11 +13,8 @@ export type GiveAddress = () => string;
  */
 export function followAddress(give: GiveAddress, warn: (message: string) => void): GiveAddress {
   let known = give();
-  if (!isAddress(known)) {
-    throw new StoreRefused(
-      "The address of the PostgreSQL store cannot be read: it is postgres://user:password@host:port/database, and special characters in the password are percent-encoded.",
-    );
-  }
+  const wrong = wrongAddress(known);
+  if (wrong !== undefined) throw new StoreRefused(wrong);
   let warned = "";
   const tell = (what: string): void => {
     if (what !== warned) warn(`the address of the PostgreSQL store stays what it was: ${what}`);
@@ -31,8 +28,8 @@ export function followAddress(give: GiveAddress, warn: (message: string) => void
       tell(error instanceof Error ? error.message : "it cannot be had");
       return known;
     }
-    if (now !== known && !isAddress(now)) {
-      tell("the new one is not postgres://user:password@host:port/database");
+    if (now !== known && wrongAddress(now) !== undefined) {
+      tell("the new one is not postgres://user:password@host:port/database, or names files that cannot be read");
       return known;
     }
     warned = "";
@@ -41,12 +38,18 @@ export function followAddress(give: GiveAddress, warn: (message: string) => void
   };
 }
 
-/** Whether `pg` can read an address. What it says of one that it cannot has the address in it, with the password. */
-function isAddress(address: string): boolean {
+/**
+ * Why `pg` cannot use an address, in a sentence without anything that may be secret: what `pg` says has the address in it, with the
+ * password. Undefined: it can.
+ */
+export function wrongAddress(address: string): string | undefined {
   try {
     new pg.Client({ connectionString: address });
-    return true;
-  } catch {
-    return false;
+    return undefined;
+  } catch (error) {
+    const { code, path } = error as NodeJS.ErrnoException;
+    return code !== undefined && path !== undefined
+      ? `The address of the PostgreSQL store names ${path}, which cannot be read (${code}): sslrootcert, sslcert and sslkey are paths of PEM files.`
+      : "The address of the PostgreSQL store cannot be read: it is postgres://user:password@host:port/database, and special characters in the password are percent-encoded.";
   }
 }
