@@ -21,7 +21,7 @@ const resolve = (file: string, module: string): string =>
 /** Who stands above whom (docs: the README's tree). A file imports from its own layer's folder or from a lower layer. */
 const LAYERS: readonly (readonly [layer: string, files: RegExp])[] = [
   ["console", /^src\/console\//],
-  ["main", /^src\/main\.ts$/],
+  ["main", /^src\/(main|program)\.ts$/],
   ["cli", /^src\/cli\.ts$/],
   ["commands", /^src\/commands\//],
   ["sandbox", /^src\/sandbox\//],
@@ -193,7 +193,7 @@ describe("architecture", () => {
 
   it("takes time, chance and ids from outside but for the edges", () => {
     const pattern = /globalThis\.fetch|Date\.now\(\)|new Date\(\)|randomUUID\(|Math\.random\(/;
-    const free = /^src\/(serve|main|cli|console\/browser)\.ts$|\/simulator(\.ts$|\/)|^src\/server\/log\.ts$/;
+    const free = /^src\/(serve|main|program|cli|console\/browser)\.ts$|\/simulator(\.ts$|\/)|^src\/server\/log\.ts$/;
     expect(files.filter((file) => !free.test(file) && pattern.test(text.get(file) ?? ""))).toEqual([]);
   });
 
