@@ -9,6 +9,7 @@ import { record } from "../operations/records.ts";
 import { type Folder, temporaryFolder } from "../support/folder.ts";
 import { type Program, startProgram } from "../support/program.ts";
 import { launch, needed, type Visitor, visitor } from "./browser.ts";
+import { openLossyProxy } from "./lossy-proxy.ts";
 
 const DDM = "projects/p/ddm/instances/i1";
 
@@ -215,5 +216,24 @@ describe.skipIf(needed.missing)("an operation in doubt", () => {
     await page.getByRole("button", { name: "Record" }).click();
     await page.getByText("Someone else resolved it meanwhile").waitFor();
     await page.locator('[data-testid=operation][data-state="STATE_SUCCEEDED"]').waitFor();
+  });
+});
+
+describe.skipIf(needed.missing)("many tabs", () => {
+  it("leave each other connections: four streams, and the others ask", async () => {
+    await using proxy = await openLossyProxy(program.url);
+    await using one = await visitor(browser, proxy.origin);
+    const tabs: Page[] = [];
+    for (let tab = 0; tab < 8; tab++) {
+      const page = await one.open(`/console/${UNKNOWN}`);
+      await page.getByTestId("unknown").waitFor();
+      tabs.push(page);
+    }
+    const streams = () => [...proxy.open].filter(({ path }) => path.endsWith("/WatchOperation")).length;
+    await expect.poll(streams, { timeout: 20_000 }).toBe(4);
+    const ninth = await one.open("/console/operations?state=UNKNOWN");
+    await ninth.locator(`tr[data-name="${UNKNOWN}"]`).waitFor();
+    await Promise.all(tabs.slice(0, 2).map((tab) => tab.close()));
+    await expect.poll(streams, { timeout: 20_000 }).toBe(4); // handed on to those that asked
   });
 });

@@ -31,11 +31,12 @@ export function Projects() {
             columns={[
               {
                 title: "Project",
+                share: 2.2,
                 names: true,
                 cell: (row) => <a href={urlOf(nameOf(row))}>{row.name || row.projectId}</a>,
               },
-              { title: "Region", cell: ({ region }) => region },
-              { title: "Services", cell: ({ services }) => services.join(", ") },
+              { title: "Region", share: 1.2, cell: ({ region }) => region },
+              { title: "Services", share: 1.1, cell: ({ services }) => services.join(", ") },
             ]}
           />
         )}

@@ -19,6 +19,9 @@ export interface ActionDialogProps {
 /** How the deed stands. */
 type Sending = { readonly kind: "idle" | "sending" | "asking" } | ({ readonly kind: "refused" | "lost" } & Refused);
 
+/** A text that has not changed for so many ms is written. */
+const WRITTEN_MS = 400;
+
 /** Says what will be done, checks it, asks why, and does it once. */
 export function ActionDialog({ intent, onClose }: ActionDialogProps) {
   const server = useServer();
@@ -47,6 +50,14 @@ export function ActionDialog({ intent, onClose }: ActionDialogProps) {
     intent.acknowledgement !== undefined && (intent.acknowledgement.always || asksFor !== undefined || typed !== "");
 
   useEffect(() => keepForLogin(check, intent, reason), [check, intent, reason]);
+
+  // The check has the reason in it: what is wanted of it is asked again when it was written.
+  const wantsReason = "problem" in check && check.problem.reason === "REASON_REQUIRED";
+  useEffect(() => {
+    if (!wantsReason || reason === "") return;
+    const timer = setTimeout(checkAgain, WRITTEN_MS);
+    return () => clearTimeout(timer);
+  }, [wantsReason, reason, checkAgain]);
 
   /** A refused call stays refused under its id: what is tried anew is a new call. */
   const renew = (): void => {

@@ -12,6 +12,8 @@ export interface Column<Row> {
   cell(row: Row): ComponentChildren;
   /** Whether it names the row: the one `rowheader`. */
   readonly names?: boolean;
+  /** Its share of the width. Default 1. Widths are given beforehand, so that nothing moves when rows come. */
+  readonly share?: number;
   /** Whether it holds numbers. */
   readonly number?: boolean;
   /** Whether its title is for those alone who cannot see that it needs none: buttons, checkboxes. */
@@ -31,15 +33,24 @@ export interface TableProps<Row> {
   readonly empty: ComponentChildren;
 }
 
+/** A share of a table is at least so many pixels wide: a narrower window scrolls within the table. */
+const SHARE_PX = 80;
+
 /** A table that has its place before its rows come. */
 export function Table<Row>({ name, columns, rows, nameOf, empty }: TableProps<Row>) {
+  const whole = columns.reduce((sum, { share = 1 }) => sum + share, 0);
   return (
     <div class="scroll">
-      <table aria-label={name}>
+      <table aria-label={name} style={{ minWidth: `${whole * SHARE_PX}px` }}>
         <thead>
           <tr>
-            {columns.map(({ title, number, hidden }) => (
-              <th key={title} scope="col" class={number ? "number" : undefined}>
+            {columns.map(({ title, number, hidden, share = 1 }) => (
+              <th
+                key={title}
+                scope="col"
+                class={number ? "number" : undefined}
+                style={{ width: `${(share / whole) * 100}%` }}
+              >
                 {hidden ? <span class="sr">{title}</span> : title}
               </th>
             ))}

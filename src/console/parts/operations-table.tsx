@@ -27,21 +27,26 @@ export interface OperationsTableProps {
 export function OperationsTable({ name, operations, empty, targets, errors }: OperationsTableProps) {
   const action: Column<Operation> = {
     title: W.action,
+    share: 1.5,
     names: true,
     cell: (row) => <a href={urlOf(row.name)}>{metadataOf(row)?.action ?? row.name}</a>,
   };
   const columns: Column<Operation>[] = [
-    { title: W.state, cell: (row) => <Badge state={stateOf(metadataOf(row))} /> },
-    { title: W.outcome, cell: (row) => OPERATION_OUTCOMES[outcomeOf(metadataOf(row))] ?? outcomeOf(metadataOf(row)) },
+    { title: W.state, share: 1.7, cell: (row) => <Badge state={stateOf(metadataOf(row))} /> },
+    {
+      title: W.outcome,
+      share: 1.6,
+      cell: (row) => OPERATION_OUTCOMES[outcomeOf(metadataOf(row))] ?? outcomeOf(metadataOf(row)),
+    },
     action,
     ...(targets
-      ? [{ title: W.target, cell: (row: Operation) => <Target name={metadataOf(row)?.target ?? ""} /> }]
+      ? [{ title: W.target, share: 2.6, cell: (row: Operation) => <Target name={metadataOf(row)?.target ?? ""} /> }]
       : []),
-    ...(errors ? [{ title: W.result, cell: (row: Operation) => errorOf(row) }] : []),
-    { title: W.reason, cell: (row) => <span class="text">{metadataOf(row)?.reason || W.none}</span> },
-    { title: W.by, cell: (row) => metadataOf(row)?.principal },
-    { title: W.created, cell: (row) => <Time of={metadataOf(row)?.createTime} /> },
-    { title: W.duration, number: true, cell: (row) => <Lasted operation={row} /> },
+    ...(errors ? [{ title: W.result, share: 3, cell: (row: Operation) => errorOf(row) }] : []),
+    { title: W.reason, share: 2, cell: (row) => <span class="text">{metadataOf(row)?.reason || W.none}</span> },
+    { title: W.by, share: 1.4, cell: (row) => metadataOf(row)?.principal },
+    { title: W.created, share: 1.6, cell: (row) => <Time of={metadataOf(row)?.createTime} /> },
+    { title: W.duration, share: 1.2, number: true, cell: (row) => <Lasted operation={row} /> },
   ];
   return <Table name={name} columns={columns} rows={operations} nameOf={(row) => row.name} empty={empty} />;
 }

@@ -26,10 +26,11 @@ export function Sites() {
             columns={[
               {
                 title: "Site",
+                share: 1.2,
                 names: true,
                 cell: ({ name }) => <a href={urlOf(`sites/${encodeURIComponent(name)}`)}>{name}</a>,
               },
-              { title: "Address", cell: ({ adminUrl }) => <span class="text quiet">{adminUrl}</span> },
+              { title: "Address", share: 3, cell: ({ adminUrl }) => <span class="text quiet">{adminUrl}</span> },
             ]}
           />
         )}
@@ -43,15 +44,17 @@ type Row = Deployment & { readonly site: string };
 const COLUMNS: readonly Column<Row>[] = [
   {
     title: "Name",
+    share: 3,
     names: true,
     cell: (row) => <a href={urlOf(nameOf(row.site, row.deploymentId))}>{row.name || row.deploymentId}</a>,
   },
-  { title: "Type", cell: ({ type }) => type },
-  { title: "Mode", cell: ({ mode }) => mode },
-  { title: "Provider", cell: ({ provider }) => provider },
-  { title: "Id", cell: ({ deploymentId }) => <code>{deploymentId}</code> },
+  { title: "Type", share: 2, cell: ({ type }) => type },
+  { title: "Mode", share: 1.5, cell: ({ mode }) => mode },
+  { title: "Provider", share: 2, cell: ({ provider }) => provider },
+  { title: "Id", share: 3, cell: ({ deploymentId }) => <code>{deploymentId}</code> },
   {
     title: "Actions",
+    share: 1.5,
     hidden: true,
     cell: ({ site, deploymentId, name }) => (
       <ActionButton

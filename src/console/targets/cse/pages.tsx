@@ -17,13 +17,14 @@ type Row = Engine & { readonly projectId: string };
 const COLUMNS: readonly Column<Row>[] = [
   {
     title: "Name",
+    share: 3,
     names: true,
     cell: (row) => <a href={urlOf(nameOf(row.projectId, row.id))}>{row.name || row.id}</a>,
   },
-  { title: "Status", cell: ({ status }) => <VendorBadge state={status} /> },
+  { title: "Status", share: 2, cell: ({ status }) => <VendorBadge state={status} /> },
   { title: "Type", cell: ({ type }) => type },
   { title: "Version", cell: ({ version }) => version },
-  { title: "Id", cell: ({ id }) => <code>{id}</code> },
+  { title: "Id", share: 4, cell: ({ id }) => <code>{id}</code> },
 ];
 
 /** The engines of a project. */

@@ -47,6 +47,7 @@ export function InstancesPage({ segments: [, projectId = ""] }: { readonly segme
   };
   const choose: Column<Row> = {
     title: "Select",
+    share: 0.7,
     hidden: true,
     cell: ({ instanceId, name }) => (
       <input

@@ -15,12 +15,13 @@ export type Row = Instance & { readonly projectId: string };
 export const COLUMNS: readonly Column<Row>[] = [
   {
     title: "Name",
+    share: 3,
     names: true,
     cell: (row) => <a href={urlOf(nameOf(row.projectId, row.instanceId))}>{row.name || row.instanceId}</a>,
   },
-  { title: "Status", cell: ({ status }) => <VendorBadge state={status} /> },
-  { title: "Engine", cell: ({ engine, engineVersion }) => `${engine} ${engineVersion}` },
-  { title: "Id", cell: ({ instanceId }) => <code>{instanceId}</code> },
+  { title: "Status", share: 2, cell: ({ status }) => <VendorBadge state={status} /> },
+  { title: "Engine", share: 2, cell: ({ engine, engineVersion }) => `${engine} ${engineVersion}` },
+  { title: "Id", share: 4, cell: ({ instanceId }) => <code>{instanceId}</code> },
 ];
 
 /** Asks for the instances of a project. */

@@ -16,13 +16,14 @@ type Row = Instance & { readonly projectId: string };
 const COLUMNS: readonly Column<Row>[] = [
   {
     title: "Name",
+    share: 3,
     names: true,
     cell: (row) => <a href={urlOf(nameOf(row.projectId, row.instanceId))}>{row.name || row.instanceId}</a>,
   },
-  { title: "Status", cell: ({ status }) => <VendorBadge state={status} /> },
+  { title: "Status", share: 2, cell: ({ status }) => <VendorBadge state={status} /> },
   { title: "Version", cell: ({ engineVersion }) => engineVersion },
   { title: "Nodes", number: true, cell: ({ nodeCount }) => String(nodeCount) },
-  { title: "Id", cell: ({ instanceId }) => <code>{instanceId}</code> },
+  { title: "Id", share: 4, cell: ({ instanceId }) => <code>{instanceId}</code> },
 ];
 
 /** The instances of a project. */

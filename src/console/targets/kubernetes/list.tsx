@@ -118,17 +118,27 @@ function useSeen(cluster: string, now: readonly string[], chosen: string): reado
 type Row = Workload & { readonly cluster: string };
 
 const COLUMNS: readonly Column<Row>[] = [
-  { title: "Kind", cell: ({ resource, group }) => <span class="quiet">{`${resource}${group && `.${group}`}`}</span> },
-  { title: "Namespace", cell: ({ namespace }) => namespace },
-  { title: "Name", names: true, cell: (row) => <a href={urlOf(nameOf(row))}>{row.name}</a> },
+  {
+    title: "Kind",
+    share: 2,
+    cell: ({ resource, group }) => <span class="quiet">{`${resource}${group && `.${group}`}`}</span>,
+  },
+  { title: "Namespace", share: 1.5, cell: ({ namespace }) => namespace },
+  { title: "Name", share: 3, names: true, cell: (row) => <a href={urlOf(nameOf(row))}>{row.name}</a> },
   { title: "Ready", number: true, cell: ({ ready, desired }) => `${ready}/${desired}` },
-  { title: "Paused", cell: ({ paused }) => (paused ? <Badge state="PAUSED" /> : <span class="quiet">{W.no}</span>) },
+  {
+    title: "Paused",
+    share: 1.3,
+    cell: ({ paused }) => (paused ? <Badge state="PAUSED" /> : <span class="quiet">{W.no}</span>),
+  },
   {
     title: "Restarted at",
+    share: 2,
     cell: ({ restartedAt }) => (restartedAt ? <VendorTime text={restartedAt} /> : <span class="quiet">{W.never}</span>),
   },
   {
     title: "Actions",
+    share: 1.4,
     hidden: true,
     cell: (row) => (
       <ActionButton label="Restart…" name={`Restart ${row.name}…`} intent={restartIntent(row, row.desired)} small />

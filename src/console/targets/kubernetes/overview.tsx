@@ -23,11 +23,13 @@ export function Clusters() {
             columns={[
               {
                 title: "Cluster",
+                share: 1.5,
                 names: true,
                 cell: ({ name }) => <a href={urlOf(`clusters/${encodeURIComponent(name)}`)}>{name}</a>,
               },
               {
                 title: "Reachable",
+                share: 1.8,
                 cell: ({ reachable }) => (
                   <span class={`badge ${reachable ? "good" : "bad"}`}>
                     <span class="shape" aria-hidden="true">
@@ -37,7 +39,7 @@ export function Clusters() {
                   </span>
                 ),
               },
-              { title: "Version", cell: ({ serverVersion }) => serverVersion || "–" },
+              { title: "Version", share: 1.2, cell: ({ serverVersion }) => serverVersion || "–" },
             ]}
           />
         )}
