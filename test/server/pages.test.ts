@@ -114,7 +114,7 @@ describe("createPages()", () => {
   });
 
   it("answers a link from another site", async () => {
-    expect((await get("/console/", { "sec-fetch-site": "cross-site" })).status).toBe(200);
+    expect((await get("/console/", { "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate" })).status).toBe(200);
   });
 });
 
