@@ -123,7 +123,10 @@ export async function serve(options: ServeOptions): Promise<Served> {
     }),
   ];
   const { deadline, allowedOrigins, listen, hosts } = config;
-  const tls = config.tls?.kind === "certificate" ? stack.use(openTls(config.tls, { now, log })) : undefined;
+  const tls =
+    config.tls?.kind === "certificate"
+      ? stack.use(openTls(config.tls, { now, log, clients: access?.clients }))
+      : undefined;
   const server = stack.use(
     await startServer({
       ...listen,

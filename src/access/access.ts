@@ -4,6 +4,7 @@ import { LOOK_EVERY_MS, watchFiles } from "../core/reload.ts";
 import type { SectionReader } from "../core/section-reader.ts";
 import { type Authenticate, createAuthenticate } from "./authenticate.ts";
 import { readAuthorization } from "./authorization.ts";
+import { type CertificateSettings, createCertificateVerifier, readCertificates } from "./certificates.ts";
 import { openIssuers, readIssuers } from "./issuers.ts";
 import { createJwtVerifier } from "./jwt.ts";
 import type { AccessOptions } from "./reloaded.ts";
@@ -25,6 +26,8 @@ export interface AccessRuntime {
 export interface RunningAccess extends AsyncDisposable {
   readonly authenticate: Authenticate;
   readonly judge: Judge;
+  /** What client certificates are judged by; undefined when none are asked for. */
+  readonly clients: CertificateSettings | undefined;
   /** Whether some calls have to say why they are made. */
   readonly wantsReasons: () => boolean;
   /** Who gives out tokens that are taken, beside those of a file. */
@@ -52,6 +55,8 @@ export function readAccess(sections: Config, reader: SectionReader, options: Acc
   }
   const tokens = readTokens(authentication.tokens, reader, options);
   const settings = readIssuers(authentication.issuers, reader);
+  const encrypts = sections.tls !== undefined && !sections.tls.terminatedByProxy;
+  const clients = readCertificates(authentication.certificates, encrypts, reader);
   const policy = readAuthorization(authorization, sections, reader, options);
   return ({ now, monotonic, warn, lookEveryMs = LOOK_EVERY_MS }) => {
     const complain = rarely(warn, now);
@@ -73,7 +78,9 @@ export function readAccess(sections: Config, reader: SectionReader, options: Acc
       authenticate: createAuthenticate({
         token: createTokenVerifier(tokens.current, now),
         jwt: createJwtVerifier(open.issuers, now),
+        certificate: clients && createCertificateVerifier(clients.trustDomain, now),
       }),
+      clients,
       judge: {
         judge: (question) => judging.judge(question),
         mayEver: (principal, permission) => judging.mayEver(principal, permission),

@@ -1,17 +1,13 @@
-import type { Lapsed, Principal } from "../core/principal.ts";
+import type { Authenticated } from "./authenticated.ts";
+import type { PeerCertificate } from "./certificates.ts";
 import { unauthenticated } from "./unauthenticated.ts";
 
 /** What a call shows of who it comes from. */
 export interface Credentials {
   /** The values of its Authorization headers, each as it came. */
   readonly authorization: readonly string[];
-}
-
-/** A caller that is known. */
-export interface Authenticated {
-  readonly principal: Principal;
-  /** For streams, which may outlive the credential that opened them. */
-  readonly lapsed: Lapsed;
+  /** The client certificate of its connection; undefined when that showed none. */
+  readonly certificate?: PeerCertificate | undefined;
 }
 
 /**
@@ -28,6 +24,8 @@ export interface Verifiers {
   readonly token: (token: string) => Authenticated;
   /** Verifies a JWT. */
   readonly jwt: (token: string) => Promise<Authenticated>;
+  /** Verifies a client certificate; undefined: none is asked for. */
+  readonly certificate?: ((certificate: PeerCertificate) => Authenticated) | undefined;
 }
 
 /** Longer tokens are nobody's. */
@@ -40,11 +38,13 @@ export const TOKEN_PREFIX = "rsd_";
 
 /** Takes a caller's word for nothing. */
 export const createAuthenticate =
-  ({ token, jwt }: Verifiers): Authenticate =>
-  async ({ authorization }) => {
+  ({ token, jwt, certificate: verify }: Verifiers): Authenticate =>
+  async ({ authorization, certificate }) => {
+    // Whatever else is shown: a certificate that does not hold is refused. With a token, it is the channel's and not the caller's.
+    const holder = certificate && verify?.(certificate);
     const [header, ...others] = authorization;
     if (header === undefined) {
-      return undefined;
+      return holder;
     }
     if (others.length > 0) {
       throw unauthenticated("AMBIGUOUS", "the call has several Authorization headers: send one");

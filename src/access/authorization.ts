@@ -3,6 +3,7 @@ import { type Authorization, PolicySchema } from "../../gen/restart/config/v1/au
 import type { Config } from "../../gen/restart/config/v1/config_pb.ts";
 import { readNamedFile } from "../config/file.ts";
 import type { SectionReader } from "../core/section-reader.ts";
+import { CERT } from "./certificates.ts";
 import { compilePolicy, type Policy, type PolicyText } from "./policy.ts";
 import { type AccessOptions, fixed, type Reloaded, reloadedFile } from "./reloaded.ts";
 import type { RuleContext } from "./rule.ts";
@@ -37,7 +38,11 @@ export function readAuthorization(
 }
 
 const authenticatorsOf = (section: Authentication | undefined): ReadonlySet<string> =>
-  new Set([...(section?.issuers.map(({ name }) => name) ?? []), ...(section?.tokens === undefined ? [] : [TOKEN])]);
+  new Set([
+    ...(section?.issuers.map(({ name }) => name) ?? []),
+    ...(section?.tokens === undefined ? [] : [TOKEN]),
+    ...(section?.certificates === undefined ? [] : [CERT]),
+  ]);
 
 const systemsOf = ({ kubernetes, arcgis, huaweicloud }: Config): ReadonlyMap<string, ReadonlySet<string>> =>
   new Map([

@@ -1,7 +1,7 @@
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import { Failure, retryInfo } from "../core/errors.ts";
 import { type Principal, wrongGroups, wrongUsername } from "../core/principal.ts";
-import type { Authenticated } from "./authenticate.ts";
+import type { Authenticated } from "./authenticated.ts";
 import type { Evaluate } from "./expression.ts";
 import type { Keys } from "./keys.ts";
 import { unauthenticated, type Why } from "./unauthenticated.ts";

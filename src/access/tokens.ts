@@ -7,7 +7,7 @@ import { Failure } from "../core/errors.ts";
 import { type Principal, wrongGroups, wrongUsername } from "../core/principal.ts";
 import { formatPath } from "../core/problem.ts";
 import type { SectionReader } from "../core/section-reader.ts";
-import type { Authenticated } from "./authenticate.ts";
+import type { Authenticated } from "./authenticated.ts";
 import { type AccessOptions, fixed, type Reading, type Reloaded, reloadedFile } from "./reloaded.ts";
 import { unauthenticated } from "./unauthenticated.ts";
 

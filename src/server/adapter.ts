@@ -2,7 +2,8 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { constants, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
 import type { Registry } from "@bufbuild/protobuf";
 import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
-import type { Authenticate, Authenticated } from "../access/authenticate.ts";
+import type { Authenticate } from "../access/authenticate.ts";
+import type { Authenticated } from "../access/authenticated.ts";
 import { unauthenticated } from "../access/unauthenticated.ts";
 import type { Judge } from "../core/access.ts";
 import { permissionDenied } from "../core/authorize.ts";
@@ -19,6 +20,7 @@ import type { Gate } from "./gate.ts";
 import { type Logger, logCall, resultOf } from "./log.ts";
 import type { Pages } from "./pages.ts";
 import { createPatience, type PatienceLimits } from "./patience.ts";
+import { peerCertificateOf } from "./peer-certificate.ts";
 import {
   challenge,
   headersTooLarge,
@@ -198,7 +200,10 @@ async function callerOf(
   if (access === undefined) {
     return undefined;
   }
-  const caller = await access.authenticate({ authorization: valuesOf(request, "authorization") });
+  const caller = await access.authenticate({
+    authorization: valuesOf(request, "authorization"),
+    certificate: peerCertificateOf(request),
+  });
   if (caller === undefined && endpoint?.access.kind !== "public") {
     throw unauthenticated("NO_CREDENTIALS", "the call says nothing of who it comes from: send a bearer token");
   }

@@ -77,6 +77,10 @@ export class Port implements AsyncDisposable {
   readonly #sockets = new Set<Socket>();
   readonly #silent = new Set<Socket>();
   readonly #sessions = new Set<ServerHttp2Session>();
+  /** Connections of HTTP/1.1 over TLS. */
+  readonly #encrypted = new Set<Socket>();
+  /** Those of them that end after the call under way. */
+  readonly #old = new WeakSet<Socket>();
   /** Connections by their peer, for TLS wraps them in others. */
   readonly #handshaking = new Map<string, Socket>();
 
@@ -201,7 +205,14 @@ export class Port implements AsyncDisposable {
 
   /** What TLS needs beside what HTTP does. */
   #secure(tls: Tls) {
-    return { ...tls.context, ALPNProtocols: ["h2", "http/1.1"], handshakeTimeout: this.#limits.headersTimeoutMs };
+    return {
+      ...tls.context,
+      ALPNProtocols: ["h2", "http/1.1"],
+      handshakeTimeout: this.#limits.headersTimeoutMs,
+      requestCert: tls.asksClients,
+      // Whoever has none may have a token. One that is not trusted is refused with a reason, call by call.
+      rejectUnauthorized: false,
+    };
   }
 
   /** A connection whose handshake is not over is closed with the port at once. */
@@ -217,7 +228,15 @@ export class Port implements AsyncDisposable {
 
   /** Hands each connection, when its handshake is over, to the protocol that its client chose. */
   #encrypt(server: HttpsServer, tls: Tls, speakHttp1: (socket: Socket) => void): void {
-    tls.follow((context) => server.setSecureContext(context));
+    tls.follow((context, anew) => {
+      server.setSecureContext(context);
+      if (anew) this.#renew(server);
+    });
+    server.on("request", ({ socket }: IncomingMessage, response: ServerResponse) => {
+      response.once("finish", () => {
+        if (this.#old.has(socket)) socket.end();
+      });
+    });
     // Node's own listener would have HTTP answer what is no TLS.
     server.removeAllListeners("tlsClientError");
     server.on("tlsClientError", (error, socket) => {
@@ -228,9 +247,21 @@ export class Port implements AsyncDisposable {
       const raw = this.#handshaking.get(peerOf(socket));
       if (raw !== undefined) this.#silent.delete(raw);
       socket.on("error", (error) => this.#log.debug({ error: error.message }, "connection"));
-      if (socket.alpnProtocol === "h2") this.#http2.emit("connection", socket);
-      else speakHttp1(socket);
+      if (socket.alpnProtocol === "h2") {
+        this.#http2.emit("connection", socket);
+        return;
+      }
+      this.#encrypted.add(socket);
+      socket.once("close", () => this.#encrypted.delete(socket));
+      speakHttp1(socket);
     });
+  }
+
+  /** Has every connection made anew after its calls: clients are judged when it is made, and now in another way. */
+  #renew(server: HttpsServer): void {
+    for (const session of this.#sessions) session.close();
+    for (const socket of this.#encrypted) this.#old.add(socket);
+    server.closeIdleConnections();
   }
 
   #createHttp2(): Http2Server {

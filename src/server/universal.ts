@@ -1,7 +1,7 @@
 import { base64Decode } from "@bufbuild/protobuf/wire";
 import { Code, ConnectError, createContextValues } from "@connectrpc/connect";
 import type { UniversalServerRequest } from "@connectrpc/connect/protocol";
-import type { Authenticated } from "../access/authenticate.ts";
+import type { Authenticated } from "../access/authenticated.ts";
 import { accessKey, type Judge, judgeKey } from "../core/access.ts";
 import { callKey } from "../core/call.ts";
 import { deadlineKey } from "../core/deadline.ts";

@@ -17,6 +17,8 @@ export interface CertificateRequest {
   readonly usage: "server" | "client";
   /** Subject alternative names: IPv4 addresses or DNS names. */
   readonly hosts?: readonly string[];
+  /** Further subject alternative names: URIs. */
+  readonly uris?: readonly string[];
   /** Whether its time is already over. Default false. */
   readonly expired?: boolean;
 }
@@ -25,6 +27,8 @@ export interface CertificateRequest {
 export interface Authority {
   /** Its certificate, PEM: a kubeconfig's certificate-authority-data or a webhook's caBundle once in base64. */
   readonly cert: string;
+  /** Its private key, PEM: to sign what these lines do not make. */
+  readonly key: string;
   issue(request: CertificateRequest): Certified;
 }
 
@@ -45,6 +49,7 @@ export function createAuthority(commonName: string): Authority {
   const cert = certificate({ issuer, subject: issuer, publicKey, extensions, signer: privateKey });
   return {
     cert,
+    key: privateKey.export({ type: "pkcs8", format: "pem" }).toString(),
     issue(request) {
       const pair = newKeyPair();
       return {
@@ -103,7 +108,9 @@ function leafExtensions(request: CertificateRequest): Buffer[] {
   const hosts = (request.hosts ?? []).map((host) =>
     isIPv4(host) ? der(0x87, Buffer.from(host.split(".").map(Number))) : der(0x82, Buffer.from(host, "ascii")),
   );
-  if (hosts.length > 0) extensions.push(extension(oids.subjectAltName, false, sequence(...hosts)));
+  const uris = (request.uris ?? []).map((uri) => der(0x86, Buffer.from(uri, "ascii")));
+  const names = [...hosts, ...uris];
+  if (names.length > 0) extensions.push(extension(oids.subjectAltName, false, sequence(...names)));
   return extensions;
 }
 

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file restart/config/v1/authentication.proto.
  */
 export const file_restart_config_v1_authentication: GenFile = /*@__PURE__*/
-  fileDesc("CiZyZXN0YXJ0L2NvbmZpZy92MS9hdXRoZW50aWNhdGlvbi5wcm90bxIRcmVzdGFydC5jb25maWcudjEitQIKDkF1dGhlbnRpY2F0aW9uEnMKB2lzc3VlcnMYASADKAsyGS5yZXN0YXJ0LmNvbmZpZy52MS5Jc3N1ZXJCR7pIRLoBQQoOY29uZmlnLmlzc3VlcnMSHG11c3QgaGF2ZSBhdCBtb3N0IDUwIGlzc3VlcnMaEXRoaXMuc2l6ZSgpIDw9IDUwEikKBnRva2VucxgCIAEoCzIZLnJlc3RhcnQuY29uZmlnLnYxLlRva2VuczqCAbpIfxp9ChVjb25maWcuYXV0aGVudGljYXRpb24SN211c3QgaGF2ZSBhdCBsZWFzdCBvbmUgYXV0aGVudGljYXRvcjogaXNzdWVycyBvciB0b2tlbnMaK3RoaXMuaXNzdWVycy5zaXplKCkgPiAwIHx8IGhhcyh0aGlzLnRva2VucykipggKBklzc3VlchL8AQoEbmFtZRgBIAEoCULtAaoBAggCukjkAboB4AEKEmNvbmZpZy5pc3N1ZXIubmFtZRrJASF0aGlzLm1hdGNoZXMoJ15bYS16XVthLXowLTktXXswLDMwfSQnKSA/ICdtdXN0IGJlIDEgdG8gMzEgb2YgYS16LCAwLTkgYW5kIC0sIGJlZ2lubmluZyB3aXRoIGEgbGV0dGVyJzogdGhpcyBpbiBbJ3Rva2VuJywgJ2NlcnQnLCAnYW5vbnltb3VzJywgJ3N5c3RlbScsICdyZXN0YXJ0ZCddID8gJ211c3Qgbm90IGJlIGEgcmVzZXJ2ZWQgbmFtZScgOiAnJxIhCgZpc3N1ZXIYAiABKAlCEaoBAggCukgJyAEBcgSY9BgBEtYBCglhdWRpZW5jZXMYAyADKAlCwgG6SL4BugF8Chdjb25maWcuaXNzdWVyLmF1ZGllbmNlcxJQbXVzdCBoYXZlIGF0IGxlYXN0IG9uZSBhdWRpZW5jZTogYSB0b2tlbiBmb3Igc29tZWJvZHkgZWxzZSBtdXN0IG5vdCBiZSBnb29kIGhlcmUaD3RoaXMuc2l6ZSgpID4gMJIBPCI6ugE3ChZjb25maWcuaXNzdWVyLmF1ZGllbmNlEhFtdXN0IG5vdCBiZSBlbXB0eRoKdGhpcyAhPSAnJxIrCgRrZXlzGAQgASgLMh0ucmVzdGFydC5jb25maWcudjEuSXNzdWVyS2V5cxIRCgJjYRgFIAEoCUIFqgECCAISwQEKCmFsZ29yaXRobXMYBiADKAlCrAG6SKgBkgGkASKhAboBnQEKF2NvbmZpZy5pc3N1ZXIuYWxnb3JpdGhtElNtdXN0IGJlIG9uZSBvZiBSUzI1NiwgUlMzODQsIFJTNTEyLCBQUzI1NiwgUFMzODQsIFBTNTEyLCBFUzI1NiwgRVMzODQsIEVTNTEyLCBFZERTQRotdGhpcy5tYXRjaGVzKCdeKFtSUEVdUygyNTZ8Mzg0fDUxMil8RWREU0EpJCcpEi4KCHVzZXJuYW1lGAcgASgLMhwucmVzdGFydC5jb25maWcudjEuQ2xhaW1QYXRoEiwKBmdyb3VwcxgIIAEoCzIcLnJlc3RhcnQuY29uZmlnLnYxLkNsYWltUGF0aBIOCgZjbGFpbXMYCSADKAkSLQoHcmVxdWlyZRgKIAMoCzIcLnJlc3RhcnQuY29uZmlnLnYxLkNsYWltUnVsZRJCCgxtYXhfbGlmZXRpbWUYCyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CEbpIDqoBCyIFCICangEyAggBEjwKCmNsb2NrX3NrZXcYDCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CDbpICqoBByIDCKwCMgAi5wEKCklzc3VlcktleXMSVQoJZGlzY292ZXJ5GAEgASgIQkC6SD26AToKF2NvbmZpZy5pc3N1ZXIuZGlzY292ZXJ5EhltdXN0IGJlIHRydWUsIG9yIGxlZnQgb3V0GgR0aGlzSAASGAoDdXJpGAIgASgJQgm6SAZyBJj0GAFIABJXCgRmaWxlGAMgASgJQke6SES6AUEKF2NvbmZpZy5pc3N1ZXIua2V5cy5maWxlEhptdXN0IGJlIHRoZSBwYXRoIG9mIGEgZmlsZRoKdGhpcyAhPSAnJ0gAQg8KBnNvdXJjZRIFukgCCAEi2gEKCUNsYWltUGF0aBIUCgVjbGFpbRgBIAEoCUIFqgECCAISVAoEcGF0aBgCIAMoCUJGukhDugFAChFjb25maWcuY2xhaW0ucGF0aBIZbXVzdCBoYXZlIGF0IG1vc3QgOCBuYW1lcxoQdGhpcy5zaXplKCkgPD0gODphukheGlwKDGNvbmZpZy5jbGFpbRIebXVzdCBoYXZlIGVpdGhlciBjbGFpbSBvciBwYXRoGiwodGhpcy5jbGFpbSAhPSAnJykgIT0gKHRoaXMucGF0aC5zaXplKCkgPiAwKSJGCglDbGFpbVJ1bGUSGQoEd2hlbhgBIAEoCUILqgECCAK6SAPIAQESHgoHbWVzc2FnZRgCIAEoCUINqgECCAK6SAVyAxjIASJfCgZUb2tlbnMSVQoEZmlsZRgBIAEoCUJHqgECCAK6SD+6ATwKEmNvbmZpZy50b2tlbnMuZmlsZRIabXVzdCBiZSB0aGUgcGF0aCBvZiBhIGZpbGUaCnRoaXMgIT0gJyciNQoJVG9rZW5GaWxlEigKBnRva2VucxgBIAMoCzIYLnJlc3RhcnQuY29uZmlnLnYxLlRva2VuIvYBCgVUb2tlbhIZCgRuYW1lGAEgASgJQguqAQIIArpIA8gBARKDAQoGc2hhMjU2GAIgASgJQnOAAQGqAQIIArpIaLoBZQoTY29uZmlnLnRva2VuLnNoYTI1NhIrbXVzdCBiZSBhIFNIQS0yNTYgaW4gaGV4YWRlY2ltYWwsIDY0IGRpZ2l0cxohdGhpcy5tYXRjaGVzKCdeWzAtOWEtZkEtRl17NjR9JCcpEg4KBmdyb3VwcxgDIAMoCRIrCgdleHBpcmVzGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdjb21tZW50GAUgASgJYghlZGl0aW9uc3DoBw", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp, file_restart_config_v1_rules]);
+  fileDesc("CiZyZXN0YXJ0L2NvbmZpZy92MS9hdXRoZW50aWNhdGlvbi5wcm90bxIRcmVzdGFydC5jb25maWcudjEilgMKDkF1dGhlbnRpY2F0aW9uEnMKB2lzc3VlcnMYASADKAsyGS5yZXN0YXJ0LmNvbmZpZy52MS5Jc3N1ZXJCR7pIRLoBQQoOY29uZmlnLmlzc3VlcnMSHG11c3QgaGF2ZSBhdCBtb3N0IDUwIGlzc3VlcnMaEXRoaXMuc2l6ZSgpIDw9IDUwEikKBnRva2VucxgCIAEoCzIZLnJlc3RhcnQuY29uZmlnLnYxLlRva2VucxI1CgxjZXJ0aWZpY2F0ZXMYAyABKAsyHy5yZXN0YXJ0LmNvbmZpZy52MS5DZXJ0aWZpY2F0ZXM6rAG6SKgBGqUBChVjb25maWcuYXV0aGVudGljYXRpb24SRW11c3QgaGF2ZSBhdCBsZWFzdCBvbmUgYXV0aGVudGljYXRvcjogaXNzdWVycywgdG9rZW5zIG9yIGNlcnRpZmljYXRlcxpFdGhpcy5pc3N1ZXJzLnNpemUoKSA+IDAgfHwgaGFzKHRoaXMudG9rZW5zKSB8fCBoYXModGhpcy5jZXJ0aWZpY2F0ZXMpIuIBCgxDZXJ0aWZpY2F0ZXMSFwoCY2EYASABKAlCC6oBAggCukgDyAEBEhIKA2NybBgCIAEoCUIFqgECCAISpAEKDHRydXN0X2RvbWFpbhgDIAEoCUKNAaoBAggCukiEAboBgAEKIGNvbmZpZy5jZXJ0aWZpY2F0ZXMudHJ1c3RfZG9tYWluEjZtdXN0IGJlIHRoZSBuYW1lIG9mIGEgdHJ1c3QgZG9tYWluLCBzdWNoIGFzIHRkLmV4YW1wbGUaJHRoaXMubWF0Y2hlcygnXlthLXowLTkuXy1dezEsMjU1fSQnKSKmCAoGSXNzdWVyEvwBCgRuYW1lGAEgASgJQu0BqgECCAK6SOQBugHgAQoSY29uZmlnLmlzc3Vlci5uYW1lGskBIXRoaXMubWF0Y2hlcygnXlthLXpdW2EtejAtOS1dezAsMzB9JCcpID8gJ211c3QgYmUgMSB0byAzMSBvZiBhLXosIDAtOSBhbmQgLSwgYmVnaW5uaW5nIHdpdGggYSBsZXR0ZXInOiB0aGlzIGluIFsndG9rZW4nLCAnY2VydCcsICdhbm9ueW1vdXMnLCAnc3lzdGVtJywgJ3Jlc3RhcnRkJ10gPyAnbXVzdCBub3QgYmUgYSByZXNlcnZlZCBuYW1lJyA6ICcnEiEKBmlzc3VlchgCIAEoCUIRqgECCAK6SAnIAQFyBJj0GAES1gEKCWF1ZGllbmNlcxgDIAMoCULCAbpIvgG6AXwKF2NvbmZpZy5pc3N1ZXIuYXVkaWVuY2VzElBtdXN0IGhhdmUgYXQgbGVhc3Qgb25lIGF1ZGllbmNlOiBhIHRva2VuIGZvciBzb21lYm9keSBlbHNlIG11c3Qgbm90IGJlIGdvb2QgaGVyZRoPdGhpcy5zaXplKCkgPiAwkgE8Ijq6ATcKFmNvbmZpZy5pc3N1ZXIuYXVkaWVuY2USEW11c3Qgbm90IGJlIGVtcHR5Ggp0aGlzICE9ICcnEisKBGtleXMYBCABKAsyHS5yZXN0YXJ0LmNvbmZpZy52MS5Jc3N1ZXJLZXlzEhEKAmNhGAUgASgJQgWqAQIIAhLBAQoKYWxnb3JpdGhtcxgGIAMoCUKsAbpIqAGSAaQBIqEBugGdAQoXY29uZmlnLmlzc3Vlci5hbGdvcml0aG0SU211c3QgYmUgb25lIG9mIFJTMjU2LCBSUzM4NCwgUlM1MTIsIFBTMjU2LCBQUzM4NCwgUFM1MTIsIEVTMjU2LCBFUzM4NCwgRVM1MTIsIEVkRFNBGi10aGlzLm1hdGNoZXMoJ14oW1JQRV1TKDI1NnwzODR8NTEyKXxFZERTQSkkJykSLgoIdXNlcm5hbWUYByABKAsyHC5yZXN0YXJ0LmNvbmZpZy52MS5DbGFpbVBhdGgSLAoGZ3JvdXBzGAggASgLMhwucmVzdGFydC5jb25maWcudjEuQ2xhaW1QYXRoEg4KBmNsYWltcxgJIAMoCRItCgdyZXF1aXJlGAogAygLMhwucmVzdGFydC5jb25maWcudjEuQ2xhaW1SdWxlEkIKDG1heF9saWZldGltZRgLIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIRukgOqgELIgUIgJqeATICCAESPAoKY2xvY2tfc2tldxgMIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkINukgKqgEHIgMIrAIyACLnAQoKSXNzdWVyS2V5cxJVCglkaXNjb3ZlcnkYASABKAhCQLpIPboBOgoXY29uZmlnLmlzc3Vlci5kaXNjb3ZlcnkSGW11c3QgYmUgdHJ1ZSwgb3IgbGVmdCBvdXQaBHRoaXNIABIYCgN1cmkYAiABKAlCCbpIBnIEmPQYAUgAElcKBGZpbGUYAyABKAlCR7pIRLoBQQoXY29uZmlnLmlzc3Vlci5rZXlzLmZpbGUSGm11c3QgYmUgdGhlIHBhdGggb2YgYSBmaWxlGgp0aGlzICE9ICcnSABCDwoGc291cmNlEgW6SAIIASLaAQoJQ2xhaW1QYXRoEhQKBWNsYWltGAEgASgJQgWqAQIIAhJUCgRwYXRoGAIgAygJQka6SEO6AUAKEWNvbmZpZy5jbGFpbS5wYXRoEhltdXN0IGhhdmUgYXQgbW9zdCA4IG5hbWVzGhB0aGlzLnNpemUoKSA8PSA4OmG6SF4aXAoMY29uZmlnLmNsYWltEh5tdXN0IGhhdmUgZWl0aGVyIGNsYWltIG9yIHBhdGgaLCh0aGlzLmNsYWltICE9ICcnKSAhPSAodGhpcy5wYXRoLnNpemUoKSA+IDApIkYKCUNsYWltUnVsZRIZCgR3aGVuGAEgASgJQguqAQIIArpIA8gBARIeCgdtZXNzYWdlGAIgASgJQg2qAQIIArpIBXIDGMgBIl8KBlRva2VucxJVCgRmaWxlGAEgASgJQkeqAQIIArpIP7oBPAoSY29uZmlnLnRva2Vucy5maWxlEhptdXN0IGJlIHRoZSBwYXRoIG9mIGEgZmlsZRoKdGhpcyAhPSAnJyI1CglUb2tlbkZpbGUSKAoGdG9rZW5zGAEgAygLMhgucmVzdGFydC5jb25maWcudjEuVG9rZW4i9gEKBVRva2VuEhkKBG5hbWUYASABKAlCC6oBAggCukgDyAEBEoMBCgZzaGEyNTYYAiABKAlCc4ABAaoBAggCukhougFlChNjb25maWcudG9rZW4uc2hhMjU2EittdXN0IGJlIGEgU0hBLTI1NiBpbiBoZXhhZGVjaW1hbCwgNjQgZGlnaXRzGiF0aGlzLm1hdGNoZXMoJ15bMC05YS1mQS1GXXs2NH0kJykSDgoGZ3JvdXBzGAMgAygJEisKB2V4cGlyZXMYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB2NvbW1lbnQYBSABKAliCGVkaXRpb25zcOgH", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp, file_restart_config_v1_rules]);
 
 /**
  * Authentication says who vouches for callers. Without the section nobody is asked, and only loopback is listened on.
@@ -37,6 +37,13 @@ export type Authentication = Message<"restart.config.v1.Authentication"> & {
    * @generated from field: restart.config.v1.Tokens tokens = 2;
    */
   tokens?: Tokens | undefined;
+
+  /**
+   * Client certificates with a SPIFFE id.
+   *
+   * @generated from field: restart.config.v1.Certificates certificates = 3;
+   */
+  certificates?: Certificates | undefined;
 };
 
 /**
@@ -45,6 +52,41 @@ export type Authentication = Message<"restart.config.v1.Authentication"> & {
  */
 export const AuthenticationSchema: GenMessage<Authentication> = /*@__PURE__*/
   messageDesc(file_restart_config_v1_authentication, 0);
+
+/**
+ * Certificates says which client certificates are taken.
+ *
+ * @generated from message restart.config.v1.Certificates
+ */
+export type Certificates = Message<"restart.config.v1.Certificates"> & {
+  /**
+   * A PEM file of the authorities that sign them. It is read again when it changes.
+   *
+   * @generated from field: string ca = 1 [features.field_presence = IMPLICIT];
+   */
+  ca: string;
+
+  /**
+   * A PEM file with the list of those that were revoked. One that is out of date refuses everybody.
+   *
+   * @generated from field: string crl = 2 [features.field_presence = IMPLICIT];
+   */
+  crl: string;
+
+  /**
+   * The trust domain of their ids, such as `td.example`.
+   *
+   * @generated from field: string trust_domain = 3 [features.field_presence = IMPLICIT];
+   */
+  trustDomain: string;
+};
+
+/**
+ * Describes the message restart.config.v1.Certificates.
+ * Use `create(CertificatesSchema)` to create a new message.
+ */
+export const CertificatesSchema: GenMessage<Certificates> = /*@__PURE__*/
+  messageDesc(file_restart_config_v1_authentication, 1);
 
 /**
  * Issuer signs tokens that are taken.
@@ -142,7 +184,7 @@ export type Issuer = Message<"restart.config.v1.Issuer"> & {
  * Use `create(IssuerSchema)` to create a new message.
  */
 export const IssuerSchema: GenMessage<Issuer> = /*@__PURE__*/
-  messageDesc(file_restart_config_v1_authentication, 1);
+  messageDesc(file_restart_config_v1_authentication, 2);
 
 /**
  * IssuerKeys says where the keys of an issuer are.
@@ -187,7 +229,7 @@ export type IssuerKeys = Message<"restart.config.v1.IssuerKeys"> & {
  * Use `create(IssuerKeysSchema)` to create a new message.
  */
 export const IssuerKeysSchema: GenMessage<IssuerKeys> = /*@__PURE__*/
-  messageDesc(file_restart_config_v1_authentication, 2);
+  messageDesc(file_restart_config_v1_authentication, 3);
 
 /**
  * ClaimPath names a claim of a token.
@@ -215,7 +257,7 @@ export type ClaimPath = Message<"restart.config.v1.ClaimPath"> & {
  * Use `create(ClaimPathSchema)` to create a new message.
  */
 export const ClaimPathSchema: GenMessage<ClaimPath> = /*@__PURE__*/
-  messageDesc(file_restart_config_v1_authentication, 3);
+  messageDesc(file_restart_config_v1_authentication, 4);
 
 /**
  * ClaimRule is a condition that every token of an issuer has to meet.
@@ -243,7 +285,7 @@ export type ClaimRule = Message<"restart.config.v1.ClaimRule"> & {
  * Use `create(ClaimRuleSchema)` to create a new message.
  */
 export const ClaimRuleSchema: GenMessage<ClaimRule> = /*@__PURE__*/
-  messageDesc(file_restart_config_v1_authentication, 4);
+  messageDesc(file_restart_config_v1_authentication, 5);
 
 /**
  * Tokens says where the list of static tokens is.
@@ -264,7 +306,7 @@ export type Tokens = Message<"restart.config.v1.Tokens"> & {
  * Use `create(TokensSchema)` to create a new message.
  */
 export const TokensSchema: GenMessage<Tokens> = /*@__PURE__*/
-  messageDesc(file_restart_config_v1_authentication, 5);
+  messageDesc(file_restart_config_v1_authentication, 6);
 
 /**
  * TokenFile is the list of static tokens: the file is that list.
@@ -285,7 +327,7 @@ export type TokenFile = Message<"restart.config.v1.TokenFile"> & {
  * Use `create(TokenFileSchema)` to create a new message.
  */
 export const TokenFileSchema: GenMessage<TokenFile> = /*@__PURE__*/
-  messageDesc(file_restart_config_v1_authentication, 6);
+  messageDesc(file_restart_config_v1_authentication, 7);
 
 /**
  * Token is one static token. The same name may stand several times, so that a token can be replaced while both are good.
@@ -334,5 +376,5 @@ export type Token = Message<"restart.config.v1.Token"> & {
  * Use `create(TokenSchema)` to create a new message.
  */
 export const TokenSchema: GenMessage<Token> = /*@__PURE__*/
-  messageDesc(file_restart_config_v1_authentication, 7);
+  messageDesc(file_restart_config_v1_authentication, 8);
 
