@@ -143,10 +143,10 @@ export async function serve(options: ServeOptions): Promise<Served> {
   );
   storeHealth.follow(server.health, routes);
   const actions = targets.flatMap((target) => target.actions);
-  admin?.serving(
-    server.services,
-    actions.map(({ method, verbs }) => ({ method: `${method.parent.typeName}/${method.name}`, verbs })),
-  );
+  admin?.serving(server.services, {
+    actions: actions.map(({ method, verbs }) => ({ method: `${method.parent.typeName}/${method.name}`, verbs })),
+    vendors: targets.map(({ vendor }) => vendor),
+  });
   const parts = stack.move();
   return {
     url: server.url,

@@ -3,7 +3,7 @@ import type { Meter } from "../core/meter.ts";
 import { COMMIT, VERSION } from "../core/version.ts";
 import type { Store, StoreSummary } from "../operations/store/store.ts";
 import { startAdmin } from "./listener.ts";
-import { createMetrics } from "./metrics.ts";
+import { createMetrics, type Labels } from "./metrics.ts";
 import type { Check } from "./probes.ts";
 
 /** What the admin listener is told at the start. */
@@ -27,16 +27,9 @@ export interface Watch extends AsyncDisposable {
   /** Whether the store can be used, when that changes. */
   storeUsable(usable: boolean): void;
   /** Calls are accepted from now on. */
-  serving(services: readonly DescService[], actions: readonly VerbsOfMethod[]): void;
+  serving(services: readonly DescService[], labels: Pick<Labels, "actions" | "vendors">): void;
   /** No more calls should be sent here. */
   draining(): void;
-}
-
-/** What an rpc may do, in the vendor's words. */
-export interface VerbsOfMethod {
-  /** `package.Service/Method`. */
-  readonly method: string;
-  readonly verbs: readonly string[];
 }
 
 /** Begins to serve probes and metrics. @throws Error when the address cannot be listened on. */
@@ -77,7 +70,7 @@ export async function startWatch({ listen, configSha256, now, monotonic }: Watch
       unusable = usable ? undefined : "it cannot be used now";
       metrics.meter.storeUp(usable);
     },
-    serving(services, actions) {
+    serving(services, labels) {
       why.operations = undefined;
       why.listener = undefined;
       const rpcs = services.flatMap((service) =>
@@ -87,7 +80,7 @@ export async function startWatch({ listen, configSha256, now, monotonic }: Watch
           ours: service.typeName.startsWith("restart."),
         })),
       );
-      metrics.declare({ rpcs, actions });
+      metrics.declare({ rpcs, ...labels });
     },
     draining() {
       why.drain = "shutting down";

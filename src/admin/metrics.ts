@@ -2,8 +2,9 @@ import { Code } from "@connectrpc/connect";
 import { codeToString } from "@connectrpc/connect/protocol-connect";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry, type RegistryContentType } from "prom-client";
 import type { Warning } from "../core/call.ts";
-import { type Meter, SEND_RESULTS, STORE_OPERATIONS, systemOf } from "../core/meter.ts";
+import { type Meter, SEND_RESULTS, STORE_OPERATIONS, systemOf, VENDOR_RESULTS } from "../core/meter.ts";
 import type { OperationState } from "../core/operation.ts";
+import type { VendorLabels } from "../core/target.ts";
 import { createStoreGauges, type StoreGaugeOptions } from "./store-gauges.ts";
 
 /** The closed values of labels: each of their series is there at 0 from the start, since rate() misses the first step otherwise. */
@@ -18,6 +19,8 @@ export interface Labels {
   }[];
   /** What can be done, by rpc: every word that an operation's `action` may be. */
   readonly actions: readonly { readonly method: string; readonly verbs: readonly string[] }[];
+  /** Whom requests go to. */
+  readonly vendors: readonly VendorLabels[];
 }
 
 /** What is said of the process and its store. */
@@ -59,6 +62,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   collectDefaultMetrics({ register });
   const rpc = createRpcMetrics(registers);
   const operations = createOperationMetrics(registers);
+  const vendors = createVendorMetrics(registers);
   const store = createStoreGauges(registers, options);
   new Gauge({
     name: "restartd_build_info",
@@ -73,10 +77,11 @@ export function createMetrics(options: MetricsOptions): Metrics {
     registers,
   }).set({ sha256: options.configSha256 }, 1);
   return {
-    meter: { ...rpc.meter, ...operations.meter, ...createVendorMetrics(registers), ...createStoreMetrics(registers) },
+    meter: { ...rpc.meter, ...operations.meter, ...vendors.meter, ...createStoreMetrics(registers) },
     declare(labels) {
       rpc.declare(labels);
       operations.declare(labels);
+      vendors.declare(labels);
       store.declare(labels);
     },
     async render(openMetrics) {
@@ -197,7 +202,7 @@ function createOperationMetrics(registers: Registers) {
   };
 }
 
-function createVendorMetrics(registers: Registers): Pick<Meter, "vendorRequest" | "credentialsExpire"> {
+function createVendorMetrics(registers: Registers) {
   const total = new Counter({
     name: "restartd_vendor_requests_total",
     help: "Requests to configured clusters, sites and projects, by how they ended.",
@@ -224,13 +229,25 @@ function createVendorMetrics(registers: Registers): Pick<Meter, "vendorRequest" 
     registers,
   });
   const silent = new Set<string>(["timeout", "refused", "reset", "tls"]);
-  return {
+  const meter: Pick<Meter, "vendorRequest" | "credentialsExpire"> = {
     vendorRequest({ system, name, operation, result, durationMs }) {
       total.inc({ system, name, result });
       duration.observe({ system, operation }, durationMs / 1000);
       up.set({ system, name }, silent.has(result) ? 0 : 1);
     },
-    credentialsExpire: (system, name, at) => expiry.set({ system, name }, at / 1000),
+    credentialsExpire(system, name, at) {
+      if (at === undefined) expiry.remove({ system, name });
+      else expiry.set({ system, name }, at / 1000);
+    },
+  };
+  return {
+    meter,
+    declare({ vendors }: Pick<Labels, "vendors">) {
+      for (const { system, names, operations } of vendors) {
+        for (const operation of names.length === 0 ? [] : operations) duration.zero({ system, operation });
+        for (const name of names) for (const result of VENDOR_RESULTS) total.inc({ system, name, result }, 0);
+      }
+    },
   };
 }
 

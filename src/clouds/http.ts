@@ -32,6 +32,9 @@ export class AnswerTooLarge extends Error {
   }
 }
 
+/** The cause of a NoAnswer to a request that took too long, as far as undici's own limits do not say so. */
+export class TooLate extends Error {}
+
 /** How a request may be sent, whatever it says. */
 export interface SendOptions {
   /**
@@ -199,7 +202,7 @@ async function untilHead<Result>(
     reject(reason);
   };
   const onAbort = () => progress.sent || holdBack(signal.reason);
-  const late = (what: string) => new Error(`there was no ${what} within ${timeoutMs} ms`);
+  const late = (what: string) => new TooLate(`there was no ${what} within ${timeoutMs} ms`);
   const timers = [
     setTimeout(() => progress.sent || holdBack(late("connection")), timeoutMs),
     setTimeout(() => holdBack(late("answer")), 2 * timeoutMs + TIMER_SLACK_MS),

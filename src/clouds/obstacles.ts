@@ -21,6 +21,9 @@ const EXHAUSTED: Obstacle = {
   retryMs: EXHAUSTED_MS,
 };
 
+/** Whether a code says that this machine is what is short of something. */
+export const isExhausted = (code: string): boolean => EXHAUSTED.codes.includes(code);
+
 /** What waiting does not mend: the codes are those of Node.js and of OpenSSL's X509_verify_cert. */
 const OBSTACLES: readonly Obstacle[] = [
   EXHAUSTED,
@@ -99,7 +102,7 @@ export function unreadableSecret(error: unknown, context: ObstacleContext): Fail
   const cause = error instanceof Error ? error.cause : undefined;
   const code = codeOf(cause);
   if (code === undefined || WRONG_FILE.has(code)) return undefined;
-  if (EXHAUSTED.codes.includes(code)) return failureBy(EXHAUSTED, code, error, context);
+  if (isExhausted(code)) return failureBy(EXHAUSTED, code, error, context);
   const { place, who, metadata } = context;
   const sentence = `${place}: ${who} cannot be read at the moment (${code}), which is a fault of the machine that restartd runs on; nothing was sent, and nobody has refused it`;
   return new Failure("INTERNAL", sentence, { metadata, cause: error });

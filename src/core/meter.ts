@@ -66,8 +66,8 @@ export interface Meter {
   callEnded(call: CallCount): void;
   /** A request to a vendor has ended. */
   vendorRequest(request: VendorRequestCount): void;
-  /** Credentials of a configured cluster, site or project say until when they hold (epoch ms). */
-  credentialsExpire(system: string, name: string, at: number): void;
+  /** Credentials of a configured cluster, site or project say until when they hold (epoch ms), or do not say. */
+  credentialsExpire(system: string, name: string, at: number | undefined): void;
   /** An operation has ended, as this process wrote it down. */
   operationEnded(method: string, action: string, state: OperationState, durationMs: number): void;
   /** What became of a send. */

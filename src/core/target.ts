@@ -45,8 +45,20 @@ export interface RunningTarget extends AsyncDisposable {
   /** What can be done to its targets: one for each of its mutating rpcs. */
   // biome-ignore lint/suspicious/noExplicitAny: whoever holds an action of some target does not know its messages
   readonly actions: readonly (Action<any, any, any> | BatchAction<any, any, any>)[];
+  /** The closed labels of the metrics of its requests. */
+  readonly vendor: VendorLabels;
   /** Loads what the first call would otherwise wait for. */
   warmUp(): Promise<void>;
+}
+
+/** What metrics call the places that a target asks, and what it asks there. */
+export interface VendorLabels {
+  /** Its folder. */
+  readonly system: string;
+  /** Configured clusters, sites or projects. */
+  readonly names: readonly string[];
+  /** Everything that is asked: get, list, token, ... */
+  readonly operations: readonly string[];
 }
 
 /** A simulator at work. */

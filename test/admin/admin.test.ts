@@ -2,6 +2,7 @@ import { request } from "node:http";
 import { afterEach, describe, expect, it } from "vitest";
 import { WorkloadService } from "../../gen/restart/kubernetes/v1/workload_service_pb.ts";
 import { startWatch, type Watch } from "../../src/admin/admin.ts";
+import { VENDOR_RESULTS } from "../../src/core/meter.ts";
 import { meterStore } from "../../src/operations/store/metered.ts";
 import { record } from "../operations/records.ts";
 import { createMemoryDatabase } from "../support/memory-store.ts";
@@ -42,7 +43,11 @@ function ask(path: string, options: { method?: string; host?: string }): Promise
 }
 
 const RESTART = "restart.kubernetes.v1.WorkloadService/Restart";
-const serving = () => watch.serving([WorkloadService], [{ method: RESTART, verbs: ["restart"] }]);
+const serving = () =>
+  watch.serving([WorkloadService], {
+    actions: [{ method: RESTART, verbs: ["restart"] }],
+    vendors: [{ system: "kubernetes", names: ["prod"], operations: ["patch"] }],
+  });
 
 describe("the admin listener", () => {
   it("lives from its start and is ready once calls are accepted, until it drains", async () => {
@@ -93,6 +98,11 @@ describe("the admin listener", () => {
     expect(body).toContain('restartd_operations_total{system="kubernetes",action="restart",state="UNRESOLVED"} 0');
     expect(body).toContain('restartd_sends_total{system="kubernetes",action="restart",result="not_sent"} 0');
     expect(body).toContain('restartd_operations_open{system="kubernetes",state="UNKNOWN"} 0');
+    for (const result of VENDOR_RESULTS) {
+      expect(body).toContain(`restartd_vendor_requests_total{system="kubernetes",name="prod",result="${result}"} 0`);
+    }
+    expect(body).toContain('restartd_vendor_request_duration_seconds_count{system="kubernetes",operation="patch"} 0');
+    expect(body).not.toMatch(/^restartd_vendor_up\{/m); // nobody has been asked yet
     expect(body).toContain('restartd_orphans_total{to="UNKNOWN"} 0');
     expect(body).toContain('restartd_config_info{sha256="ab12"} 1');
     expect(body).toContain("nodejs_eventloop_lag_p99_seconds");

@@ -1,5 +1,6 @@
 import { Failure } from "../../core/errors.ts";
 import type { Runtime } from "../../core/target.ts";
+import type { VendorCounter } from "../counted.ts";
 import { credentialGate, type GateCaller, type GatePass } from "../credential-gate.ts";
 import type { Answer, Connections } from "../http.ts";
 import { unreadableSecret } from "../obstacles.ts";
@@ -45,21 +46,26 @@ const SIGNED: ReadonlySet<string> = new Set(["content-type", "x-enterprise-proje
 /** How long (ms) before its end a token is not used any more, at most: a request may be on its way for a while. */
 const MARGIN_MS = 5 * 60_000;
 
+/** What IAM is asked by. */
+interface Asking {
+  readonly connections: Connections;
+  readonly counter: VendorCounter;
+}
+
 /** Opens the credentials of a project for one service. */
 export function openCredentials(
   { projectId, credentials }: Pick<ProjectSettings, "projectId" | "credentials">,
   service: HuaweiService,
-  connections: Connections,
+  asking: Asking,
   runtime: Pick<Runtime, "now" | "monotonic">,
 ): Credentials {
-  const scene = { projectId, service, connections, runtime };
+  const scene = { projectId, service, ...asking, runtime };
   return credentials.kind === "iam" ? byToken(credentials, scene) : byKey(credentials, scene);
 }
 
-interface Scene {
+interface Scene extends Asking {
   readonly projectId: string;
   readonly service: HuaweiService;
-  readonly connections: Connections;
   readonly runtime: Pick<Runtime, "now" | "monotonic">;
 }
 
@@ -171,12 +177,12 @@ const accountOf = ({ endpoint, domain, username }: IamSettings): string => JSON.
 
 /** Shows a password to IAM, unless that has refused it. */
 async function fetchGuarded(settings: IamSettings, password: string, scene: Scene): Promise<Token> {
-  const { projectId, service, connections, runtime } = scene;
+  const { projectId, service, connections, counter, runtime } = scene;
   const gate = credentialGate(runtime, accountOf(settings));
   // What is asked of IAM has a limit of its own: so has the wait for another who asks.
   const pass = await gate.enter(password, callerOf(scene), new AbortController().signal);
   try {
-    const token = await fetchToken({ settings, password, projectId, service }, connections);
+    const token = await fetchToken({ settings, password, projectId, service }, connections, counter);
     pass.accepted();
     return token;
   } catch (error) {

@@ -1,6 +1,7 @@
 import type { Failure, FailureOptions, Reason } from "../../core/errors.ts";
 import { USER_AGENT } from "../../core/version.ts";
-import { type Answer, type Connections, readAnswer, sendOnce } from "../http.ts";
+import { resultOfStatus, sendCounted, type VendorCounter } from "../counted.ts";
+import { type Answer, type Connections, readAnswer } from "../http.ts";
 import { fieldsOf, textOf } from "../json.ts";
 import { answerAsCause, noAnswer, retryOf, signInOf, vendorFailure } from "../vendor.ts";
 import type { HuaweiService, IamSettings } from "./config.ts";
@@ -37,10 +38,15 @@ const THROTTLED_MS = 5_000;
  * @throws Failure VENDOR_CREDENTIALS_REJECTED when IAM refuses, VENDOR_UNREACHABLE when there is no IAM to answer. Nothing was sent to
  *   the service.
  */
-export async function fetchToken(asked: TokenRequest, connections: Connections): Promise<Token> {
+export async function fetchToken(
+  asked: TokenRequest,
+  connections: Connections,
+  counter: VendorCounter,
+): Promise<Token> {
   let answer: Answer;
   try {
-    answer = await sendOnce(
+    answer = await sendCounted(
+      { ...counter, operation: "token", resultOf },
       // An answer that never ends would keep everybody waiting who shares this token.
       { changes: false, signal: AbortSignal.timeout(2 * TIMEOUT_MS), timeoutMs: TIMEOUT_MS },
       async () => ({
@@ -69,6 +75,12 @@ export async function fetchToken(asked: TokenRequest, connections: Connections):
   if (token === undefined) throw refused(answer, asked);
   return token;
 }
+
+/** What an answer counts as. */
+const resultOf = (answer: Answer) =>
+  answer.status >= 400 && ruleOf(answer)?.reason === "VENDOR_CREDENTIALS_REJECTED"
+    ? "credentials"
+    : resultOfStatus(answer.status);
 
 /** As an IAM user, within the project. */
 const tokenBody = ({ settings: { username, domain }, password, projectId }: TokenRequest) => ({

@@ -2,18 +2,21 @@ import type { JsonObject } from "@bufbuild/protobuf";
 import { Failure, retryInfo } from "../../core/errors.ts";
 import type { Runtime } from "../../core/target.ts";
 import { USER_AGENT } from "../../core/version.ts";
-import { type Answer, type Connections, openConnections, readAnswer, sendOnce } from "../http.ts";
+import { type CountingRuntime, resultOfStatus, sendCounted, vendorCounter } from "../counted.ts";
+import { type Answer, type Connections, openConnections, readAnswer } from "../http.ts";
 import { paceOf } from "../pace.ts";
 import { notConfigured, retryAfterMs } from "../vendor.ts";
 import { THROTTLED_MS } from "./codes.ts";
 import type { HuaweiService, ProjectSettings } from "./config.ts";
 import { type Authorized, type Credentials, openCredentials } from "./credentials.ts";
-import { wantsNewToken } from "./errors.ts";
+import { credentialsRefusal, wantsNewToken } from "./errors.ts";
 import { encode } from "./sign.ts";
 
 /** One request to a service of a project. A method other than GET may change something. */
 export interface HuaweiRequest {
   readonly method: "GET" | "POST" | "PUT";
+  /** What metrics call it, out of the closed list of its target. Default `get`. */
+  readonly operation?: string;
   /** Path, made of segments that cannot change it. */
   readonly path: string;
   readonly query?: Readonly<Record<string, string | undefined>>;
@@ -80,7 +83,7 @@ const MAX_BYTES = 4 * 1024 * 1024;
 export function openProjects(
   projects: readonly ProjectSettings[],
   service: HuaweiService,
-  runtime: Pick<Runtime, "now" | "monotonic">,
+  runtime: Pick<Runtime, "now"> & CountingRuntime,
 ): Projects {
   const open = new Map(projects.map((settings) => [settings.projectId, openProject(settings, service, runtime)]));
   return {
@@ -105,16 +108,24 @@ interface Attempt {
 function openProject(
   settings: ProjectSettings,
   service: HuaweiService,
-  runtime: Pick<Runtime, "now" | "monotonic">,
+  runtime: Pick<Runtime, "now"> & CountingRuntime,
 ): Project & AsyncDisposable {
   const connections: Connections = openConnections(settings.ca, TIMEOUT_MS);
-  const credentials: Credentials = openCredentials(settings, service, connections, runtime);
+  const counter = vendorCounter(runtime, service, settings.projectId);
+  const credentials: Credentials = openCredentials(settings, service, { connections, counter }, runtime);
   const pace = paceOf(runtime, settings.projectId);
-  const attempt = async (request: HuaweiRequest): Promise<Attempt> => {
+  const attempt = async (request: HuaweiRequest, isLast: boolean): Promise<Attempt> => {
     const { method, path, query = {}, body, headers = {}, signal, timeoutMs = TIMEOUT_MS, onSend } = request;
     const changes = method !== "GET";
     let used: Authorized | undefined;
     let isOver = false;
+    // A token that has run out is no refused login: another takes its place.
+    const resultOf = (answer: Answer) =>
+      credentialsRefusal(answer, service, settings.projectId) &&
+      (isLast || used?.renew === undefined || !wantsNewToken(answer))
+        ? "credentials"
+        : resultOfStatus(answer.status);
+    const counting = { ...counter, operation: request.operation ?? "get", resultOf };
     const prepare = async () => {
       const url = urlOf(settings.endpoints[service], path, query);
       const text = body === undefined ? undefined : JSON.stringify(body);
@@ -131,7 +142,7 @@ function openProject(
       };
     };
     try {
-      const answer = await sendOnce({ changes, signal, timeoutMs, onSend }, prepare, (response) =>
+      const answer = await sendCounted(counting, { changes, signal, timeoutMs, onSend }, prepare, (response) =>
         readAnswer(response, MAX_BYTES),
       );
       if (answer.status === 429) pace.throttled(retryAfterMs(answer) ?? THROTTLED_MS);
@@ -156,7 +167,7 @@ function openProject(
       });
     },
     async request(request) {
-      const first = await attempt(request);
+      const first = await attempt(request, false);
       const renew = wantsNewToken(first.answer) ? first.used?.renew : undefined;
       if (renew === undefined) {
         first.used?.ended(first.answer);
@@ -166,7 +177,7 @@ function openProject(
       first.used?.ended(undefined);
       // What may change something is not sent again: its caller is told that nothing was done.
       if (request.method !== "GET") return first.answer;
-      const second = await attempt(request);
+      const second = await attempt(request, true);
       if (wantsNewToken(second.answer)) second.used?.renew?.();
       second.used?.ended(second.answer);
       return second.answer;

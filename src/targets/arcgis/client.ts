@@ -1,3 +1,4 @@
+import type { CountingRuntime } from "../../clouds/counted.ts";
 import type { Answer } from "../../clouds/http.ts";
 import type { Reason } from "../../core/errors.ts";
 import type { Runtime } from "../../core/target.ts";
@@ -49,7 +50,7 @@ const resourceName = (site: string, kind: "deployments" | "jobs", id: string): s
   ["sites", site, kind, id].map(encodeURIComponent).join("/");
 
 /** Opens a site. Nothing is connected before the first call. */
-export function openSite(settings: SiteSettings, runtime: Pick<Runtime, "now" | "monotonic">): Site {
+export function openSite(settings: SiteSettings, runtime: Pick<Runtime, "now"> & CountingRuntime): Site {
   const { name: site, adminUrl } = settings;
   const session = openSession(settings, runtime);
   const pathOf = (id: string): string => `system/deployments/${encodeURIComponent(id)}`;
@@ -70,23 +71,23 @@ export function openSite(settings: SiteSettings, runtime: Pick<Runtime, "now" | 
     adminUrl,
     async listDeployments(signal) {
       const asked = askedOf(site, "the deployments");
-      return understood(await session.get("system/deployments", asked, signal), asked, readDeployments);
+      return understood(await session.get("list", "system/deployments", asked, signal), asked, readDeployments);
     },
     async getDeployment(id, signal) {
       const asked = deployment(id);
-      return understood(await session.get(pathOf(id), asked, signal), asked, (body) => {
+      return understood(await session.get("get", pathOf(id), asked, signal), asked, (body) => {
         const found = readDeployment(body);
         return found?.deploymentId === id ? found : undefined;
       });
     },
     async getStatus(id, signal) {
       const asked = deployment(id);
-      const answer = await session.get(`${pathOf(id)}/status`, asked, signal);
+      const answer = await session.get("status", `${pathOf(id)}/status`, asked, signal);
       return understood(answer, asked, (body) => readStatus(body, id));
     },
     async isReadOnly(signal) {
       const asked = askedOf(site, "its mode");
-      const answer = await session.get("mode", asked, signal);
+      const answer = await session.get("mode", "mode", asked, signal);
       const failure = failureOf(answer, asked);
       if (failure !== undefined && !SILENT.has(failure.reason)) throw failure;
       const { isReadOnly } = isObject(answer.json) ? answer.json : {};
@@ -94,7 +95,7 @@ export function openSite(settings: SiteSettings, runtime: Pick<Runtime, "now" | 
     },
     async getJob(id, signal) {
       const asked = job(id);
-      const answer = await session.get(`jobs/${encodeURIComponent(id)}`, asked, signal);
+      const answer = await session.get("job", `jobs/${encodeURIComponent(id)}`, asked, signal);
       return understood(answer, asked, (body) => readJob(body, id));
     },
     async refresh(id, async, hooks) {

@@ -5,6 +5,7 @@ import { createRefreshAction } from "./action.ts";
 import { openSite } from "./client.ts";
 import { type ArcgisSettings, readArcgis } from "./config.ts";
 import { createDeploymentService } from "./service.ts";
+import { VENDOR_OPERATIONS } from "./session.ts";
 
 /** Deployments of ArcGIS Enterprise on Kubernetes. */
 export const arcgis: Target = {
@@ -27,6 +28,7 @@ export function openArcgis({ sites, pollIntervalMs }: ArcgisSettings, runtime: R
   return {
     routes: [route(DeploymentService, createDeploymentService({ sites: open, refresh, runtime }))],
     actions: [refresh],
+    vendor: { system: "arcgis", names: [...open.keys()], operations: VENDOR_OPERATIONS },
     async warmUp() {}, // nothing is loaded late
     async [Symbol.asyncDispose]() {
       await Promise.all([...open.values()].map((site) => site[Symbol.asyncDispose]()));

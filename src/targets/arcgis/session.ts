@@ -1,12 +1,32 @@
+import {
+  type CountingRuntime,
+  resultOfStatus,
+  sendCounted,
+  type VendorCounter,
+  vendorCounter,
+} from "../../clouds/counted.ts";
 import { credentialGate } from "../../clouds/credential-gate.ts";
-import { type Answer, NoAnswer, openConnections, readAnswer, sendOnce, type WireRequest } from "../../clouds/http.ts";
+import {
+  type Answer,
+  NoAnswer,
+  openConnections,
+  readAnswer,
+  type SendOptions,
+  type WireRequest,
+} from "../../clouds/http.ts";
 import { noAnswer } from "../../clouds/vendor.ts";
+import type { VendorResult } from "../../core/meter.ts";
 import type { Runtime } from "../../core/target.ts";
 import { USER_AGENT } from "../../core/version.ts";
 import type { SiteSettings } from "./config.ts";
-import { failureOf, type RequestSubject, refusesToken, unreadable } from "./errors.ts";
+import { errorOf, failureOf, type RequestSubject, refusesToken, unreadable } from "./errors.ts";
 import { createTokens, type HeldToken, type Token, type Tokens } from "./token.ts";
 import { isObject, numberOf } from "./values.ts";
+
+/** What is asked of sites, as metrics call it. */
+export const VENDOR_OPERATIONS = ["refresh", "get", "list", "status", "mode", "job", "token"] as const;
+
+type VendorOperation = (typeof VENDOR_OPERATIONS)[number];
 
 /** What a request that changes something is sent by. */
 export interface SendHooks {
@@ -24,7 +44,7 @@ export interface SendHooks {
  */
 export interface Session extends AsyncDisposable {
   /** A GET of a path below the Administrator API's root. Rejects with a Failure or its signal's reason. */
-  get(path: string, asked: RequestSubject, signal: AbortSignal): Promise<Answer>;
+  get(operation: VendorOperation, path: string, asked: RequestSubject, signal: AbortSignal): Promise<Answer>;
   /** A POST of a form. Rejects with a Failure, what a hook threw, or the signal's reason while nothing has left. */
   post(path: string, form: Readonly<Record<string, string>>, asked: RequestSubject, hooks: SendHooks): Promise<Answer>;
 }
@@ -41,15 +61,21 @@ const MAX_BYTES = 8 * 1024 * 1024;
 /** How long (minutes) a token is asked for. The site may give less: its answer decides. */
 const TOKEN_MINUTES = "60";
 
-type Send = (options: Parameters<typeof sendOnce>[0], request: Omit<WireRequest, "dispatcher">) => Promise<Answer>;
+type Send = (
+  count: { readonly operation: VendorOperation; readonly resultOf: (answer: Answer) => VendorResult },
+  options: SendOptions,
+  request: Omit<WireRequest, "dispatcher">,
+) => Promise<Answer>;
 
 /** Opens a session. Nothing is connected, and nobody signed in, before the first request. */
-export function openSession(settings: SiteSettings, runtime: Pick<Runtime, "now" | "monotonic">): Session {
+export function openSession(settings: SiteSettings, runtime: Pick<Runtime, "now"> & CountingRuntime): Session {
   const { name: site, adminUrl, referer, password } = settings;
   const connections = openConnections(settings.ca, READ_LIMIT_MS);
   const common = { referer, accept: "application/json", "user-agent": USER_AGENT };
-  const send: Send = (options, request) =>
-    sendOnce(
+  const counter: VendorCounter = vendorCounter(runtime, "arcgis", site);
+  const send: Send = (count, options, request) =>
+    sendCounted(
+      { ...counter, ...count },
       options,
       async () => ({
         ...request,
@@ -73,11 +99,25 @@ export function openSession(settings: SiteSettings, runtime: Pick<Runtime, "now"
     },
   });
   return {
-    get: (path, asked, signal) => get(send, tokens, `${adminUrl}/${path}`, asked, signal),
+    get: (operation, path, asked, signal) => get({ send, tokens, operation }, `${adminUrl}/${path}`, asked, signal),
     post: (path, form, asked, hooks) => post(send, tokens, `${adminUrl}/${path}`, form, asked, hooks),
     [Symbol.asyncDispose]: () => connections[Symbol.asyncDispose](),
   };
 }
+
+/**
+ * What answers count as. An error comes with HTTP 200 here: its own code is taken. A token that has run out (`resource`) is no refused
+ * login, since another takes its place; one that was given just now (`login`) is.
+ */
+const resultAbout =
+  (asked: RequestSubject, about: "resource" | "login" | "token") =>
+  (answer: Answer): VendorResult => {
+    const refused = failureOf(answer, asked, about === "token" ? "token" : "resource")?.reason;
+    const isLogin = about !== "resource" || !refusesToken(answer);
+    if (refused === "VENDOR_CREDENTIALS_REJECTED" && isLogin) return "credentials";
+    const code = errorOf(answer)?.code ?? 0;
+    return resultOfStatus(code >= 400 && code < 600 ? code : answer.status);
+  };
 
 /** Tells what is known of the credentials what an answer, or that there is none, says of them. */
 function judge({ pass }: HeldToken, answer: Answer | undefined, asked: RequestSubject): void {
@@ -89,24 +129,24 @@ function judge({ pass }: HeldToken, answer: Answer | undefined, asked: RequestSu
 
 /** A GET. Its token is in the address, which therefore is never shown. One that is no longer taken is replaced, once. */
 async function get(
-  send: Send,
-  tokens: Tokens,
+  { send, tokens, operation }: { send: Send; tokens: Tokens; operation: VendorOperation },
   base: string,
   asked: RequestSubject,
   signal: AbortSignal,
 ): Promise<Answer> {
-  const attempt = async ({ token, pass }: HeldToken): Promise<Answer> => {
+  const attempt = async ({ token, pass }: HeldToken, isLast: boolean): Promise<Answer> => {
     const url = new URL(base);
     url.search = new URLSearchParams({ f: "json", token }).toString();
     const options = { changes: false, signal, timeoutMs: READ_LIMIT_MS };
-    return send(options, { url, method: "GET", headers: {} }).catch((error: unknown) => {
+    const resultOf = resultAbout(asked, isLast ? "login" : "resource");
+    return send({ operation, resultOf }, options, { url, method: "GET", headers: {} }).catch((error: unknown) => {
       pass.leave();
       signal.throwIfAborted();
       return cannotReach(error, asked);
     });
   };
   const first = await tokens.get(signal);
-  const answer = await attempt(first);
+  const answer = await attempt(first, false);
   if (!refusesToken(answer)) {
     judge(first, answer, asked);
     return answer;
@@ -114,7 +154,7 @@ async function get(
   tokens.drop(first.token);
   first.pass.leave();
   const second = await tokens.get(signal);
-  const last = await attempt(second);
+  const last = await attempt(second, true);
   if (refusesToken(last)) tokens.drop(second.token);
   judge(second, last, asked);
   return last;
@@ -134,7 +174,12 @@ async function post(
     const leaving = await permit();
     const body = new URLSearchParams({ ...form, f: "json", token: held.token }).toString();
     const options = { changes: true, signal, onSend: leaving, timeoutMs: POST_LIMIT_MS };
-    const answer = await send(options, { url: new URL(url), method: "POST", headers: {}, body });
+    const answer = await send({ operation: "refresh", resultOf: resultAbout(asked, "resource") }, options, {
+      url: new URL(url),
+      method: "POST",
+      headers: {},
+      body,
+    });
     if (refusesToken(answer)) tokens.drop(held.token);
     else judge(held, answer, asked);
     return answer;
@@ -159,7 +204,8 @@ async function generateToken(send: Send, { name, tokenUrl, username, referer }: 
   }).toString();
   const options = { changes: false, signal: AbortSignal.timeout(2 * READ_LIMIT_MS), timeoutMs: READ_LIMIT_MS };
   const request = { url: new URL(tokenUrl), method: "POST", headers: {}, body } as const;
-  return readToken(await send(options, request).catch((error: unknown) => cannotReach(error, asked)), asked);
+  const counted = { operation: "token", resultOf: resultAbout(asked, "token") } as const;
+  return readToken(await send(counted, options, request).catch((error: unknown) => cannotReach(error, asked)), asked);
 }
 
 function readToken(answer: Answer, asked: RequestSubject): Token {

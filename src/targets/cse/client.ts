@@ -5,6 +5,9 @@ import { fieldsOf, integerOf, listOf, textOf } from "../../clouds/json.ts";
 import type { Engine, EngineJob, EngineRef } from "./engine.ts";
 import { type Asked, aboutEngine, aboutEngines, aboutJob, refused } from "./errors.ts";
 
+/** What is asked of CSE, and of IAM for it, as metrics call it. */
+export const VENDOR_OPERATIONS = ["retry", "get", "list", "job", "token"] as const;
+
 /** What the vendor answers to a retry that it took. */
 export interface Retried {
   readonly id: string;
@@ -53,7 +56,7 @@ export function createCseClient(project: Project): CseClient {
   });
 
   const send = async (
-    request: Pick<HuaweiRequest, "method" | "path" | "signal" | "query" | "body" | "onSend">,
+    request: Pick<HuaweiRequest, "method" | "operation" | "path" | "signal" | "query" | "body" | "onSend">,
     enterpriseProjectId: string,
     asked: Asked,
   ): Promise<Answer> => {
@@ -75,14 +78,18 @@ export function createCseClient(project: Project): CseClient {
     async job(ref, jobId, signal) {
       const asked = aboutJob(ref, jobId);
       const path = `/${ref.engineId}/jobs/${jobId}`;
-      const answer = await send({ method: "GET", path, signal }, ref.enterpriseProjectId, asked);
+      const answer = await send({ method: "GET", operation: "job", path, signal }, ref.enterpriseProjectId, asked);
       return whole(readJob(answer.json), answer, asked);
     },
 
     async engines(enterpriseProjectId, limit, signal) {
       const asked = aboutEngines(project.projectId);
       const query = { offset: "0", limit: String(limit), type: "CSE" };
-      const answer = await send({ method: "GET", path: "", query, signal }, enterpriseProjectId, asked);
+      const answer = await send(
+        { method: "GET", operation: "list", path: "", query, signal },
+        enterpriseProjectId,
+        asked,
+      );
       return whole(readList(answer.json, limit), answer, asked);
     },
 
@@ -90,7 +97,11 @@ export function createCseClient(project: Project): CseClient {
       const asked = aboutEngine(ref, true);
       const path = `/${ref.engineId}/actions`;
       const body = { action: "Retry" };
-      const answer = await send({ method: "PUT", path, body, signal, onSend }, ref.enterpriseProjectId, asked);
+      const answer = await send(
+        { method: "PUT", operation: "retry", path, body, signal, onSend },
+        ref.enterpriseProjectId,
+        asked,
+      );
       return whole(readRetried(answer.json, ref.engineId), answer, asked);
     },
   };

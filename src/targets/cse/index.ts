@@ -6,7 +6,7 @@ import { LOOK_TURN_MS } from "../../clouds/tracking.ts";
 import { route } from "../../core/route.ts";
 import type { RunningTarget, Runtime, Target } from "../../core/target.ts";
 import { createRetryAction } from "./action.ts";
-import { createCseClient } from "./client.ts";
+import { createCseClient, VENDOR_OPERATIONS } from "./client.ts";
 import { type HuaweicloudSettings, readHuaweicloud } from "./config.ts";
 import { createEngineService } from "./service.ts";
 
@@ -33,6 +33,7 @@ export function openCse({ projects, pollIntervalMs }: HuaweicloudSettings, runti
   return {
     routes: [route(EngineService, createEngineService({ clientOf, retry, runtime })), createProjectRoute(projects)],
     actions: [retry],
+    vendor: { system: "cse", names: projects.map(({ projectId }) => projectId), operations: VENDOR_OPERATIONS },
     async warmUp() {},
     [Symbol.asyncDispose]: () => open[Symbol.asyncDispose](),
   };

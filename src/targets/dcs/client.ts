@@ -9,6 +9,9 @@ import type { DcsInstance, DcsPage } from "./instance.ts";
 /** What PUT instances/status does to instances, in the vendor's words. */
 export type DcsAction = "restart" | "soft_restart" | "flush";
 
+/** What is asked of DCS, and of IAM for it, as metrics call it. */
+export const VENDOR_OPERATIONS = ["restart", "soft_restart", "flush", "get", "list", "configs", "token"] as const;
+
 /** Which page. */
 export interface PageOptions {
   readonly offset: number;
@@ -53,7 +56,7 @@ export function createClient(project: Project): DcsClient {
   /** The answer of a read, as far as it says what is looked for. */
   const get = async <Result>(
     asked: RequestSubject,
-    request: Pick<HuaweiRequest, "path" | "query" | "signal">,
+    request: Pick<HuaweiRequest, "operation" | "path" | "query" | "signal">,
     read: (json: unknown) => Result | undefined,
   ): Promise<Result> => {
     const answer = await ask(project, { ...request, method: "GET", timeoutMs: REQUEST_LIMIT_MS }, asked);
@@ -72,7 +75,7 @@ export function createClient(project: Project): DcsClient {
       }),
 
     async appendOnly(id, signal) {
-      const request = { path: `${pathOf(id)}/configs`, signal };
+      const request = { operation: "configs", path: `${pathOf(id)}/configs`, signal };
       const { value } = await get(askedAbout(projectId, id, false), request, (json) => ({
         value: readAppendOnly(json),
       }));
@@ -81,7 +84,7 @@ export function createClient(project: Project): DcsClient {
 
     instances({ offset, limit }, signal) {
       const query = { offset: String(offset), limit: String(limit) };
-      return get(askedAboutAll(projectId), { path: path(), query, signal }, readPage);
+      return get(askedAboutAll(projectId), { operation: "list", path: path(), query, signal }, readPage);
     },
 
     turn: (limitMs, signal) => project.turn(limitMs, signal),
@@ -91,6 +94,7 @@ export function createClient(project: Project): DcsClient {
       const body = { instances: [id], action };
       const request = {
         method: "PUT",
+        operation: action,
         path: path("/status"),
         body,
         signal,

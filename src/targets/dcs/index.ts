@@ -4,6 +4,7 @@ import { openProjects } from "../../clouds/huawei/project.ts";
 import { route } from "../../core/route.ts";
 import type { RunningTarget, Runtime, Target } from "../../core/target.ts";
 import { createFlushAction, createRestartAction } from "./action.ts";
+import { VENDOR_OPERATIONS } from "./client.ts";
 import { readDcs } from "./config.ts";
 import { createInstanceService } from "./service.ts";
 
@@ -29,6 +30,7 @@ export function openDcs({ projects: settings, pollIntervalMs }: HuaweicloudSetti
   return {
     routes: [route(InstanceService, createInstanceService({ projects, restart, flush, runtime }))],
     actions: [restart, flush],
+    vendor: { system: "dcs", names: settings.map(({ projectId }) => projectId), operations: VENDOR_OPERATIONS },
     async warmUp() {},
     [Symbol.asyncDispose]: () => projects[Symbol.asyncDispose](),
   };

@@ -8,6 +8,9 @@ import { type Asked, aboutInstance, aboutInstances, aboutJob, type InstanceRef, 
 /** How an instance is restarted: the process alone, or its virtual machine. */
 export type RestartType = "soft" | "hard";
 
+/** What is asked of DDM, and of IAM for it, as metrics call it. */
+export const VENDOR_OPERATIONS = ["restart", "get", "list", "job", "token"] as const;
+
 /** An instance, in the vendor's words. What it does not say is empty. */
 export interface Instance {
   readonly id: string;
@@ -79,7 +82,7 @@ export interface DdmClient {
 /** A client of a project. */
 export function createDdmClient(project: Project): DdmClient {
   const send = async (
-    request: Pick<HuaweiRequest, "method" | "path" | "signal" | "query" | "body" | "onSend">,
+    request: Pick<HuaweiRequest, "method" | "operation" | "path" | "signal" | "query" | "body" | "onSend">,
     asked: Asked,
   ): Promise<Answer> => {
     const answer = await ask(project, { ...request, headers: HEADERS }, asked);
@@ -94,7 +97,7 @@ export function createDdmClient(project: Project): DdmClient {
     request: Pick<HuaweiRequest, "path" | "body" | "signal" | "onSend">,
   ): Promise<Restarted> => {
     const asked = aboutInstance(ref, true);
-    const answer = await send({ method: "POST", ...request }, asked);
+    const answer = await send({ method: "POST", operation: "restart", ...request }, asked);
     // Next to nothing makes a success here: an error has to be told from it, whatever its status.
     const said = vendorWords(answer).code === undefined ? readRestarted(answer.json, ref.instanceId) : undefined;
     return whole(said, answer, asked);
@@ -110,14 +113,14 @@ export function createDdmClient(project: Project): DdmClient {
     async job(ref, jobId, signal) {
       const asked = aboutJob(ref);
       const path = `/v3/${project.projectId}/jobs/${jobId}`;
-      const answer = await send({ method: "GET", path, signal }, asked);
+      const answer = await send({ method: "GET", operation: "job", path, signal }, asked);
       return whole(readJob(answer.json), answer, asked);
     },
 
     async instances(offset, limit, signal) {
       const asked = aboutInstances(project.projectId);
       const query = { offset: String(offset), limit: String(limit) };
-      const answer = await send({ method: "GET", path: instances, query, signal }, asked);
+      const answer = await send({ method: "GET", operation: "list", path: instances, query, signal }, asked);
       return whole(readList(answer.json), answer, asked);
     },
 

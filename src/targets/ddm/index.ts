@@ -4,7 +4,7 @@ import { LOOK_TURN_MS } from "../../clouds/tracking.ts";
 import { route } from "../../core/route.ts";
 import type { RunningTarget, Runtime, Target } from "../../core/target.ts";
 import { createRestartAction } from "./action.ts";
-import { createDdmClient } from "./client.ts";
+import { createDdmClient, VENDOR_OPERATIONS } from "./client.ts";
 import { type HuaweicloudSettings, readHuaweicloud } from "./config.ts";
 import { createInstanceService } from "./service.ts";
 
@@ -31,6 +31,7 @@ export function openDdm({ projects, pollIntervalMs }: HuaweicloudSettings, runti
   return {
     routes: [route(InstanceService, createInstanceService({ clientOf, restart, runtime }))],
     actions: [restart],
+    vendor: { system: "ddm", names: projects.map(({ projectId }) => projectId), operations: VENDOR_OPERATIONS },
     async warmUp() {},
     [Symbol.asyncDispose]: () => open[Symbol.asyncDispose](),
   };

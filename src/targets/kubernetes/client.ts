@@ -1,4 +1,6 @@
-import { type Answer, readAnswer, type SendOptions, sendOnce } from "../../clouds/http.ts";
+import { resultOfStatus, sendCounted, type VendorCounter } from "../../clouds/counted.ts";
+import { type Answer, readAnswer, type SendOptions } from "../../clouds/http.ts";
+import type { VendorResult } from "../../core/meter.ts";
 import type { Connection, Credentials } from "./cluster/credentials.ts";
 import type { ServerClock } from "./cluster/server-clock.ts";
 
@@ -14,7 +16,14 @@ export interface Request extends Omit<SendOptions, "changes"> {
   readonly headers?: Readonly<Record<string, string>>;
   /** Bound (bytes) on the answer's body. */
   readonly maxBytes?: number;
+  /** What metrics call it. Default by the method: `get`, `patch`. */
+  readonly operation?: Exclude<VendorOperation, "watch">;
 }
+
+/** What is asked of API servers, as metrics call it. */
+export const VENDOR_OPERATIONS = ["patch", "get", "list", "watch", "discover", "version"] as const;
+
+type VendorOperation = (typeof VENDOR_OPERATIONS)[number];
 
 /** Raw requests to one cluster: no redirect is followed and nothing is sent twice. */
 export interface Client extends AsyncDisposable {
@@ -43,9 +52,16 @@ type Response = Parameters<typeof readAnswer>[0];
  *
  * @param userAgent names the process in the API server's log.
  * @param clock learns from the answers.
+ * @param counter counts the requests. Default: nobody does.
  */
-export function createClient(credentials: Credentials, userAgent: string, clock: ServerClock): Client {
-  const run = <Result>(
+export function createClient(
+  credentials: Credentials,
+  userAgent: string,
+  clock: ServerClock,
+  counter: VendorCounter = { count() {}, monotonic: () => 0 },
+): Client {
+  const run = <Result extends Answer | AsyncIterable<string>>(
+    operation: VendorOperation,
     options: Request,
     judge: (response: Response, connection: Connection) => Promise<Result>,
   ): Promise<Result> => {
@@ -55,7 +71,8 @@ export function createClient(credentials: Credentials, userAgent: string, clock:
       options.onSend?.();
       sent = clock.moment();
     };
-    return sendOnce(
+    return sendCounted<Result>(
+      { ...counter, operation, resultOf },
       { ...options, onSend, changes: options.method !== "GET" },
       async () => {
         connection = await credentials.connection();
@@ -89,13 +106,24 @@ export function createClient(credentials: Credentials, userAgent: string, clock:
     return whole.status < 300 ? whole : concealed(whole, connection);
   };
   return {
-    request: (options) => run(options, answer(options.maxBytes ?? MAX_BYTES)),
+    request: (options) =>
+      run(
+        options.operation ?? (options.method === "GET" ? "get" : "patch"),
+        options,
+        answer(options.maxBytes ?? MAX_BYTES),
+      ),
     watch: (options) =>
-      run<Answer | AsyncIterable<string>>(options, async (response, connection) =>
+      run<Answer | AsyncIterable<string>>("watch", options, async (response, connection) =>
         response.statusCode === 200 ? lines(response.body) : answer(MAX_BYTES)(response, connection),
       ),
     [Symbol.asyncDispose]: () => credentials[Symbol.asyncDispose](),
   };
+}
+
+/** What an answer, or a watch that began, counts as. */
+function resultOf(answer: Answer | AsyncIterable<string>): VendorResult {
+  if (!("status" in answer)) return "2xx";
+  return answer.status === 401 ? "credentials" : resultOfStatus(answer.status);
 }
 
 /** Whether an answer is surely the API server's: whatever is in front of it has a clock of its own. */

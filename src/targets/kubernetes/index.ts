@@ -1,9 +1,10 @@
 import { WorkloadService } from "../../../gen/restart/kubernetes/v1/workload_service_pb.ts";
+import { vendorCounter } from "../../clouds/counted.ts";
 import { route } from "../../core/route.ts";
 import type { RunningTarget, Runtime, Target } from "../../core/target.ts";
 import { USER_AGENT } from "../../core/version.ts";
 import { createRestartAction } from "./action.ts";
-import { createClient } from "./client.ts";
+import { createClient, VENDOR_OPERATIONS } from "./client.ts";
 import type { OpenCluster } from "./cluster/cluster.ts";
 import { openCredentials } from "./cluster/credentials.ts";
 import { createDiscovery } from "./cluster/discovery.ts";
@@ -41,6 +42,7 @@ export function openKubernetes({ fieldManager, clusters }: KubernetesSettings, r
   return {
     routes: [route(WorkloadService, createWorkloadService({ clusters: open, restart, runtime }))],
     actions: [restart],
+    vendor: { system: "kubernetes", names: [...open.keys()], operations: VENDOR_OPERATIONS },
     async warmUp() {
       await import("./cluster/transport.ts");
     },
@@ -53,14 +55,16 @@ export function openKubernetes({ fieldManager, clusters }: KubernetesSettings, r
   };
 }
 
-function openCluster({ name, source }: ClusterSettings, { monotonic, now, random, warn }: Runtime): OpenCluster {
+function openCluster({ name, source }: ClusterSettings, runtime: Runtime): OpenCluster {
+  const { monotonic, now, random, warn, meter } = runtime;
   const clock = createServerClock({ cluster: name, monotonic, now, warn });
   const credentials = openCredentials(source, {
     monotonic,
     now,
     tell: (sentence) => warn(`what is needed to reach the cluster cannot be used: ${sentence}`, { cluster: name }),
+    expires: (at) => meter.credentialsExpire("kubernetes", name, at),
   });
-  const client = createClient(credentials, USER_AGENT, clock);
+  const client = createClient(credentials, USER_AGENT, clock, vendorCounter(runtime, "kubernetes", name));
   const sideList = createSideList(name, client, monotonic);
   return {
     name,

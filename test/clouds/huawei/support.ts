@@ -13,6 +13,7 @@ import { startIam } from "../../../src/clouds/huawei/simulator/iam.ts";
 import { jsonReply } from "../../../src/clouds/simulator/exchange.ts";
 import type { VendorServer } from "../../../src/clouds/simulator/server.ts";
 import type { Failure } from "../../../src/core/errors.ts";
+import type { Meter } from "../../../src/core/meter.ts";
 
 /** A DCS that answers what it was asked, an IAM, the account behind both, and a client of them. */
 export interface Scene extends AsyncDisposable {
@@ -38,6 +39,7 @@ export interface SceneOptions {
   readonly handle?: HuaweiHandler;
   readonly tls?: { readonly key: string; readonly cert: string };
   readonly settings?: Partial<ProjectSettings>;
+  readonly meter?: Meter;
 }
 
 const echo: HuaweiHandler = ({ method, path, body }) => jsonReply(200, { method, path, body });
@@ -81,6 +83,7 @@ export async function startScene(options: SceneOptions = {}): Promise<Scene> {
   const projects = openProjects([settings], "dcs", {
     now: () => new Date(clock.now()),
     monotonic: () => clock.uptime,
+    ...(options.meter && { meter: options.meter }),
   });
   const project = projects.find(account.projectId);
   const path = `/v2/${account.projectId}/instances`;

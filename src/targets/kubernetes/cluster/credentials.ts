@@ -4,6 +4,7 @@ import type { Dispatcher } from "undici";
 import { formatProblem, type Problem } from "../../../core/problem.ts";
 import { asCredentialsError, CredentialsError } from "./credentials-error.ts";
 import { createExecPlugin, type ExecPlugin } from "./exec-plugin.ts";
+import { createExpiry } from "./expiry.ts";
 import { IN_CLUSTER, inClusterKubeconfig } from "./in-cluster.ts";
 import { type Entry, readEntry } from "./kubeconfig-entry.ts";
 import { kubeconfigPaths, type ReadFile, readKubeconfig } from "./kubeconfig-file.ts";
@@ -51,6 +52,8 @@ export interface CredentialsOptions {
   readonly now: () => Date;
   /** Told once when they cannot be read any more, with what is wrong, for the log. */
   readonly tell: (sentence: string) => void;
+  /** Told until when (epoch ms) what a person has to renew holds, when that changes; undefined: it does not say. */
+  readonly expires?: (at: number | undefined) => void;
 }
 
 /** For how long (ms) a look at files and plugins holds, whatever came of it: a rotated secret is in use this much later at most. */
@@ -76,7 +79,8 @@ interface Loaded {
  * again when somebody asks, at most once a second.
  */
 export function openCredentials(source: ClusterSource, options: CredentialsOptions): Credentials {
-  const { monotonic, tell } = options;
+  const { monotonic, tell, expires = () => {} } = options;
+  const expiry = createExpiry(expires);
   let loaded: Loaded | undefined;
   let pool: { transport: Transport; dispatcher: Dispatcher } | undefined;
   let look: { at: number; connection: Promise<Connection> } | undefined;
@@ -104,6 +108,7 @@ export function openCredentials(source: ClusterSource, options: CredentialsOptio
     const problems: Problem[] = [];
     const material = materialOf(loaded.entry, read, process.env, problems);
     if (material === undefined) throw problemsError(problems);
+    expiry(material, loaded.entry.proof.kind === "token");
     const { transport, headers } = await within(signal, prove(loaded, material, read, signal, refused));
     refused = false;
     if (pool === undefined || !isDeepStrictEqual(pool.transport, transport)) {

@@ -82,6 +82,7 @@ async function readOrFail(cluster: string, client: Client, path: string): Promis
   try {
     return await client.request({
       method: "GET",
+      operation: "discover",
       path,
       signal: AbortSignal.timeout(TIMEOUT_MS),
       timeoutMs: TIMEOUT_MS,

@@ -143,6 +143,7 @@ async function list(
   for (;;) {
     const answer = await client.request({
       method: "GET",
+      operation: "list",
       path,
       query: { limit: "500", continue: token },
       signal: AbortSignal.any([signal, AbortSignal.timeout(LIST_TIMEOUT_MS)]),

@@ -56,9 +56,13 @@ async function describe(
 ): Promise<Cluster> {
   const limit = AbortSignal.any([signal, AbortSignal.timeout(REACH_TIMEOUT_MS)]);
   try {
-    const answer = await clusters
-      .get(name)
-      ?.client.request({ method: "GET", path: "/version", signal: limit, timeoutMs: REACH_TIMEOUT_MS });
+    const answer = await clusters.get(name)?.client.request({
+      method: "GET",
+      operation: "version",
+      path: "/version",
+      signal: limit,
+      timeoutMs: REACH_TIMEOUT_MS,
+    });
     const version = answer?.json as { gitVersion?: unknown } | null | undefined;
     // A login page answers 200 as well.
     const serverVersion = answer?.status === 200 && typeof version?.gitVersion === "string" ? version.gitVersion : "";
@@ -165,7 +169,7 @@ async function listPage(
   const query = { limit: String(limit), continue: token || undefined, labelSelector: labelSelector || undefined };
   const path = `${apiPath(group, version)}/${where}${resource}`;
   const answer = await client
-    .request({ method: "GET", path, query, signal, timeoutMs: LIST_TIMEOUT_MS })
+    .request({ method: "GET", operation: "list", path, query, signal, timeoutMs: LIST_TIMEOUT_MS })
     .catch((error: unknown) => {
       signal.throwIfAborted();
       throw failureOfRead(error, asked);

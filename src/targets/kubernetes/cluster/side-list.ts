@@ -36,6 +36,7 @@ export function createSideList(cluster: string, client: Client, monotonic: () =>
     try {
       const answer = await client.request({
         method: "GET",
+        operation: "list",
         path,
         query: { resourceVersion: "0", ...query },
         signal: AbortSignal.timeout(TIMEOUT_MS),
