@@ -5,7 +5,7 @@ import { navigate, urlOf } from "../router.ts";
 import { useServer } from "../server.ts";
 import { W } from "../words.ts";
 import { Acknowledge, isAcknowledged } from "./acknowledge.tsx";
-import { Check, useCheck } from "./check.tsx";
+import { Check, isAboutWord, useCheck } from "./check.tsx";
 import { Dialog } from "./dialog.tsx";
 import { ProblemBox } from "./problem.tsx";
 import { ReasonField } from "./reason.tsx";
@@ -42,7 +42,7 @@ export function ActionDialog({ intent, onClose }: ActionDialogProps) {
     },
     [],
   );
-  const asksFor = "problem" in check && /_NOT_ACKNOWLEDGED$/.test(check.problem.reason) ? check.problem : undefined;
+  const asksFor = "problem" in check && isAboutWord(check.problem) ? check.problem : undefined;
   const busy = sending.kind === "sending" || sending.kind === "asking";
   const reasonMissing = (server?.requireReason ?? false) && reason.trim() === "";
   const ready = check.state === "ok" && !reasonMissing && !busy && sending.kind !== "lost";

@@ -59,12 +59,23 @@ export function Check({ check, intent, onAgain }: CheckProps) {
         {check.state === "refused" && W.checkRefused}
         {check.state === "failed" && W.checkFailed}
       </p>
-      {"problem" in check && <ProblemBox problem={check.problem} onRetry={onAgain} retryLabel={W.checkAgain} alert />}
+      {"problem" in check && (
+        <ProblemBox
+          problem={check.problem}
+          onRetry={onAgain}
+          retryLabel={W.checkAgain}
+          alert
+          brief={isAboutWord(check.problem) && intent.acknowledgement !== undefined}
+        />
+      )}
       {check.state === "ok" && <Warnings tokens={check.answer.warnings} />}
       {check.state === "ok" && <Refusals answer={check.answer} />}
     </>
   );
 }
+
+/** Whether all that is wanted is a person's word: the form below says why, and takes it. */
+export const isAboutWord = ({ reason }: Problem): boolean => reason.endsWith("_NOT_ACKNOWLEDGED");
 
 /** What one should know before, or of what was done: a token that this page does not know stands for itself. */
 export function Warnings({ tokens }: { readonly tokens: readonly string[] }) {

@@ -17,14 +17,16 @@ export interface ProblemProps {
   readonly onRetry?: (() => void) | undefined;
   /** What the button says that tries again. */
   readonly retryLabel?: string;
+  /** Whether what is wrong, and what to do, stands below it in a form. */
+  readonly brief?: boolean;
 }
 
 /** What went wrong, whether anything was changed, and what to do. */
-export function ProblemBox({ problem, alert, onRetry, retryLabel }: ProblemProps) {
+export function ProblemBox({ problem, alert, onRetry, retryLabel, brief }: ProblemProps) {
   const heading = useId();
   const server = useServer();
   const { reason, message, outcome, violations, resources, links } = problem;
-  const advice = reason === NO_ANSWER ? W.noAnswerRead : ADVICE[reason];
+  const advice = brief ? undefined : reason === NO_ANSWER ? W.noAnswerRead : ADVICE[reason];
   const ours = resources.filter((name) => /^(clusters|sites|projects|operations)\//.test(name));
   return (
     // biome-ignore lint/a11y/useAriaPropsSupportedByRole: its role, alert or group, takes a name
@@ -39,13 +41,13 @@ export function ProblemBox({ problem, alert, onRetry, retryLabel }: ProblemProps
       <p class="problem-head" id={heading}>
         {HEADINGS[reason] ?? reason}
       </p>
-      <p>{reason === NO_ANSWER ? W.noAnswerWhat : message}</p>
+      {!brief && <p>{reason === NO_ANSWER ? W.noAnswerWhat : message}</p>}
       {outcome !== undefined && (
         <p>
           <strong>{W.outcome}:</strong> {OUTCOMES[outcome]}
         </p>
       )}
-      {violations.length > 0 && (
+      {!brief && violations.length > 0 && (
         <ul>
           {violations.map(({ subject, description }) => (
             <li key={`${subject} ${description}`}>
@@ -106,7 +108,7 @@ function Details({ problem }: { readonly problem: Problem }) {
   const lines = [
     `code: ${code}`,
     `reason: ${reason}`,
-    ...(reason === NO_ANSWER ? [`error: ${problem.message}`] : []),
+    `message: ${problem.message}`,
     ...Object.entries(metadata).map(([name, value]) => `${name}: ${value}`),
     ...(requestId === "" ? [] : [`request id: ${requestId}`]),
   ];
