@@ -1,4 +1,4 @@
-import { type Context, findBlocker, findRequest } from "./context.ts";
+import { type Context, type Engine, findBlocker, findRequest } from "./context.ts";
 import type { OperationRecord } from "./record.ts";
 import { clean } from "./rows.ts";
 import type { Trx } from "./schema.ts";
@@ -27,7 +27,9 @@ export async function insertOperations(
   instead: Instead | undefined,
 ): Promise<Inserted> {
   if (records.length === 0) return { blocked: new Map() };
-  if (await insertAlone(context, records, event)) return { blocked: new Map() };
+  const { single } = context.engine;
+  // Without a turn of the event loop before: what is asked for first is written first.
+  if (single !== undefined && (await insertAlone(context, single, records, event))) return { blocked: new Map() };
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
     try {
       const { inserted, blocked } = await context.engine.transaction((trx) =>
@@ -47,14 +49,17 @@ export async function insertOperations(
  * Stores one operation by one statement, where the database can and nothing is in the way. Not one with a request_id: who removes an
  * operation at the same time leaves a tombstone that the statement does not see, for it sees what was there when it began.
  */
-async function insertAlone(context: Context, records: readonly OperationRecord[], event: EventOf): Promise<boolean> {
+async function insertAlone(
+  context: Context,
+  single: NonNullable<Engine["single"]>,
+  records: readonly OperationRecord[],
+  event: EventOf,
+): Promise<boolean> {
   const { engine, rows, statements } = context;
   const [record, second] = records;
-  if (engine.single === undefined || record === undefined || second !== undefined || record.requestId !== undefined) {
-    return false;
-  }
+  if (record === undefined || second !== undefined || record.requestId !== undefined) return false;
   const statement = statements.insertWithAudit(rows.ofRecord(record, 0), auditOf(context, record, event));
-  if ((await engine.single(statement)).length === 0) return false;
+  if ((await single(statement)).length === 0) return false;
   engine.changed?.(record.name, record);
   return true;
 }

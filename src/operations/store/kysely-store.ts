@@ -99,14 +99,18 @@ async function changeOperations(context: Context, steps: readonly Step[]): Promi
   const [first, second] = steps;
   if (first === undefined) return [];
   if (second === undefined && engine.single !== undefined) return [await changeAlone(context, engine.single, first)];
-  const changed = await engine.transaction(async (trx) => {
-    const found = new Map<string, OperationRecord | undefined>();
-    // The same order for everybody, so that two transactions never wait for each other.
-    for (const step of steps.toSorted((a, b) => (a.before.name < b.before.name ? -1 : 1))) {
-      found.set(step.before.name, await changeOperation(context, trx, step));
-    }
-    return found;
-  });
+  const changed = await engine.transaction(
+    async (trx) => {
+      const found = new Map<string, OperationRecord | undefined>();
+      // The same order for everybody, so that two transactions never wait for each other.
+      for (const step of steps.toSorted((a, b) => (a.before.name < b.before.name ? -1 : 1))) {
+        found.set(step.before.name, await changeOperation(context, trx, step));
+      }
+      return found;
+    },
+    // A permit is waited for; what else changes tells what has happened already.
+    steps.every(({ change }) => change.state !== "SENDING"),
+  );
   for (const [name, record] of changed) if (record !== undefined) engine.changed?.(name, record);
   return steps.map(({ before }) => changed.get(before.name));
 }

@@ -32,6 +32,8 @@ export interface SqliteStoreOptions {
   readonly version?: string;
   /** Steps of the schema; default: all of them. */
   readonly migrations?: readonly Migration[];
+  /** How long (ms) what nobody is held up by waits for others to share its commit. Default: not at all. */
+  readonly patienceMs?: number;
   /** The file does not grow beyond so many pages of 4 KiB; default: SQLite's limit. */
   readonly maxPages?: number;
 }
@@ -79,7 +81,7 @@ async function prepareStore(database: DatabaseSync, path: string, options: Sqlit
   // Nobody else uses the file: whoever did is dead.
   await db.deleteFrom("replicas").execute();
   const files = path === IN_MEMORY ? undefined : guardFiles(path);
-  return createKyselyStore({ ...options, db, engine: createEngine(database, db, files) });
+  return createKyselyStore({ ...options, db, engine: createEngine(database, db, files, options.patienceMs) });
 }
 
 /** Takes the file for this process. */
@@ -114,21 +116,29 @@ async function expectedSchema(migrations: readonly Migration[]): Promise<Databas
   return database;
 }
 
-function createEngine(database: DatabaseSync, db: Kysely<Tables>, files: FileGuard | undefined): Engine {
-  const inGroup = createGroups(database, db, files);
+function createEngine(
+  database: DatabaseSync,
+  db: Kysely<Tables>,
+  files: FileGuard | undefined,
+  patienceMs: number | undefined,
+): Engine {
+  const groups = createGroups(database, db, files, patienceMs);
   let written: Promise<unknown> = Promise.resolve();
   const listeners = new Set<(name: string) => void>();
   return {
     exclusive: true,
     place: () => "?",
     sealed: true,
-    transaction(work) {
-      const one = inGroup(work);
+    transaction(work, patient) {
+      const one = groups(work, patient);
       written = one.catch(() => {}); // who asked for it is told
       return one;
     },
     // They are committed in order: after the last one all are.
-    written: () => written,
+    written() {
+      groups.hurry();
+      return written;
+    },
     changed: (name) => {
       // In its own turn: what a listener throws is not the writer's.
       for (const listener of listeners) queueMicrotask(() => listener(name));

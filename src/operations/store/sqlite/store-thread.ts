@@ -16,6 +16,9 @@ if (port === null) throw new Error("this is not for the main thread");
 
 const say = (message: ThreadMessage): void => port.postMessage(message);
 
+/** Between an answer to a caller and its next call, which shares the commit of what came of the one before. */
+const PATIENCE_MS = 5;
+
 /** The wall clock, as whoever asks reads it. */
 let { time } = workerData as ThreadOptions;
 let replies: ThreadReply[] = [];
@@ -71,6 +74,7 @@ try {
   const store = await openSqliteStore({
     path,
     replica,
+    patienceMs: PATIENCE_MS,
     now: () => new Date(time),
     warn: (message) => say({ kind: "warning", message }),
     ...(maxPages !== undefined && { maxPages }),
