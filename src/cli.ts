@@ -1,7 +1,7 @@
 import { parseArgs } from "node:util";
 
-/** Commands with a command line of their own. */
-const SUBCOMMANDS = ["check", "operations", "policy", "token"] as const;
+/** Commands of the server with a command line of their own; those of the client are in commands/table.ts. */
+const SUBCOMMANDS = ["check", "policy", "token"] as const;
 
 /** What the command line asks for. */
 export type Command =
@@ -28,9 +28,9 @@ export class UsageError extends Error {
 /** What `--help` prints. */
 export const HELP = `restartd restarts things safely: one typed API, nothing restarted twice by accident.
 
-Usage: npm start -- [options]
+Usage: npm start -- [serve] [options]
+       npm start -- COMMAND ...    restart, get, operations and so on: asks a running server (npm start -- help)
        npm start -- check --config FILE    judge a configuration, and start nothing (check --help)
-       npm start -- operations COMMAND    look after operations of a running server (operations --help)
        npm start -- token new --name NAME    make a static token (token --help)
        npm start -- policy test ...    ask the rules of a configuration who may do what (policy --help)
 
@@ -60,7 +60,7 @@ export function parseCommand(args: readonly string[]): Command {
   if (subcommand !== undefined) {
     return { kind: subcommand, args: rest };
   }
-  const { help, version, config, kubeconfig, listen } = parseOptions(args);
+  const { help, version, config, kubeconfig, listen } = parseOptions(first === "serve" ? rest : args);
   if (help) {
     return { kind: "help" };
   }

@@ -5,18 +5,20 @@
 import { enableCompileCache } from "node:module";
 import { join } from "node:path";
 import { HELP } from "./cli.ts";
+import { CLIENT_COMMANDS } from "./commands/table.ts";
 
 // Not the folder of temporary files that Node would take, where others could put code: it is run as it is found.
 enableCompileCache(join(import.meta.dirname, "../node_modules/.cache/restartd"));
 
-const [first, second, ...others] = process.argv.slice(2);
+const args = process.argv.slice(2);
+const [first, second] = args;
 const isHelp = (word: string | undefined): boolean => word === "--help" || word === "-h";
 
 if (isHelp(first) && second === undefined) {
   process.stdout.write(HELP);
-} else if (first === "operations" && isHelp(second) && others.length === 0) {
-  const { OPERATIONS_HELP } = await import("./commands/usage.ts");
-  process.stdout.write(OPERATIONS_HELP);
+} else if (CLIENT_COMMANDS.includes(first ?? "")) {
+  const { client } = await import("./client.ts");
+  await client(args);
 } else {
   await import("./program.ts");
 }

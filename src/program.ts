@@ -47,8 +47,6 @@ async function main(): Promise<void> {
       return;
     case "check":
       return checkConfiguration(command.args);
-    case "operations":
-      return lookAfterOperations(command.args);
     case "token":
       return makeToken(command.args);
     case "policy":
@@ -141,18 +139,6 @@ async function askPolicy(args: readonly string[]): Promise<void> {
         },
       };
     },
-  });
-}
-
-async function lookAfterOperations(args: readonly string[]): Promise<void> {
-  const { runOperations } = await import("./commands/operations.ts");
-  // Whoever reads no further, such as head, is no reason to complain.
-  process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
-  process.exitCode = await runOperations(args, {
-    ...OUTPUT,
-    now: Date.now,
-    token: process.env.RESTARTD_TOKEN,
-    services: SERVICES,
   });
 }
 

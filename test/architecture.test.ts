@@ -22,6 +22,7 @@ const resolve = (file: string, module: string): string =>
 const LAYERS: readonly (readonly [layer: string, files: RegExp])[] = [
   ["console", /^src\/console\//],
   ["main", /^src\/(main|program)\.ts$/],
+  ["client", /^src\/client\.ts$/],
   ["cli", /^src\/cli\.ts$/],
   ["commands", /^src\/commands\//],
   ["sandbox", /^src\/sandbox\//],
@@ -30,7 +31,7 @@ const LAYERS: readonly (readonly [layer: string, files: RegExp])[] = [
   ["stores", /^src\/operations\/store\/(sqlite|postgres)\//],
   ["operations", /^src\/operations\//],
   ["services", /^src\/(access|interceptors|health|reflection)\//],
-  ["list", /^src\/targets\/index\.ts$/],
+  ["list", /^src\/targets\/(index|commands)\.ts$/],
   ["targets", /^src\/targets\/[^/]+\//],
   ["clouds", /^src\/clouds\//],
   ["config", /^src\/config(\.ts$|\/)/],
@@ -142,6 +143,25 @@ describe("architecture", () => {
     expect(naming).toEqual([]);
   });
 
+  it("keeps the client small: it brings nothing of a server along, and a target's words need messages alone", () => {
+    const imports = (from: RegExp, allowed: RegExp) =>
+      edges
+        .filter(({ file, module }) => from.test(file) && !allowed.test(module))
+        .map(({ file, module }) => `${file} -> ${module}`);
+    const words = /^src\/(targets\/[^/]+|clouds\/huawei)\/command\.ts$/;
+    expect(files.filter((file) => words.test(file)).length).toBeGreaterThan(4);
+    expect(imports(words, /^(gen|src\/core)\//)).toEqual([]);
+    expect(imports(/^src\/targets\/commands\.ts$/, new RegExp(`${words.source}|^src/core/`))).toEqual([]);
+    const ofServer = /^src\/commands\/(check|token|policy)\.ts$/;
+    const client = files.filter((file) => /^src\/(commands\/|client\.ts)/.test(file) && !ofServer.test(file));
+    const allowed = /^(gen|src\/(core|config|commands))\/|^src\/targets\/commands\.ts$/;
+    for (const file of client) expect(imports(new RegExp(`^${file}$`), allowed)).toEqual([]);
+  });
+
+  it.each(globSync("src/targets/*/index.ts"))("finds words for the command line beside %s", (index) => {
+    expect(files).toContain(index.replace(/index\.ts$/, "command.ts"));
+  });
+
   it("loads simulators when they are used, never before", () => {
     const fixed = edges.filter(
       ({ file, module, dynamic, type }) =>
@@ -174,7 +194,11 @@ describe("architecture", () => {
       [/^kysely/, /^src\/operations\//, "operations alone are stored"],
       [/^node:sqlite/, /^src\/operations\/store\/sqlite\//, "what is SQLite's way stands in one place"],
       [/^(pg)(\/|$)/, /^src\/operations\/store\/postgres\//, "what is PostgreSQL's way stands in one place"],
-      [/^yaml/, /^src\/(config\/|targets\/kubernetes\/(cluster\/kubeconfig-yaml|simulator))/, "configuration"],
+      [
+        /^yaml/,
+        /^src\/(config\/|commands\/yaml\.ts|targets\/kubernetes\/(cluster\/kubeconfig-yaml|simulator))/,
+        "configuration",
+      ],
       [
         /^node:(http2?|net)$/,
         /^src\/(server\/|admin\/|targets\/[^/]+\/simulator|clouds\/simulator\/|targets\/kubernetes\/cluster\/(environment-proxy|in-cluster)\.ts)/,
@@ -193,7 +217,8 @@ describe("architecture", () => {
 
   it("takes time, chance and ids from outside but for the edges", () => {
     const pattern = /globalThis\.fetch|Date\.now\(\)|new Date\(\)|randomUUID\(|Math\.random\(/;
-    const free = /^src\/(serve|main|program|cli|console\/browser)\.ts$|\/simulator(\.ts$|\/)|^src\/server\/log\.ts$/;
+    const free =
+      /^src\/(serve|main|program|cli|client|console\/browser)\.ts$|\/simulator(\.ts$|\/)|^src\/server\/log\.ts$/;
     expect(files.filter((file) => !free.test(file) && pattern.test(text.get(file) ?? ""))).toEqual([]);
   });
 

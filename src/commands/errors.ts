@@ -34,11 +34,12 @@ const UNREACHABLE: ReadonlyMap<unknown, string> = new Map([
   ["EPIPE", "the connection was cut"],
 ]);
 
-function explainTransport(error: ConnectError, address: string): string {
-  const code = systemCode(error.cause);
-  const why = UNREACHABLE.get(code);
+/** What is said of a call that restartd itself did not answer. */
+export function explainTransport(error: ConnectError, address: string): string {
+  const cause = systemError(error.cause);
+  const why = UNREACHABLE.get(cause?.code) ?? (isTls(cause) ? `TLS: ${plain(cause?.message ?? "")}` : undefined);
   if (why !== undefined) {
-    return `cannot reach ${address}: ${why} (${code}); is restartd running? Name its address by --address`;
+    return `cannot reach ${address}: ${why} (${cause?.code}); is restartd running? Name its address by --address`;
   }
   if (error.code === Code.Unimplemented || error.code === Code.Unknown) {
     return `what answers on ${address} is no restartd that knows operations: ${plain(error.rawMessage)}; name its address by --address`;
@@ -46,10 +47,28 @@ function explainTransport(error: ConnectError, address: string): string {
   return `the call to ${address} failed: ${codeToString(error.code)}: ${plain(error.rawMessage)}`;
 }
 
-/** The code of a system error, of the first one of several addresses that were tried. */
-function systemCode(cause: unknown): unknown {
-  if (cause instanceof AggregateError) {
-    return systemCode(cause.errors[0]);
-  }
-  return cause instanceof Error && "code" in cause ? cause.code : undefined;
+/** Whether a call failed before anything of it was sent: no connection, or no TLS, came to be. */
+export function isUnsent(thrown: unknown): boolean {
+  const cause = systemError(thrown);
+  if (cause === undefined) return false;
+  const { code, syscall, message } = cause;
+  const isSetUp = syscall === "connect" || syscall === "getaddrinfo";
+  return isSetUp || code === "ECONNREFUSED" || isTls(cause) || /before secure TLS connection/.test(message);
+}
+
+interface SystemError extends Error {
+  readonly code: unknown;
+  readonly syscall?: unknown;
+}
+
+/** A handshake that failed: Node's codes of it, OpenSSL's, and of certificates. */
+const isTls = (cause: SystemError | undefined): boolean =>
+  /^(EPROTO|ERR_(SSL|TLS)_\w+|CERT_\w+|\w+_CERT|\w+_CERT_\w+|UNABLE_TO_\w+|SELF_SIGNED_\w+|HOSTNAME_MISMATCH)$/.test(
+    String(cause?.code ?? ""),
+  );
+
+/** The system's error behind another one; of several addresses that were tried, the first one's. */
+function systemError(cause: unknown): SystemError | undefined {
+  if (cause instanceof AggregateError) return systemError(cause.errors[0]);
+  return cause instanceof Error && "code" in cause ? (cause as SystemError) : undefined;
 }

@@ -1,18 +1,36 @@
-import { readFileSync } from "node:fs";
 import { setTimeout } from "node:timers/promises";
-import type { DescService, Registry } from "@bufbuild/protobuf";
-import { type Client, Code, ConnectError, createClient, type Interceptor } from "@connectrpc/connect";
-import { createConnectTransport } from "@connectrpc/connect-node";
+import { createRegistry, type DescService, type Registry } from "@bufbuild/protobuf";
+import { type Client, createClient, type Transport } from "@connectrpc/connect";
 import { type Operation, Operations } from "../../gen/google/longrunning/operations_pb.ts";
-import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
+import { file_google_rpc_error_details } from "../../gen/google/rpc/error_details_pb.ts";
+import { file_google_rpc_status } from "../../gen/google/rpc/status_pb.ts";
 import { RestartMetadata_Outcome, RestartMetadata_State } from "../../gen/restart/operation/v1/operation_pb.ts";
 import { OperationService } from "../../gen/restart/operation/v1/operation_service_pb.ts";
-import { readFailure } from "../core/problem.ts";
-import { schemaOf } from "../core/schema.ts";
+import { CommandMistake } from "../core/command.ts";
+import { withDependencies } from "../core/dependencies.ts";
+import { plain } from "../core/plain.ts";
 import { BackupError, writeBackup } from "./backup.ts";
 import { explainError } from "./errors.ts";
+import { EXIT, exitOf } from "./exit.ts";
+import { isCut } from "./follow.ts";
+import { problemOf, problemOfStatus } from "./problem.ts";
 import { metadataOf, renderJson, renderOperation, renderStep, renderTable } from "./render.ts";
-import { OPERATIONS_HELP, type OperationsCommand, OperationsUsageError, parseOperationsCommand } from "./usage.ts";
+import {
+  OPERATIONS_HELP,
+  type OperationsCommand,
+  OperationsUsageError,
+  type Output,
+  parseOperationsCommand,
+} from "./usage.ts";
+import { documentOf } from "./yaml.ts";
+
+/** What the command line says about the server. */
+export interface ServerFlags {
+  readonly address: string | undefined;
+  readonly tokenFile: string | undefined;
+  readonly ca: string | undefined;
+  readonly context: string | undefined;
+}
 
 /** Where a command writes, and what it knows. */
 export interface CommandContext {
@@ -20,18 +38,17 @@ export interface CommandContext {
   readonly err: (text: string) => void;
   /** Epoch ms. */
   readonly now: () => number;
-  /** The caller's bearer token, where no file has it. */
-  readonly token?: string | undefined;
+  /** Opens the server that a command line means. Throws CommandMistake. */
+  readonly connect: (flags: ServerFlags) => { readonly address: string; readonly transport: Transport };
+  /** Aborted by a signal; its reason is the exit code. */
+  readonly interrupted?: AbortSignal;
   /** Services whose answers operations may hold. */
   readonly services: readonly DescService[];
   /** How long (ms) after a stream was cut it is asked for again; longer each time. Default 500. */
   readonly retryMs?: number;
 }
 
-/** Exit codes. */
-const OK = 0;
-const FAILED = 1;
-const MISTAKE = 2;
+const { DONE: OK, REFUSED: FAILED, MISTAKE } = EXIT;
 
 /** No list is asked for more at once. */
 const PAGE = 500;
@@ -57,64 +74,69 @@ export async function runOperations(args: readonly string[], context: CommandCon
     if (!(error instanceof OperationsUsageError)) {
       throw error;
     }
-    context.err(`restartd operations: ${error.message}\nTry: npm start -- operations --help\n`);
+    context.err(`restartd operations: ${error.message}\nTry: restartd operations --help\n`);
     return MISTAKE;
   }
   if (command.kind === "help") {
     context.out(OPERATIONS_HELP);
     return OK;
   }
-  let token: string;
+  const isChanging = command.kind === "cancel" || command.kind === "resolve";
+  let address = "";
   try {
-    token = command.tokenFile === undefined ? (context.token ?? "") : readFileSync(command.tokenFile, "utf8").trim();
-  } catch (error) {
-    context.err(`restartd operations: --token-file ${command.tokenFile} cannot be read: ${readFailure(error)}\n`);
-    return MISTAKE;
-  }
-  const interceptors = token === "" ? [] : [bearer(token)];
-  const transport = createConnectTransport({ baseUrl: command.address, httpVersion: "1.1", interceptors });
-  const work: Work = {
-    ...context,
-    operations: createClient(Operations, transport),
-    ours: createClient(OperationService, transport),
-    registry: schemaOf([...context.services, Operations, OperationService]).registry,
-  };
-  try {
+    const server = context.connect(command);
+    address = server.address;
+    const work: Work = {
+      ...context,
+      operations: createClient(Operations, server.transport),
+      ours: createClient(OperationService, server.transport),
+      registry: registryOf([...context.services, Operations, OperationService]),
+    };
     return await run(command, work);
   } catch (error) {
-    context.err(`restartd operations: ${describe(error, command.address)}\n`);
-    return FAILED;
+    if (error instanceof CommandMistake) {
+      context.err(`restartd operations: ${error.message}\n`);
+      return MISTAKE;
+    }
+    if (context.interrupted?.aborted) return Number(context.interrupted.reason);
+    context.err(`restartd operations: ${describe(error, address)}\n`);
+    return isLocal(error) ? FAILED : problemOf(error, address, isChanging).exit;
   }
 }
 
-/** Says who calls. */
-const bearer =
-  (token: string): Interceptor =>
-  (next) =>
-  (req) => {
-    req.header.set("authorization", `Bearer ${token}`);
-    return next(req);
-  };
+/** What the operations of some services, and their errors, may hold. */
+const registryOf = (services: readonly DescService[]): Registry =>
+  createRegistry(
+    ...withDependencies([...services.map(({ file }) => file), file_google_rpc_error_details, file_google_rpc_status]),
+  );
 
-function describe(error: unknown, address: string): string {
-  const isLocal = error instanceof BackupError || (error instanceof Error && "syscall" in error && "path" in error);
-  return isLocal ? error.message : explainError(error, address);
-}
+const isLocal = (error: unknown): error is Error =>
+  error instanceof BackupError || (error instanceof Error && "syscall" in error && "path" in error);
+
+const describe = (error: unknown, address: string): string =>
+  isLocal(error) ? error.message : explainError(error, address);
 
 const LIMIT = { timeoutMs: CALL_LIMIT_MS };
 
 async function run(command: Asked, work: Work): Promise<number> {
   const { operations, ours, registry, out } = work;
-  const print = (operation: Operation): void =>
-    out(command.json ? renderJson(operation, registry) : renderOperation(operation, registry));
+  const print = (operation: Operation): void => out(rendered(operation, command.output, registry));
   switch (command.kind) {
     case "list":
       return list(command, work);
     case "show":
       print(await operations.getOperation({ name: command.name }, LIMIT));
       return OK;
-    case "watch":
-      return watch(command, work);
+    case "watch": {
+      let printed = "";
+      return follow(command.name, work, (operation) => {
+        const line = isText(command.output) ? renderStep(operation) : rendered(operation, command.output, registry);
+        if (line !== printed) out(line);
+        printed = line;
+      });
+    }
+    case "wait":
+      return waitFor(command, work, print);
     case "cancel":
       await operations.cancelOperation({ name: command.name }, LIMIT);
       print(await operations.getOperation({ name: command.name }, LIMIT));
@@ -139,7 +161,17 @@ async function run(command: Asked, work: Work): Promise<number> {
   }
 }
 
-async function list({ filter, limit, json }: Extract<Asked, { kind: "list" }>, work: Work): Promise<number> {
+const isText = (output: Output | undefined): boolean => output === undefined || output === "wide";
+
+function rendered(operation: Operation, output: Output | undefined, registry: Registry): string {
+  if (output === "name") return `${plain(operation.name)}\n`;
+  if (output === "json") return renderJson(operation, registry);
+  if (output === "yaml") return documentOf("yaml", JSON.parse(renderJson(operation, registry)));
+  return renderOperation(operation, registry);
+}
+
+async function list(command: Extract<Asked, { kind: "list" }>, work: Work): Promise<number> {
+  const { filter, limit, output, headers } = command;
   const found: Operation[] = [];
   for (let pageToken = ""; ; ) {
     const pageSize = Math.min(limit - found.length, PAGE);
@@ -149,10 +181,12 @@ async function list({ filter, limit, json }: Extract<Asked, { kind: "list" }>, w
     if (pageToken !== "" && found.length < limit) {
       continue;
     }
-    work.out(
-      json ? found.map((operation) => renderJson(operation, work.registry)).join("") : renderTable(found, work.now()),
-    );
-    if (pageToken !== "" && !json) {
+    if (!isText(output)) {
+      work.out(found.map((operation) => rendered(operation, output, work.registry)).join(""));
+    } else if (headers || found.length > 0) {
+      work.out(renderTable(found, work.now(), { headers, wide: output === "wide" }));
+    }
+    if (pageToken !== "" && isText(output)) {
       work.err(`the newest ${found.length}; there are more: raise --limit, or narrow them down by --filter\n`);
     }
     return OK;
@@ -165,39 +199,66 @@ const MAX_RETRIES = 15;
 /** Longest time (ms) before that is tried again. */
 const MAX_RETRY_MS = 5_000;
 
-/** Prints each step until the operation has ended. A server that ends, or a connection that breaks, before that is asked again. */
-async function watch({ name, json }: Extract<Asked, { kind: "watch" }>, work: Work): Promise<number> {
+/** Tells each step until the operation has ended. A server that ends, or a connection that breaks, before that is asked again. */
+async function follow(
+  name: string,
+  work: Work,
+  told: (operation: Operation) => void,
+  signal?: AbortSignal,
+): Promise<number> {
+  const both = AbortSignal.any([signal, work.interrupted].filter((each) => each !== undefined));
   let last: Operation | undefined;
-  let printed = "";
   for (let retries = 0; ; retries++) {
     try {
-      for await (const operation of work.ours.watchOperation({ name })) {
-        const line = json ? renderJson(operation, work.registry) : renderStep(operation);
-        if (line !== printed) work.out(line);
-        printed = line;
+      for await (const operation of work.ours.watchOperation({ name }, { signal: both })) {
+        told(operation);
         last = operation;
         retries = 0;
       }
     } catch (error) {
-      if (last === undefined || retries >= MAX_RETRIES || !isCut(error)) throw error;
+      if (both.aborted || last === undefined || retries >= MAX_RETRIES || !isCut(error)) throw error;
     }
-    if (last?.done) {
-      return metadataOf(last)?.state === RestartMetadata_State.SUCCEEDED ? OK : FAILED;
-    }
+    if (last?.done) return verdictOf(last);
     if (retries >= MAX_RETRIES) {
       work.err(`restartd operations: the server keeps ending the stream before the end of ${name}\n`);
       return FAILED;
     }
     if (retries === 0) work.err(`the stream ended before ${name} did; asking again\n`);
-    await setTimeout(Math.min((work.retryMs ?? 500) * 2 ** retries, MAX_RETRY_MS));
+    await setTimeout(Math.min((work.retryMs ?? 500) * 2 ** retries, MAX_RETRY_MS), undefined, { signal: both });
   }
 }
 
-/** Codes of a stream that was cut, or of a server that is ending or not there: not what it says of an operation. */
-const CUT: ReadonlySet<Code> = new Set([Code.Unavailable, Code.Aborted, Code.Canceled, Code.Internal, Code.Unknown]);
+/** Waits for the end, and prints that alone. */
+async function waitFor(
+  { name, timeoutMs }: Extract<Asked, { kind: "wait" }>,
+  work: Work,
+  print: (operation: Operation) => void,
+): Promise<number> {
+  const limit = timeoutMs === 0 ? undefined : AbortSignal.timeout(timeoutMs);
+  const told = (operation: Operation): void => {
+    if (operation.done) print(operation);
+  };
+  try {
+    return await follow(name, work, told, limit);
+  } catch (error) {
+    if (!limit?.aborted) throw error;
+    work.err(`restartd operations: timed out: ${name} goes on\n`);
+    return EXIT.TIMED_OUT;
+  }
+}
 
-/** Whether an error is about the connection or the server, so that another try may do better. */
-function isCut(thrown: unknown): boolean {
-  const error = ConnectError.from(thrown);
-  return error.findDetails(ErrorInfoSchema).length > 0 ? error.code === Code.Unavailable : CUT.has(error.code);
+/** The exit code of an operation that has ended. */
+function verdictOf(operation: Operation): number {
+  const metadata = metadataOf(operation);
+  if (metadata?.state === RestartMetadata_State.SUCCEEDED) return OK;
+  const outcome =
+    metadata?.outcome === RestartMetadata_Outcome.APPLIED
+      ? "applied"
+      : metadata?.outcome === RestartMetadata_Outcome.NOT_APPLIED
+        ? "not_applied"
+        : "unknown";
+  const { result } = operation;
+  return exitOf(
+    result.case === "error" ? { ...problemOfStatus(result.value), outcome } : { reason: "", code: 2, outcome },
+  );
 }

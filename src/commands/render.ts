@@ -17,26 +17,34 @@ export const metadataOf = ({ metadata }: Operation): RestartMetadata | undefined
 
 const HEAD = ["NAME", "STATE", "OUTCOME", "TARGET", "ACTION", "AGE", "PRINCIPAL"];
 
+const WIDE_HEAD = ["REASON", "PROGRESS"];
+
 /**
  * Operations as a table, a line for each.
  *
  * @param now epoch ms, for their age.
  */
-export function renderTable(operations: readonly Operation[], now: number): string {
-  const rows = [HEAD, ...operations.map((operation) => rowOf(operation, now))];
-  const widths = HEAD.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
-  return rows
-    .map(
-      (row) =>
-        `${row
-          .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-          .join("  ")
-          .trimEnd()}\n`,
-    )
-    .join("");
+export function renderTable(
+  operations: readonly Operation[],
+  now: number,
+  { headers, wide }: { readonly headers: boolean; readonly wide: boolean },
+): string {
+  const rows = operations.map((operation) => rowOf(operation, now, wide));
+  return tableOf(headers ? [wide ? [...HEAD, ...WIDE_HEAD] : HEAD, ...rows] : rows);
 }
 
-function rowOf(operation: Operation, now: number): string[] {
+/** Rows in columns, a line for each. */
+export function tableOf(rows: readonly (readonly string[])[]): string {
+  const widths: number[] = [];
+  for (const row of rows) {
+    for (const [column, cell] of row.entries()) widths[column] = Math.max(widths[column] ?? 0, cell.length);
+  }
+  const lineOf = (row: readonly string[]): string =>
+    row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ");
+  return rows.map((row) => `${lineOf(row).trimEnd()}\n`).join("");
+}
+
+function rowOf(operation: Operation, now: number, wide: boolean): string[] {
   const metadata = metadataOf(operation);
   return [
     operation.name,
@@ -46,6 +54,7 @@ function rowOf(operation: Operation, now: number): string[] {
     metadata?.action ?? "",
     metadata?.createTime === undefined ? "" : renderAge(now - timestampMs(metadata.createTime)),
     metadata?.principal ?? "",
+    ...(wide ? [metadata?.reason ?? "", metadata?.progress ?? ""] : []),
   ].map(plain);
 }
 
@@ -61,7 +70,8 @@ export function renderAge(ms: number): string {
   return `${Math.floor(seconds / size)}${letter}`;
 }
 
-const stateOf = (metadata: RestartMetadata | undefined): string =>
+/** An operation's state as people read it: `SUCCEEDED`. */
+export const stateOf = (metadata: RestartMetadata | undefined): string =>
   metadata === undefined ? "?" : valueName(RestartMetadata_StateSchema, metadata.state).replace(/^STATE_/, "");
 
 const outcomeOf = (metadata: RestartMetadata | undefined): string =>

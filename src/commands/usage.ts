@@ -1,12 +1,28 @@
 import { parseArgs } from "node:util";
+import { addressOf, DEFAULT_ADDRESS } from "./client.ts";
+import { durationOf } from "./parse.ts";
+
+/** How results are printed. */
+export type Output = "name" | "json" | "yaml" | "wide";
+
+const OUTPUTS: readonly Output[] = ["name", "json", "yaml", "wide"];
 
 /** What `restartd operations ...` asks for. */
 export type OperationsCommand =
   | { readonly kind: "help" }
-  | ({ readonly address: string; readonly json: boolean; readonly tokenFile: string | undefined } & (
-      | { readonly kind: "list"; readonly filter: string; readonly limit: number }
+  | ({
+      /** Undefined where nothing but the environment or the context says. */
+      readonly address: string | undefined;
+      /** Undefined for text. */
+      readonly output: Output | undefined;
+      readonly tokenFile: string | undefined;
+      readonly ca: string | undefined;
+      readonly context: string | undefined;
+    } & (
+      | { readonly kind: "list"; readonly filter: string; readonly limit: number; readonly headers: boolean }
       | { readonly kind: "show"; readonly name: string }
       | { readonly kind: "watch"; readonly name: string }
+      | { readonly kind: "wait"; readonly name: string; readonly timeoutMs: number }
       | { readonly kind: "cancel"; readonly name: string }
       | { readonly kind: "resolve"; readonly name: string; readonly applied: boolean; readonly note: string }
       | { readonly kind: "backup"; readonly file: string }
@@ -17,19 +33,18 @@ export class OperationsUsageError extends Error {
   override readonly name = "OperationsUsageError";
 }
 
-const DEFAULT_ADDRESS = "http://127.0.0.1:8080";
-
 const DEFAULT_LIMIT = 50;
 
 /** What `restartd operations --help` prints. */
 export const OPERATIONS_HELP = `Looks after the operations of a running restartd.
 
-Usage: npm start -- operations COMMAND [options]
+Usage: restartd operations COMMAND [options]
 
 Commands:
   list                 newest first: name, state, outcome, target, action, age, principal
   show NAME            everything that is known of one
-  watch NAME           its progress until its end; exits 0 when it succeeded, else 1
+  watch NAME           its progress until its end; exits 0 when it succeeded, 3 when it was applied and went wrong, 5 in doubt
+  wait NAME            the same, and prints its end alone
   cancel NAME          keeps it from being sent; what was sent already cannot be recalled
   resolve NAME         ends the doubt about one that is UNRESOLVED, and frees its target
   backup FILE          fetches a consistent copy of a SQLite store into a new file
@@ -37,23 +52,37 @@ Commands:
 NAME is operations/{id}, or the id alone.
 
 Options:
-  --address URL        the server (default ${DEFAULT_ADDRESS})
+  --address URL        the server (default: the context's, or ${DEFAULT_ADDRESS})
+  --context NAME       the context of the client's file
   --token-file FILE    who calls: a file with the bearer token (default: the variable RESTARTD_TOKEN)
-  --json               print JSON, one document per line (list, show, watch, cancel, resolve)
+  --ca FILE            certificates that the server's is checked by, PEM
+  --output, -o FORMAT  name, json (one document per line), yaml or wide (all but backup)
+  --json               the same as -o json
+  --no-headers         list: the table without its head
   --filter FILTER      list: comparisons of target, state, principal, parent, create_time with =, <, > joined by AND,
                        such as 'state = UNRESOLVED AND create_time > "2026-01-31T00:00:00Z"'
   --limit N            list: at most so many (default ${DEFAULT_LIMIT})
+  --timeout DURATION   wait: at most so long, such as 90s or 5m; then it exits 124 (default 0: no limit)
   --outcome OUTCOME    resolve: applied or not_applied
   --note TEXT          resolve: how that was found out, for the audit trail
   --help               print this
 
-A mistake in the command line exits 2, anything else that fails 1.
+Examples:
+  restartd operations list --filter 'state = UNRESOLVED'
+  restartd operations wait NAME --timeout 5m
+
+What the exit codes mean: restartd help exit-codes.
 `;
 
 const OPTIONS = {
   help: { type: "boolean", short: "h" },
   json: { type: "boolean" },
+  output: { type: "string", short: "o" },
+  "no-headers": { type: "boolean" },
+  timeout: { type: "string" },
   address: { type: "string" },
+  context: { type: "string" },
+  ca: { type: "string" },
   "token-file": { type: "string" },
   filter: { type: "string" },
   limit: { type: "string" },
@@ -63,13 +92,14 @@ const OPTIONS = {
 
 type Option = keyof typeof OPTIONS;
 
-/** Options that each command knows beside --address, --token-file and --help, and what it is about. */
+/** Options that each command knows beside those that all know, and what it is about. */
 const COMMANDS = {
-  list: { options: ["json", "filter", "limit"], operand: undefined },
-  show: { options: ["json"], operand: "NAME" },
-  watch: { options: ["json"], operand: "NAME" },
-  cancel: { options: ["json"], operand: "NAME" },
-  resolve: { options: ["json", "outcome", "note"], operand: "NAME" },
+  list: { options: ["json", "output", "no-headers", "filter", "limit"], operand: undefined },
+  show: { options: ["json", "output"], operand: "NAME" },
+  watch: { options: ["json", "output"], operand: "NAME" },
+  wait: { options: ["json", "output", "timeout"], operand: "NAME" },
+  cancel: { options: ["json", "output"], operand: "NAME" },
+  resolve: { options: ["json", "output", "outcome", "note"], operand: "NAME" },
   backup: { options: [], operand: "FILE" },
 } as const satisfies Record<string, { options: readonly Option[]; operand: string | undefined }>;
 
@@ -99,12 +129,28 @@ export function parseOperationsCommand(args: readonly string[]): OperationsComma
   if (wanted !== undefined && (operand === undefined || operand === "")) {
     throw new OperationsUsageError(`${name} needs a ${wanted}: operations ${name} ${wanted}`);
   }
-  const common = { address: addressOf(values.address), json: values.json === true, tokenFile: values["token-file"] };
+  const common = {
+    address: values.address === undefined ? undefined : checked(() => addressOf(values.address)),
+    output: outputOf(values.json ? "json" : values.output),
+    tokenFile: values["token-file"],
+    ca: values.ca,
+    context: values.context,
+  };
   switch (name) {
     case "list":
-      return { ...common, kind: name, filter: values.filter ?? "", limit: limitOf(values.limit) };
+      return {
+        ...common,
+        kind: name,
+        filter: values.filter ?? "",
+        limit: limitOf(values.limit),
+        headers: !values["no-headers"],
+      };
     case "resolve":
       return { ...common, kind: name, name: nameOf(operand), ...resolution(values.outcome, values.note) };
+    case "wait": {
+      const timeoutMs = checked(() => durationOf("timeout", values.timeout ?? "0"));
+      return { ...common, kind: name, name: nameOf(operand), timeoutMs };
+    }
     case "backup":
       return { ...common, kind: name, file: operand ?? "" };
     default:
@@ -120,21 +166,32 @@ function parse(args: readonly string[]) {
   }
 }
 
+/** Options that every command knows. */
+const EVERYWHERE: readonly string[] = ["address", "context", "token-file", "ca"];
+
 function refuseForeign(command: string, known: readonly Option[], given: Partial<Record<Option, unknown>>): void {
   for (const option of Object.keys(given)) {
-    if (option !== "address" && option !== "token-file" && !known.some((name) => name === option)) {
+    if (!EVERYWHERE.includes(option) && !known.some((name) => name === option)) {
       throw new OperationsUsageError(`${command} does not take --${option}`);
     }
   }
 }
 
-/** The base URL of a server, of a URL or HOST:PORT. */
-function addressOf(text = DEFAULT_ADDRESS): string {
-  const url = URL.parse(text.includes("://") ? text : `http://${text}`);
-  if (url === null || !/^https?:$/.test(url.protocol) || url.hostname === "") {
-    throw new OperationsUsageError(`--address ${JSON.stringify(text)} is not a URL such as ${DEFAULT_ADDRESS}`);
+/** Reads a value; what is wrong with it is said in this command's name. */
+function checked<Value>(read: () => Value): Value {
+  try {
+    return read();
+  } catch (error) {
+    throw new OperationsUsageError(error instanceof Error ? error.message : String(error), { cause: error });
   }
-  return url.href.replace(/\/$/, "");
+}
+
+function outputOf(text: string | undefined): Output | undefined {
+  const output = OUTPUTS.find((known) => known === text);
+  if (text !== undefined && output === undefined) {
+    throw new OperationsUsageError(`--output ${JSON.stringify(text)} is unknown: use ${OUTPUTS.join(", ")}`);
+  }
+  return output;
 }
 
 function limitOf(text = String(DEFAULT_LIMIT)): number {

@@ -1,4 +1,4 @@
-import { getSystemErrorMessage } from "node:util";
+import { getSystemErrorMap } from "node:util";
 
 /** A field of the configuration: names and list indexes, from the top down. */
 export type FieldPath = readonly (string | number)[];
@@ -48,7 +48,7 @@ export function formatPath(path: FieldPath): string {
 /** Why a file could not be read, without the path: `no such file or directory`. */
 export function readFailure(error: unknown): string {
   if (error instanceof Error && "errno" in error && typeof error.errno === "number") {
-    return getSystemErrorMessage(error.errno) ?? error.message;
+    return getSystemErrorMap().get(error.errno)?.[1] ?? error.message; // Node 20 has no getSystemErrorMessage
   }
   throw error;
 }

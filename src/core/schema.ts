@@ -13,6 +13,9 @@ import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/vali
 import { file_google_rpc_code } from "../../gen/google/rpc/code_pb.ts";
 import { file_google_rpc_error_details } from "../../gen/google/rpc/error_details_pb.ts";
 import { file_google_rpc_status } from "../../gen/google/rpc/status_pb.ts";
+import { withDependencies } from "./dependencies.ts";
+
+export { withDependencies };
 
 /** Everything that a client of some services may have to know the shape of. */
 export interface Schema {
@@ -44,17 +47,4 @@ const CARRIED: readonly DescFile[] = [
 export function schemaOf(services: readonly DescService[]): Schema {
   const files = withDependencies([...services.map(({ file }) => file), ...CARRIED]);
   return { services, files, registry: createRegistry(...files) };
-}
-
-/** Some files and all that they import, each once. */
-export function withDependencies(roots: readonly DescFile[]): DescFile[] {
-  const files = new Map<string, DescFile>();
-  const add = (file: DescFile): void => {
-    if (!files.has(file.proto.name)) {
-      files.set(file.proto.name, file);
-      file.dependencies.forEach(add);
-    }
-  };
-  roots.forEach(add);
-  return [...files.values()];
 }

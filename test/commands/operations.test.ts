@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { WorkloadService } from "../../gen/restart/kubernetes/v1/workload_service_pb.ts";
+import { connect } from "../../src/commands/client.ts";
 import { runOperations } from "../../src/commands/operations.ts";
 import { OPERATIONS_HELP } from "../../src/commands/usage.ts";
 import { createOperationRoutes } from "../../src/operations/rpc/service.ts";
@@ -47,6 +48,7 @@ async function run(args: readonly string[], address = fixture.server.url, told: 
       stderr += text;
     },
     now: () => NOON + 5000,
+    connect: (flags) => connect(flags, { env: {} }, {}),
     services: [WorkloadService],
     retryMs: 10,
   });
@@ -190,10 +192,10 @@ describe("operations watch", () => {
     });
   });
 
-  it("exits 1 when it did not succeed, with the reason in its last line", async () => {
+  it("exits 5 when nobody knows how it ended, with the reason in its last line", async () => {
     await insert(store, { name: NAME, ...UNRESOLVED });
     expect(await run(["watch", ID])).toEqual({
-      code: 1,
+      code: 5,
       stdout: "2026-01-31T12:00:00.000Z  UNRESOLVED  unknown  nobody can tell\n",
       stderr: "",
     });
@@ -274,7 +276,7 @@ describe("operations without its server", () => {
     await fixture[Symbol.asyncDispose]();
     for (const command of [["list"], ["show", ID], ["watch", ID], ["backup", join(folder.path, randomUUID())]]) {
       expect(await run(command, url)).toEqual({
-        code: 1,
+        code: 6,
         stdout: "",
         stderr: `restartd operations: cannot reach ${url}: nobody listens there (ECONNREFUSED); is restartd running? Name its address by --address\n`,
       });
@@ -299,9 +301,9 @@ describe("operations' command line", () => {
   });
 
   it.each([
-    [[], "a command is missing: use one of list, show, watch, cancel, resolve, backup"],
-    [["lst"], "there is no command lst: use one of list, show, watch, cancel, resolve, backup"],
-    [["toString"], "there is no command toString: use one of list, show, watch, cancel, resolve, backup"],
+    [[], "a command is missing: use one of list, show, watch, wait, cancel, resolve, backup"],
+    [["lst"], "there is no command lst: use one of list, show, watch, wait, cancel, resolve, backup"],
+    [["toString"], "there is no command toString: use one of list, show, watch, wait, cancel, resolve, backup"],
     [["list", "x"], 'list does not take "x"'],
     [["list", "--note", "x"], "list does not take --note"],
     [["backup", "f", "--json"], "backup does not take --json"],
@@ -321,7 +323,7 @@ describe("operations' command line", () => {
     expect(await run(args, "")).toEqual({
       code: 2,
       stdout: "",
-      stderr: `restartd operations: ${message}\nTry: npm start -- operations --help\n`,
+      stderr: `restartd operations: ${message}\nTry: restartd operations --help\n`,
     });
   });
 

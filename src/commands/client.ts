@@ -1,0 +1,160 @@
+import { readFileSync } from "node:fs";
+import type { Interceptor, Transport } from "@connectrpc/connect";
+import { createConnectTransport } from "@connectrpc/connect-node";
+import { CommandMistake, type Scope, type Session } from "../core/command.ts";
+import { isLoopbackHost } from "../core/loopback.ts";
+import { readFailure } from "../core/problem.ts";
+import type { Parsed } from "./parse.ts";
+
+/** A terminal, as far as the command line needs one. */
+export interface Terminal {
+  readonly columns: number;
+  readonly rows: number;
+}
+
+/** What a command works with. */
+export interface ClientContext {
+  readonly out: (text: string) => void;
+  readonly err: (text: string) => void;
+  /** Epoch ms. */
+  readonly now: () => number;
+  /** A new request id. */
+  readonly newId: () => string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Where lines are rewritten: stdout, where it is a terminal that can. */
+  readonly terminal?: Terminal | undefined;
+  /** Asks a person, on stderr; undefined where nobody can be asked. Answers undefined at the end of what they type. */
+  readonly ask?: ((question: string) => Promise<string | undefined>) | undefined;
+  /** Aborted by the first signal; its reason is the exit code. */
+  readonly interrupted: AbortSignal;
+  /** Waits; rejects when the signal is aborted. */
+  readonly sleep: (ms: number, signal?: AbortSignal) => Promise<void>;
+  /** Whether stderr is coloured where nobody says. */
+  readonly colors: boolean;
+}
+
+/** A server, and who asks it. */
+export interface Client extends Session {
+  readonly address: string;
+}
+
+/** Defaults of flags, out of the client's file. */
+export interface Defaults extends Scope {
+  readonly address?: string | undefined;
+  readonly token?: string | undefined;
+  readonly ca?: string | undefined;
+}
+
+/** Where the server is when nobody says. */
+export const DEFAULT_ADDRESS = "http://127.0.0.1:8080";
+
+/** Milliseconds that a read may take. */
+const READ_LIMIT_MS = 30_000;
+
+/** What flags say about the server. */
+export interface ServerFlags {
+  readonly address: string | undefined;
+  readonly tokenFile: string | undefined;
+  readonly ca: string | undefined;
+}
+
+/**
+ * How the server is talked to, by flags, then the environment, then the context.
+ *
+ * @throws CommandMistake
+ */
+export function connect(
+  flags: ServerFlags,
+  { env }: Pick<ClientContext, "env">,
+  defaults: Defaults,
+): { readonly address: string; readonly transport: Transport } {
+  const address = addressOf(flags.address ?? unempty(env.RESTARTD_ADDRESS) ?? defaults.address);
+  const tokenFile = flags.tokenFile ?? unempty(env.RESTARTD_TOKEN_FILE);
+  const token = tokenFile === undefined ? (unempty(env.RESTARTD_TOKEN) ?? defaults.token ?? "") : readToken(tokenFile);
+  return { address, transport: openTransport(address, token, flags.ca ?? defaults.ca) };
+}
+
+/**
+ * Opens a client by flags, then the environment, then the context.
+ *
+ * @throws CommandMistake
+ */
+export function openClient(parsed: Parsed, context: ClientContext, defaults: Defaults): Client {
+  const { env } = context;
+  const flags = { address: parsed.text("address"), tokenFile: parsed.text("token-file"), ca: parsed.text("ca") };
+  const { address, transport } = connect(flags, context, defaults);
+  const pick = (flag: "cluster" | "namespace" | "site" | "project", variable: string): string | undefined =>
+    parsed.text(flag) ?? unempty(env[variable]) ?? defaults[flag];
+  if (parsed.has("verbose")) context.err(`address: ${address}\n`);
+  return {
+    address,
+    transport,
+    reading: { signal: context.interrupted, timeoutMs: READ_LIMIT_MS },
+    scope: {
+      cluster: pick("cluster", "RESTARTD_CLUSTER"),
+      namespace: pick("namespace", "RESTARTD_NAMESPACE"),
+      allNamespaces: parsed.has("all-namespaces"),
+      site: pick("site", "RESTARTD_SITE"),
+      project: pick("project", "RESTARTD_PROJECT"),
+      enterpriseProject: parsed.text("enterprise-project") ?? defaults.enterpriseProject,
+    },
+  };
+}
+
+/** A variable that is set to nothing is not set. */
+export const unempty = (text: string | undefined): string | undefined => (text === "" ? undefined : text);
+
+function readToken(file: string): string {
+  try {
+    return readFileSync(file, "utf8").trim();
+  } catch (error) {
+    throw new CommandMistake(`--token-file ${file} cannot be read: ${readFailure(error)}`);
+  }
+}
+
+function openTransport(address: string, token: string, ca: string | undefined): Transport {
+  return createConnectTransport({
+    baseUrl: address,
+    httpVersion: "1.1",
+    interceptors: token === "" ? [] : [bearer(token)],
+    ...(ca !== undefined && { nodeOptions: { ca: readCa(ca) } }),
+  });
+}
+
+function readCa(file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (error) {
+    throw new CommandMistake(`--ca ${file} cannot be read: ${readFailure(error)}`);
+  }
+}
+
+/** Says who calls. */
+const bearer =
+  (token: string): Interceptor =>
+  (next) =>
+  (req) => {
+    req.header.set("authorization", `Bearer ${token}`);
+    return next(req);
+  };
+
+/**
+ * The base URL of a server, of a URL or HOST:PORT.
+ *
+ * @throws CommandMistake
+ */
+export function addressOf(text = DEFAULT_ADDRESS): string {
+  const url = parseUrl(text.includes("://") ? text : `http://${text}`);
+  if (url === undefined || !/^https?:$/.test(url.protocol) || url.hostname === "") {
+    throw new CommandMistake(`--address ${JSON.stringify(text)} is not a URL such as ${DEFAULT_ADDRESS}`);
+  }
+  if (url.protocol === "http:" && !isLoopbackHost(url.hostname)) {
+    throw new CommandMistake(`--address ${JSON.stringify(text)}: http:// is for this machine alone; use https://`);
+  }
+  return url.href.replace(/\/$/, "");
+}
+
+/** Node 20 has no URL.parse. */
+export function parseUrl(text: string): URL | undefined {
+  return URL.canParse(text) ? new URL(text) : undefined;
+}
