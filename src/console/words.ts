@@ -276,6 +276,7 @@ export const W = {
   duration: "Duration",
   created: "Created",
   selected: (number: number, most: number) => `${number} of at most ${most} selected`,
+  selectFirst: "Select the instances first, by the boxes beside their names.",
   selectRow: (name: string) => `Select ${name}`,
   notListed: "Not listed",
   why: "Why it hangs",

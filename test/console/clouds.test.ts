@@ -132,6 +132,10 @@ describe.skipIf(needed.missing)("the console on Huawei Cloud", () => {
     await using one = await visit();
     const page = await one.open(`${PROJECT}/dcs/instances`);
     const calls = callsOf(page, "RestartInstances");
+    await page.getByRole("table").locator("tr[data-name]").first().waitFor();
+    await page.getByRole("button", { name: "Flush…" }).click();
+    await page.getByRole("dialog", { name: "Flush" }).getByText("Select the instances first").waitFor();
+    await page.keyboard.press("Escape");
     for (const box of await page.getByRole("table").getByRole("checkbox").all()) await box.check();
     await expect
       .poll(() => new URL(page.url()).searchParams.get("selected")?.split(",").sort())

@@ -73,8 +73,15 @@ describe.skipIf(needed.missing)("what others wrote", () => {
     await page.keyboard.press("Escape");
     await row.getByRole("link").click();
     await page.getByRole("heading", { level: 1 }).waitFor();
-    await page.getByTestId("rollout").waitFor();
+    await page.getByTestId("problem").first().waitFor();
     expect(await page.title()).toBe(`${SHOWN} · restartd`);
+    await page.goto(`${fixture.server.url}/console/clusters/c/apps/v1/namespaces/n/deployments/web`);
+    await page.getByTestId("rollout").waitFor();
+    expect(await page.getByTestId("rollout").textContent()).toContain(SHOWN);
+    expect(await page.getByRole("status").first().textContent()).toBe(SHOWN);
+    await page.getByRole("button", { name: "Restart…" }).click();
+    await page.locator('[data-testid=problem][data-reason="PAUSED"]').waitFor();
+    expect(await page.getByRole("dialog").textContent()).toContain(SHOWN);
     const text = await page.evaluate(() => document.documentElement.outerHTML);
     // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what is looked for
     expect(text.replace(/href="[^"]*"|data-name="[^"]*"/g, "")).not.toMatch(/[\u0007\u202E\u2066]/);

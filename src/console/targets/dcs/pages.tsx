@@ -27,7 +27,7 @@ function Buttons({ chosen }: { readonly chosen: Chosen }) {
         <ActionButton
           key={action}
           label={label}
-          intent={chosen.instances.length === 0 ? undefined : instancesIntent(chosen, action)}
+          intent={chosen.instances.length === 0 ? W.selectFirst : instancesIntent(chosen, action)}
           primary={index === 0}
         />
       ))}
