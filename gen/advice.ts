@@ -6,6 +6,7 @@ export const ADVICE: Readonly<Record<string, string | undefined>> = {
   MALFORMED_REQUEST: "The body or a header cannot be read: check the encoding and the content type.",
   REQUEST_TOO_LARGE: "Send less: no request of this API comes near the limit.",
   QUEUE_FULL: "This server has too much to do, or no file or port left to do it with: wait as long as RetryInfo says.",
+  RATE_LIMITED: "You have had your share of this server: wait as long as RetryInfo says.",
   UNKNOWN_PROCEDURE: "Check the path; reflection lists what is served.",
   UNSUPPORTED_PROTOCOL: "Use a method, content type and encoding that the server supports; leave out a field that this version does not support yet.",
   DEADLINE_EXCEEDED: "Nothing was sent. Call again with more time.",

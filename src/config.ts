@@ -7,6 +7,7 @@ import type { Validator } from "@bufbuild/protovalidate";
 import { LogSchema } from "../gen/restart/config/v1/admin_pb.ts";
 import { ConfigSchema, type Deadline, type Config as Sections } from "../gen/restart/config/v1/config_pb.ts";
 import { type Decoded, decodeYaml } from "./config/decode.ts";
+import { readLimits, type ShareSettings } from "./config/limits.ts";
 import { readNetwork } from "./config/network.ts";
 import { createReport, type Origin, type Report } from "./config/report.ts";
 import { readStore, type StoreSettings } from "./config/store.ts";
@@ -24,6 +25,8 @@ export interface Config<Settings, Access = undefined> {
   readonly tls: TlsSettings | undefined;
   /** Names that callers may use for the server; empty: those of loopback. */
   readonly hosts: readonly string[];
+  /** How much each caller may ask for. */
+  readonly shares: ShareSettings;
   /** Origins whose web pages may call, as browsers send them. */
   readonly allowedOrigins: readonly string[];
   /** How long a unary call may take, in ms: when its caller sets no deadline, and at most. */
@@ -139,6 +142,7 @@ function finish<Settings, Access>(
   return {
     listen: place,
     ...network,
+    shares: readLimits(sections.limits),
     allowedOrigins: sections.cors?.allowedOrigins ?? [],
     deadline: deadlines(sections.deadline),
     store,

@@ -139,6 +139,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
       access,
       hosts,
       tls,
+      shares: config.shares,
     }),
   );
   storeHealth.follow(server.health, routes);

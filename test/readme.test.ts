@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import manifest from "../package.json" with { type: "json" };
 import { HELP } from "../src/cli.ts";
 import { TARGETS } from "../src/targets/index.ts";
-import { ROOT, run } from "./support/command.ts";
+import { NODE, ROOT, run } from "./support/command.ts";
 import { temporaryFolder } from "./support/folder.ts";
 import { type Program, startProgram } from "./support/program.ts";
 
@@ -140,6 +140,37 @@ describe("README.md", () => {
       `console: ${configured.url}/console/`,
     ]);
   });
+
+  it("leads to a server with TLS, a token and three rules, in the five commands of docs/security.md", async () => {
+    const security = readFileSync(join(ROOT, "docs/security.md"), "utf8");
+    const commands = [...security.matchAll(/```sh\n([\s\S]*?)\n```/g)].map(([, code]) => code ?? "");
+    expect(commands).toHaveLength(5);
+    const [certificate = "", token = "", configuration = "", start = "", call = ""] = commands;
+    await using folder = await temporaryFolder();
+    const kubeconfig = await folder.kubeconfig({ server: "http://127.0.0.1:1" });
+    await folder.write("prod.kubeconfig", readFileSync(kubeconfig, "utf8"));
+    const program = `${NODE} ${join(ROOT, "src/main.ts")}`;
+    const here = (line: string) =>
+      run("sh", ["-c", `cd ${folder.path} && ${line.replace(/npm (-s )?start --/, program)}`], { timeoutMs: 60_000 });
+    for (const command of [certificate, token, configuration]) {
+      const { code, stderr } = await here(command);
+      expect(code, stderr).toBe(0);
+    }
+    expect(start).toBe("npm start -- --config restartd.yaml");
+    await using secure = await startProgram([
+      "--config",
+      join(folder.path, "restartd.yaml"),
+      "--listen",
+      "127.0.0.1:0",
+    ]);
+    const { code, stdout, stderr } = await here(call.replace("8443", new URL(secure.url).port));
+    expect(code, stderr).toBe(0);
+    expect(spans(security)).toContain(stdout);
+    const asked = spans(security).find((span) => span.startsWith("npm start -- policy test")) ?? "";
+    expect(await here(asked)).toMatchObject({ code: 0, stdout: expect.stringMatching(/^allow: /) });
+    const database = asked.replace("deployments/web", "statefulsets/db");
+    expect(await here(database)).toMatchObject({ code: 1, stdout: expect.stringMatching(/^deny: .*not-the-database/) });
+  }, 180_000);
 
   it("names commands that are there", () => {
     const code = [...spans(README), ...blocks("sh").map((block) => block.code)].join("\n");

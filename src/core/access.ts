@@ -125,6 +125,11 @@ export const EVERYTHING_ALLOWED: Judge = {
 /** Where handlers and interceptors find who judges the call. */
 export const judgeKey: ContextKey<Judge> = createContextKey<Judge>(EVERYTHING_ALLOWED, { description: "judge" });
 
+/** Where they find how a call that changes something is taken of its caller's share: it throws when nothing is left. */
+export const takeMutationKey: ContextKey<() => void> = createContextKey<() => void>(() => {}, {
+  description: "take mutation",
+});
+
 /** Where they find what the call's method asks for; undefined where nobody judges. */
 export const accessKey: ContextKey<MethodAccess | undefined> = createContextKey<MethodAccess | undefined>(undefined, {
   description: "access",

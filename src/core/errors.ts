@@ -31,6 +31,7 @@ export const REASONS = {
   MALFORMED_REQUEST: Code.InvalidArgument,
   REQUEST_TOO_LARGE: Code.ResourceExhausted,
   QUEUE_FULL: Code.ResourceExhausted,
+  RATE_LIMITED: Code.ResourceExhausted,
   UNKNOWN_PROCEDURE: Code.Unimplemented,
   UNSUPPORTED_PROTOCOL: Code.Unimplemented,
   DEADLINE_EXCEEDED: Code.DeadlineExceeded,

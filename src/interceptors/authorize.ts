@@ -1,8 +1,23 @@
 import type { DescMessage, DescMethod, Message } from "@bufbuild/protobuf";
 import { isReflectList, isReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
-import { Code, ConnectError, type ContextValues, type Interceptor } from "@connectrpc/connect";
-import { accessKey, EVERYTHING_ALLOWED, judgeKey, type MethodAccess, targetsOf } from "../core/access.ts";
+import {
+  Code,
+  ConnectError,
+  type ContextValues,
+  type Interceptor,
+  type StreamRequest,
+  type UnaryRequest,
+} from "@connectrpc/connect";
+import {
+  accessKey,
+  EVERYTHING_ALLOWED,
+  judgeKey,
+  type MethodAccess,
+  takeMutationKey,
+  targetsOf,
+} from "../core/access.ts";
 import { isPermitted, requirePermission, requireReason } from "../core/authorize.ts";
+import { isMutating } from "../core/route.ts";
 
 /**
  * Judges whether a call may be made: by what its method's schema says that it is about. A method that judges by itself is left to it,
@@ -12,6 +27,7 @@ export const authorize = (): Interceptor => (next) =>
   async function authorize(req) {
     const { contextValues: values, method } = req;
     if (values.get(judgeKey) === EVERYTHING_ALLOWED) {
+      takeShare(req);
       return next(req);
     }
     const access = values.get(accessKey);
@@ -22,11 +38,17 @@ export const authorize = (): Interceptor => (next) =>
       return next({ ...req, message: judged(req.message, access, method, values) });
     }
     judge(req.message, access, method, values);
+    takeShare(req);
     const res = await next(req);
     return res.stream || access.kind !== "each"
       ? res
       : { ...res, message: visible(res.message, access, method.output, values) };
   };
+
+/** Takes what changes something of its caller's share, once it may be done: what was refused costs nothing. */
+function takeShare({ method, contextValues }: UnaryRequest | StreamRequest): void {
+  if (isMutating(method)) contextValues.get(takeMutationKey)();
+}
 
 async function* judged<T extends Message>(
   messages: AsyncIterable<T>,

@@ -10,6 +10,7 @@ import { permissionDenied } from "../core/authorize.ts";
 import { fail } from "../core/call.ts";
 import { excerpt, Failure } from "../core/errors.ts";
 import type { Meter } from "../core/meter.ts";
+import { ANONYMOUS } from "../core/principal.ts";
 import type { Admission } from "./admission.ts";
 import { answer, formOf } from "./answer.ts";
 import { CLIENT_GONE } from "./body.ts";
@@ -155,6 +156,7 @@ async function respondTo(exchange: Exchange, options: AdapterOptions): Promise<U
       return page;
     }
     const caller = await callerOf(exchange, options);
+    takeShare(exchange, caller, options);
     if (exchange.method === "CONNECT") {
       return refuse(exchange, options, noProxy());
     }
@@ -177,7 +179,12 @@ async function respondTo(exchange: Exchange, options: AdapterOptions): Promise<U
     const unary = endpoint.handler.method.methodKind === "unary";
     // Whoever asks whether the server lives is told so also when it has its hands full.
     if (!(unary && endpoint.whileDraining)) {
-      exchange.leave = options.admission.admit(unary ? "call" : "stream");
+      const { leave } = exchange;
+      const free = options.admission.admit(unary ? "call" : "stream");
+      exchange.leave = () => {
+        leave?.();
+        free();
+      };
     }
     const response = await endpoint.handler(toUniversal(exchange, endpoint, caller, options, options.shutdown.signal));
     const bare = refusalOf(response, endpoint, { method: exchange.method, contentType: contentType.said });
@@ -209,6 +216,23 @@ async function callerOf(
   }
   call.principal = caller?.principal;
   return caller;
+}
+
+/**
+ * Takes a call of its caller's share, whatever it asks for; not a health check's, which nobody may be kept from.
+ *
+ * @throws Failure RATE_LIMITED
+ */
+function takeShare(exchange: Exchange, caller: Authenticated | undefined, { shares }: AdapterOptions): void {
+  const { endpoint } = exchange;
+  if (endpoint?.anyHost) {
+    return;
+  }
+  const { id } = caller?.principal ?? ANONYMOUS;
+  shares.takeCall(id);
+  if (endpoint !== undefined && endpoint.handler.method.methodKind !== "unary") {
+    exchange.leave = shares.takeStream(id);
+  }
 }
 
 /**

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { DescService } from "@bufbuild/protobuf";
 import type { Authenticate } from "../access/authenticate.ts";
+import { readLimits, type ShareSettings } from "../config/limits.ts";
 import type { Judge } from "../core/access.ts";
 import { newCall } from "../core/call.ts";
 import { isLoopbackHost } from "../core/loopback.ts";
@@ -21,6 +22,7 @@ import { createGate } from "./gate.ts";
 import { createBackground, type Logger, logCall } from "./log.ts";
 import { createPages, type Pages } from "./pages.ts";
 import { DEFAULT_PORT_LIMITS, Port, type PortLimits, urlOf } from "./port.ts";
+import { createShares } from "./shares.ts";
 import { Shutdown } from "./shutdown.ts";
 import type { Tls } from "./tls.ts";
 
@@ -42,6 +44,8 @@ export interface ServerOptions {
   readonly hosts?: readonly string[];
   /** What connections are encrypted by. Default: they are not. */
   readonly tls?: Tls | undefined;
+  /** What each caller may ask for. Default: as much as it likes. */
+  readonly shares?: ShareSettings;
   /** Gets a line per call. */
   readonly log: Logger;
   /** Shared with whoever registers work that outlives its call. Default: the server's own. */
@@ -128,6 +132,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     gate: createGate(options.allowedOrigins, options.hosts),
     pages: options.pages ?? createPages(),
     access: options.access,
+    shares: createShares(options.shares ?? readLimits(undefined), () => performance.now()),
     shutdown,
     deadline: options.deadline,
     bodyTimeoutMs: options.bodyTimeoutMs ?? DEFAULTS.bodyTimeoutMs,

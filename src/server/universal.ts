@@ -2,11 +2,11 @@ import { base64Decode } from "@bufbuild/protobuf/wire";
 import { Code, ConnectError, createContextValues } from "@connectrpc/connect";
 import type { UniversalServerRequest } from "@connectrpc/connect/protocol";
 import type { Authenticated } from "../access/authenticated.ts";
-import { accessKey, type Judge, judgeKey } from "../core/access.ts";
+import { accessKey, type Judge, judgeKey, takeMutationKey } from "../core/access.ts";
 import { callKey } from "../core/call.ts";
 import { deadlineKey } from "../core/deadline.ts";
 import { Failure, toRequestFailure } from "../core/errors.ts";
-import { lapsedKey, principalKey } from "../core/principal.ts";
+import { ANONYMOUS, lapsedKey, principalKey } from "../core/principal.ts";
 import { isMutating } from "../core/route.ts";
 import { type DeadlineLimits, deadlineOf } from "../interceptors/deadline.ts";
 import { jsonKey, openBody } from "./body.ts";
@@ -14,6 +14,7 @@ import { isJson } from "./content-type.ts";
 import type { Endpoint } from "./endpoints.ts";
 import type { Exchange } from "./exchange.ts";
 import { checkedJson, checkJson } from "./json-body.ts";
+import type { Shares } from "./shares.ts";
 
 /** What bounds a request. */
 export interface RequestLimits {
@@ -27,6 +28,8 @@ export interface RequestLimits {
   readonly readMaxBytes: number;
   /** Who judges what callers may do; undefined when everybody may do everything. */
   readonly access: { readonly judge: Judge } | undefined;
+  /** What each caller may ask for. */
+  readonly shares: Shares;
 }
 
 /**
@@ -57,6 +60,8 @@ export function toUniversal(
   const single = methodKind === "unary" || methodKind === "server_streaming";
   const until = single ? Math.min(deadline, started + limits.bodyTimeoutMs) : Number.POSITIVE_INFINITY;
   const contextValues = createContextValues().set(callKey, call).set(deadlineKey, deadline);
+  const principal = caller?.principal ?? ANONYMOUS;
+  contextValues.set(takeMutationKey, () => limits.shares.takeMutation(principal.id));
   if (limits.access !== undefined) {
     contextValues.set(judgeKey, limits.access.judge).set(accessKey, endpoint.access);
   }
