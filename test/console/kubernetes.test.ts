@@ -26,7 +26,7 @@ describe.skipIf(needed.missing)("the console on Kubernetes", () => {
     expect(page.url()).toBe(`${program.url}/console/`);
     await page.getByRole("heading", { level: 1, name: "Targets" }).waitFor();
     await page.getByTestId("sandbox").waitFor();
-    await page.getByRole("link", { name: "sandbox" }).first().click();
+    await page.getByRole("table", { name: "Clusters" }).getByRole("link", { name: "sandbox" }).click();
     await page
       .getByRole("table", { name: "Workloads" })
       .getByRole("rowheader", { name: "web" })
