@@ -1,7 +1,7 @@
 import { parseArgs } from "node:util";
 
 /** Commands of the server with a command line of their own; those of the client are in commands/table.ts. */
-const SUBCOMMANDS = ["check", "policy", "token"] as const;
+const SUBCOMMANDS = ["check", "policy", "store", "token"] as const;
 
 /** What the command line asks for. */
 export type Command =
@@ -18,6 +18,8 @@ export type Command =
         | { readonly kind: "kubeconfig"; readonly file: string };
       /** HOST:PORT, in place of the configuration's. */
       readonly listen: string | undefined;
+      /** Whether a store that was restored from a copy is meant to be used. */
+      readonly acceptRestore: boolean;
     };
 
 /** A command line that cannot be understood. Its message says what is wrong. */
@@ -31,6 +33,7 @@ export const HELP = `restartd restarts things safely: one typed API, nothing res
 Usage: npm start -- [serve] [options]
        npm start -- COMMAND ...    restart, get, operations and so on: asks a running server (npm start -- help)
        npm start -- check --config FILE    judge a configuration, and start nothing (check --help)
+       npm start -- store COMMAND    print a store's definitions, verify a copy (store --help)
        npm start -- token new --name NAME    make a static token (token --help)
        npm start -- policy test ...    ask the rules of a configuration who may do what (policy --help)
 
@@ -40,6 +43,7 @@ Options:
   --config FILE        serve what a configuration file says (README: Your own clusters)
   --kubeconfig FILE    serve every context of a kubeconfig as a cluster; several files as in $KUBECONFIG
   --listen HOST:PORT   listen there; port 0 picks a free one (default 127.0.0.1:8080)
+  --accept-restore     use a SQLite store that was restored from a copy; needed once, where a start was refused and says so
   --version            print the version, the commit and the Node
   --help               print this
 
@@ -60,7 +64,14 @@ export function parseCommand(args: readonly string[]): Command {
   if (subcommand !== undefined) {
     return { kind: subcommand, args: rest };
   }
-  const { help, version, config, kubeconfig, listen } = parseOptions(first === "serve" ? rest : args);
+  const {
+    help,
+    version,
+    config,
+    kubeconfig,
+    listen,
+    "accept-restore": acceptRestore = false,
+  } = parseOptions(first === "serve" ? rest : args);
   if (help) {
     return { kind: "help" };
   }
@@ -78,12 +89,12 @@ export function parseCommand(args: readonly string[]): Command {
     }
   }
   if (config !== undefined) {
-    return { kind: "serve", source: { kind: "config", file: config }, listen };
+    return { kind: "serve", source: { kind: "config", file: config }, listen, acceptRestore };
   }
   if (kubeconfig !== undefined) {
-    return { kind: "serve", source: { kind: "kubeconfig", file: kubeconfig }, listen };
+    return { kind: "serve", source: { kind: "kubeconfig", file: kubeconfig }, listen, acceptRestore };
   }
-  return { kind: "serve", source: { kind: "sandbox" }, listen };
+  return { kind: "serve", source: { kind: "sandbox" }, listen, acceptRestore };
 }
 
 function parseOptions(args: readonly string[]) {
@@ -97,6 +108,7 @@ function parseOptions(args: readonly string[]) {
         config: { type: "string" },
         kubeconfig: { type: "string" },
         listen: { type: "string" },
+        "accept-restore": { type: "boolean" },
       },
     });
     return values;

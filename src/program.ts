@@ -47,6 +47,8 @@ async function main(): Promise<void> {
       return;
     case "check":
       return checkConfiguration(command.args);
+    case "store":
+      return lookAfterStore(command.args);
     case "token":
       return makeToken(command.args);
     case "policy":
@@ -56,7 +58,7 @@ async function main(): Promise<void> {
   }
 }
 
-async function run({ source, listen }: Serve, log: Logger): Promise<void> {
+async function run({ source, listen, acceptRestore }: Serve, log: Logger): Promise<void> {
   const stopping = interrupted();
   process.stdout.on("error", (error) => log.warn({ cause: describeCause(error) }, "stdout cannot be written"));
   await using stack = new AsyncDisposableStack();
@@ -66,7 +68,7 @@ async function run({ source, listen }: Serve, log: Logger): Promise<void> {
     log.warn({ file, line, field }, message);
   }
   log.level = config.logLevel;
-  const served = stack.use(await serve({ config, log, sandbox: source.kind === "sandbox" }));
+  const served = stack.use(await serve({ config, log, acceptRestore, sandbox: source.kind === "sandbox" }));
   process.stdout.write(`restartd listening on ${served.url}\nconsole: ${served.url}${CONSOLE_PATH}\n`);
   log.info(
     {
@@ -109,6 +111,11 @@ const OUTPUT = {
 async function checkConfiguration(args: readonly string[]): Promise<void> {
   const { runCheck } = await import("./commands/check.ts");
   process.exitCode = await runCheck(args, { ...OUTPUT, load: (file) => loadConfig(file, configOptions()) });
+}
+
+async function lookAfterStore(args: readonly string[]): Promise<void> {
+  const { runStore } = await import("./commands/store.ts");
+  process.exitCode = await runStore(args, OUTPUT);
 }
 
 async function makeToken(args: readonly string[]): Promise<void> {

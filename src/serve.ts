@@ -33,6 +33,8 @@ export interface ServeOptions {
   readonly log: Logger;
   /** Whether the configuration's systems are simulated ones: callers are told. Default: they are not. */
   readonly sandbox?: boolean;
+  /** Whether a SQLite store that was restored from a copy is meant to be used. Default: it is refused. */
+  readonly acceptRestore?: boolean;
   /** The wall clock. Default: the machine's. */
   readonly now?: () => Date;
   /** How long things of operations take, where not by default. */
@@ -64,7 +66,7 @@ export interface Served extends AsyncDisposable {
  * @throws StoreRefused when operations cannot be kept where the configuration says, and whatever hinders listening.
  */
 export async function serve(options: ServeOptions): Promise<Served> {
-  const { config, log, sandbox = false, now = () => new Date() } = options;
+  const { config, log, sandbox = false, acceptRestore = false, now = () => new Date() } = options;
   await using stack = new AsyncDisposableStack();
   const shutdown = new Shutdown();
   const monotonic = (): number => performance.now();
@@ -76,7 +78,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
   });
   const admin = stack.use(await openAdmin(config, { now, monotonic }));
   const meter = admin?.meter ?? noMeter;
-  const opened = stack.use(await openStore(config.store, { replica: randomUUID(), now, log }));
+  const opened = stack.use(await openStore(config.store, { replica: randomUUID(), now, log, acceptRestore }));
   const store = admin === undefined ? opened : meterStore(opened, meter, monotonic);
   admin?.storeOpened(store);
   const storeHealth = createStoreHealth(log);
@@ -186,10 +188,11 @@ interface StoreContext {
   readonly replica: string;
   readonly now: () => Date;
   readonly log: Logger;
+  readonly acceptRestore: boolean;
 }
 
 /** Opens the store; nothing of the other kind is loaded. */
-async function openStore(settings: StoreSettings, { log, ...context }: StoreContext): Promise<Store> {
+async function openStore(settings: StoreSettings, { log, acceptRestore, ...context }: StoreContext): Promise<Store> {
   const warn = (message: string): void => log.warn({ store: settings.kind }, message);
   switch (settings.kind) {
     case "memory": {
@@ -198,7 +201,7 @@ async function openStore(settings: StoreSettings, { log, ...context }: StoreCont
     }
     case "sqlite": {
       const { openSqliteThread } = await import("./operations/store/sqlite/thread.ts");
-      return openSqliteThread({ ...context, warn, path: settings.path });
+      return openSqliteThread({ ...context, warn, path: settings.path, acceptRestore });
     }
     case "postgres": {
       const { openPostgresStore } = await import("./operations/store/postgres/open.ts");

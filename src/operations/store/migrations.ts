@@ -1,5 +1,5 @@
 import { type RawBuilder, sql } from "kysely";
-import type { Trx } from "./schema.ts";
+import type { Db, Trx } from "./schema.ts";
 import { StoreRefused } from "./store.ts";
 
 /** What table definitions need to know of the database. */
@@ -8,47 +8,109 @@ export interface Dialect {
   readonly text: RawBuilder<unknown>;
   /** Type of a primary key that the database counts up. */
   readonly sequence: RawBuilder<unknown>;
+  /** Answers a row if there is the table `meta`. */
+  readonly hasMeta: RawBuilder<unknown>;
 }
 
-/** One step from a schema version to the next; it never changes once it was released. */
+/**
+ * One step from a schema version to the next; it never changes once it was released. It only adds: tables, indexes, and columns that
+ * have a default, or may be null, and that no seal (rows.ts) is about. So a program of the version before works on beside a newer one,
+ * and may come back. It reads nothing, for `restartd store sql` prints it.
+ */
 export type Migration = (trx: Trx, dialect: Dialect) => Promise<void>;
 
 /** Every step in order: the n-th (from 1) makes schema version n. */
 export const MIGRATIONS: readonly Migration[] = [first];
 
 /**
- * Brings the store to the newest schema version. Who calls it sees to it that nobody else does at the same time.
+ * The oldest program, by the schema version that it knows, that may use a store of the newest schema. It grows by a release that drops
+ * what the one before has stopped to use.
+ */
+export const MIN_PROGRAM = 1;
+
+/** What a store says of itself; all of it 0 while there is no store yet. */
+export interface SchemaState {
+  readonly version: number;
+  /** See {@link MIN_PROGRAM}; a store that does not say may be used by no program that is older than itself. */
+  readonly minProgram: number;
+  /** How often it was opened: SQLite alone counts (sqlite/starts.ts). */
+  readonly starts: number;
+}
+
+/**
+ * Reads what a store says of itself.
+ *
+ * @throws StoreRefused when it cannot be understood.
+ */
+export async function readSchemaState(db: Db, dialect: Dialect): Promise<SchemaState> {
+  if ((await dialect.hasMeta.execute(db)).rows.length === 0) return { version: 0, minProgram: 0, starts: 0 };
+  const rows = await db.selectFrom("meta").selectAll().execute();
+  const facts = new Map(rows.map(({ key, value }) => [key, Number(value)]));
+  const version = facts.get("schema_version") ?? 0;
+  const state = { version, minProgram: facts.get("min_program") ?? version, starts: facts.get("starts") ?? 0 };
+  if (!Object.values(state).every((count) => Number.isSafeInteger(count) && count >= 0)) {
+    throw new StoreRefused("The store does not say which schema version it has: it is damaged; restore a backup.");
+  }
+  return state;
+}
+
+/**
+ * Whether a store has to be migrated.
+ *
+ * @param known the newest schema version that this program knows.
+ * @throws StoreRefused when the store is newer than this program, and no longer for it.
+ */
+export function isOlder({ version, minProgram }: SchemaState, known: number): boolean {
+  if (version > known && minProgram > known) {
+    throw new StoreRefused(
+      `The store has schema version ${version}, which programs that know versions from ${minProgram} on may use, and this restartd knows versions up to ${known}: a newer restartd has used it. Start that newer version again, or restore a backup from before the upgrade.`,
+    );
+  }
+  return version < known;
+}
+
+/**
+ * Brings the store to the newest schema version; one that is newer stays as it is. Who calls it sees to it that nobody else does at the
+ * same time.
  *
  * @param trx one transaction for all of it: either everything is migrated or nothing.
  * @param replica names the store if it is made here.
- * @throws StoreRefused when the store is newer than this program.
+ * @throws StoreRefused when the store is newer than this program, and no longer for it.
  */
 export async function migrate(
   trx: Trx,
   dialect: Dialect,
   replica: string,
   migrations: readonly Migration[] = MIGRATIONS,
+  minProgram = MIN_PROGRAM,
 ): Promise<void> {
-  await sql`create table if not exists meta (key ${dialect.text} primary key, value ${dialect.text} not null)`.execute(
-    trx,
-  );
-  const row = await trx.selectFrom("meta").select("value").where("key", "=", "schema_version").executeTakeFirst();
-  const version = Number(row?.value ?? 0);
-  if (!Number.isSafeInteger(version) || version < 0) {
-    throw new StoreRefused("The store does not say which schema version it has: it is damaged; restore a backup.");
-  }
-  if (version > migrations.length) {
-    throw new StoreRefused(
-      `The store has schema version ${version}, and this restartd knows versions up to ${migrations.length}: a newer restartd has used it. Start that newer version again, or restore a backup from before the upgrade.`,
+  const state = await readSchemaState(trx, dialect);
+  if (!isOlder(state, migrations.length)) return;
+  if (state.version === 0) {
+    await sql`create table if not exists meta (key ${dialect.text} primary key, value ${dialect.text} not null)`.execute(
+      trx,
     );
+    await trx
+      .insertInto("meta")
+      .values({ key: "store_id", value: replica })
+      .onConflict((conflict) => conflict.doNothing())
+      .execute();
   }
-  if (version === migrations.length) return;
-  for (const migration of migrations.slice(version)) await migration(trx, dialect);
-  if (row === undefined) await trx.insertInto("meta").values({ key: "store_id", value: replica }).execute();
+  for (const migration of migrations.slice(state.version)) await migration(trx, dialect);
+  for (const [key, value] of [
+    ["schema_version", migrations.length],
+    ["min_program", minProgram],
+  ] as const) {
+    await setMeta(trx, key, String(value));
+  }
+}
+
+/** Writes a fact about the store. */
+export async function setMeta(trx: Db, key: string, value: string): Promise<void> {
   await trx
     .insertInto("meta")
-    .values({ key: "schema_version", value: String(migrations.length) })
-    .onConflict((conflict) => conflict.column("key").doUpdateSet({ value: String(migrations.length) }))
+    .values({ key, value })
+    .onConflict((conflict) => conflict.column("key").doUpdateSet({ value }))
     .execute();
 }
 

@@ -56,18 +56,22 @@ export function createRows(sealed: boolean): Rows {
   };
 }
 
-/** Columns that a seal is not about: itself, what the database counts, and what no record knows. */
-const UNSEALED: ReadonlySet<string> = new Set(["seal", "sequence", "ordinal", "audits"]);
-
 /**
- * Checksum (CRC-32) of a row: its columns that are set, by name, so that a column that a later schema adds changes nothing until it
- * is set.
+ * Columns that seals are about: those of schema 1, but for the seal, what the database counts, and what no record knows. A column that a
+ * later schema adds is not among them, ever: programs that know it and programs that do not work side by side.
  */
+const SEALED: ReadonlySet<string> = new Set(
+  `name principal request_id request_hash method action target blocks_target state version owner request response error evidence
+  vendor_job warnings progress reason parent cancel_requested create_time send_time update_time end_time wake_time operation time
+  replica event actor detail from_state to_state code`.split(/\s+/),
+);
+
+/** Checksum (CRC-32) of a row: its columns that are sealed and set, by name. */
 export const sealOf = (row: object): number =>
   crc32(
     JSON.stringify(
       Object.entries(row)
-        .filter(([column, value]) => value !== null && !UNSEALED.has(column))
+        .filter(([column, value]) => value !== null && SEALED.has(column))
         .sort(([a], [b]) => (a < b ? -1 : 1)),
     ),
   );

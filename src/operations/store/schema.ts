@@ -97,7 +97,10 @@ export interface ReplicaTable {
   readonly beat_time: Long;
 }
 
-/** Facts about the store itself: `schema_version`; `store_id`, the replica that made it. */
+/**
+ * Facts about the store itself: `schema_version`; `min_program` (migrations.ts); `store_id`, the replica that made it; `starts`
+ * (sqlite/starts.ts); `last_backup` (summary.ts).
+ */
 export interface MetaTable {
   readonly key: string;
   readonly value: string;

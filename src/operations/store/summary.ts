@@ -1,5 +1,6 @@
 import type { OperationState } from "../../core/operation.ts";
 import type { Context } from "./context.ts";
+import { setMeta } from "./migrations.ts";
 import type { StoreSummary } from "./store.ts";
 
 /** Key of `meta` under which the time (epoch ms) of the last backup stands. */
@@ -31,11 +32,5 @@ export async function summarize({ db, engine }: Context): Promise<StoreSummary> 
 /** Writes down that the store was copied just now. */
 export async function noteBackup({ now, engine }: Context): Promise<void> {
   const value = String(now().getTime());
-  await engine.transaction(async (trx) => {
-    await trx
-      .insertInto("meta")
-      .values({ key: LAST_BACKUP, value })
-      .onConflict((conflict) => conflict.column("key").doUpdateSet({ value }))
-      .execute();
-  });
+  await engine.transaction((trx) => setMeta(trx, LAST_BACKUP, value));
 }

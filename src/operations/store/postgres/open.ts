@@ -1,14 +1,15 @@
-import { Kysely, PostgresDialect, sql } from "kysely";
+import type { Kysely } from "kysely";
 import pg from "pg";
 import type { Engine } from "../context.ts";
 import { createKyselyStore } from "../kysely-store.ts";
-import { type Dialect, MIGRATIONS, type Migration, migrate } from "../migrations.ts";
+import type { Migration } from "../migrations.ts";
 import type { Tables } from "../schema.ts";
 import { type Store, StoreRefused } from "../store.ts";
 import { followAddress, type GiveAddress } from "./address.ts";
 import { checkDurability } from "./checks.ts";
 import { createAnnouncer, listen } from "./notify.ts";
 import { openPool, type Pool } from "./pool.ts";
+import { openKysely, prepare } from "./prepare.ts";
 
 /** How a PostgreSQL store is opened. */
 export interface PostgresStoreOptions {
@@ -22,15 +23,11 @@ export interface PostgresStoreOptions {
   readonly warn: (message: string) => void;
   /** Steps of the schema; default: all of them. */
   readonly migrations?: readonly Migration[];
+  /** The oldest program that may use the store after them; default: as migrations.ts says. */
+  readonly minProgram?: number;
+  /** Until it gives up waiting for another replica that migrates; default: a minute. */
+  readonly turnMs?: number;
 }
-
-const DIALECT: Dialect = {
-  text: sql.raw('text collate "C"'),
-  sequence: sql.raw("bigint generated always as identity primary key"),
-};
-
-/** Key of the advisory lock that replicas take to migrate: "rstd". */
-const MIGRATION_LOCK = 0x72737464;
 
 /**
  * Opens the store in a PostgreSQL database, which several replicas may share.
@@ -49,21 +46,6 @@ export async function openPostgresStore(given: PostgresStoreOptions): Promise<St
   } catch (error) {
     await pool.close();
     throw refusalOf(error);
-  }
-}
-
-/** Makes or migrates the tables; one replica at a time. */
-async function prepare(options: PostgresStoreOptions): Promise<void> {
-  const migrating = openPool(options.url, options.warn, "migration");
-  try {
-    await openKysely(migrating)
-      .transaction()
-      .execute(async (trx) => {
-        await sql`select pg_advisory_xact_lock(${sql.lit(MIGRATION_LOCK)})`.execute(trx);
-        await migrate(trx, DIALECT, options.replica, options.migrations ?? MIGRATIONS);
-      });
-  } finally {
-    await migrating.close();
   }
 }
 
@@ -105,9 +87,6 @@ function createEngine(db: Kysely<Tables>, pool: Pool, { url, replica, warn }: Po
     },
   };
 }
-
-const openKysely = (pool: Pool): Kysely<Tables> =>
-  new Kysely<Tables>({ dialect: new PostgresDialect({ pool: pool.kysely }) });
 
 /** Whether nobody answered: an error of the system's, or what `pg` says of a connection that took too long, or ended. */
 const isUnreachable = (error: Error): boolean =>

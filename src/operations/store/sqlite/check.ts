@@ -53,13 +53,14 @@ export function refuseForeign(database: DatabaseSync, path: string): void {
  * structure of tables and indexes, and that each row is where every index says. Rows have a checksum beside (rows.ts).
  *
  * @param expected has the definitions as they should be; it is closed.
+ * @param newer whether a newer program has added definitions of its own.
  */
-export function refuseDamage(database: DatabaseSync, path: string, expected: DatabaseSync): void {
-  const definitions = definitionsOf(expected);
+export function refuseDamage(database: DatabaseSync, path: string, expected: DatabaseSync, newer: boolean): void {
+  const defined = newer ? hasAll(database, expected) : definitionsOf(database) === definitionsOf(expected);
   expected.close();
   const damage = (what: string) =>
     new StoreRefused(`${path} is damaged (${what}): nothing in it can be relied on. Restore a backup.`);
-  if (definitionsOf(database) !== definitions) throw damage("its tables are not defined as restartd defines them");
+  if (!defined) throw damage("its tables are not defined as restartd defines them");
   // Rows are looked up in the order of each index, all over the file: for that long, more of it (64 MiB) is kept in memory.
   const usual = database.prepare("pragma cache_size").get()?.cache_size;
   database.exec("pragma cache_size = -65536");
@@ -101,9 +102,37 @@ function falseIndex(database: DatabaseSync, table: string): string | undefined {
   })?.name;
 }
 
-const definitionsOf = (database: DatabaseSync): string =>
-  JSON.stringify(
-    database
-      .prepare("select type, name, tbl_name, sql from sqlite_schema where name not like 'sqlite_stat%' order by name")
-      .all(),
-  );
+const definitions = (database: DatabaseSync): Definition[] =>
+  database
+    .prepare("select type, name, tbl_name, sql from sqlite_schema where name not like 'sqlite_stat%' order by name")
+    .all() as unknown as Definition[];
+
+const definitionsOf = (database: DatabaseSync): string => JSON.stringify(definitions(database));
+
+/** A row of `sqlite_schema`. */
+interface Definition {
+  readonly type: string;
+  readonly name: string;
+  readonly tbl_name: string;
+  readonly sql: string | null;
+}
+
+/** Whether a database has every table with every column, and every index, that another one has; beside tables and indexes it has nothing. */
+function hasAll(database: DatabaseSync, expected: DatabaseSync): boolean {
+  const found = new Map(definitions(database).map((definition) => [definition.name, definition]));
+  if ([...found.values()].some(({ type }) => type !== "table" && type !== "index")) return false;
+  return definitions(expected).every(({ type, name, tbl_name, sql }) => {
+    const other = found.get(name);
+    if (other?.type !== type || other.tbl_name !== tbl_name) return false;
+    if (type !== "table") return other.sql === sql;
+    const columns = new Set(columnsOf(database, name));
+    return columnsOf(expected, name).every((column) => columns.has(column));
+  });
+}
+
+/** Each column of a table with its type, constraints and default. */
+const columnsOf = (database: DatabaseSync, table: string): string[] =>
+  database
+    .prepare('select name, type, "notnull", dflt_value, pk from pragma_table_info(?)')
+    .all(table)
+    .map((column) => JSON.stringify(column));

@@ -3,15 +3,16 @@ import { DatabaseSync } from "node:sqlite";
 import { Kysely, SqliteDialect, sql } from "kysely";
 import type { Engine } from "../context.ts";
 import { createKyselyStore } from "../kysely-store.ts";
-import { type Dialect, MIGRATIONS, type Migration, migrate } from "../migrations.ts";
+import { type Dialect, isOlder, MIGRATIONS, type Migration, migrate, readSchemaState, setMeta } from "../migrations.ts";
 import type { Tables } from "../schema.ts";
 import { type Store, StoreRefused } from "../store.ts";
-import { backupDatabase } from "./backup.ts";
+import { backupDatabase, keepBefore } from "./backup.ts";
 import { APPLICATION_ID, refuseDamage, refuseDamagedLog, refuseForeign } from "./check.ts";
 import { adaptDatabase, codeOf, SQLITE_BUSY } from "./database.ts";
 import { prepareFile, type Statfs } from "./file.ts";
 import { createGroups } from "./group.ts";
 import { type FileGuard, guardFiles } from "./same-file.ts";
+import { countStart, refuseRestored } from "./starts.ts";
 
 /** `path` of a store that lives as long as the process. */
 export const IN_MEMORY = ":memory:";
@@ -34,11 +35,19 @@ export interface SqliteStoreOptions {
   readonly migrations?: readonly Migration[];
   /** How long (ms) what nobody is held up by waits for others to share its commit. Default: not at all. */
   readonly patienceMs?: number;
+  /** The oldest program that may use the store after them; default: as migrations.ts says. */
+  readonly minProgram?: number;
+  /** Whether a store that was restored from a copy is meant to be used. Default: it is refused. */
+  readonly acceptRestore?: boolean;
   /** The file does not grow beyond so many pages of 4 KiB; default: SQLite's limit. */
   readonly maxPages?: number;
 }
 
-const DIALECT: Dialect = { text: sql.raw("text"), sequence: sql.raw("integer primary key autoincrement") };
+const DIALECT: Dialect = {
+  text: sql.raw("text"),
+  sequence: sql.raw("integer primary key autoincrement"),
+  hasMeta: sql`select name from sqlite_schema where type = 'table' and name = 'meta'`,
+};
 
 /** Results of PRAGMA that mean that it is in force: what SQLite does not know, it ignores. */
 const PRAGMAS = [
@@ -52,8 +61,8 @@ const PRAGMAS = [
 /**
  * Opens the store in a SQLite file, for this process alone.
  *
- * @throws StoreRefused when the file must not be used: another process has it, it is damaged, newer than this program, somebody else's, or
- *   on a file system that cannot be trusted.
+ * @throws StoreRefused when the file must not be used: another process has it, it is damaged, newer than this program, restored from a
+ *   copy, somebody else's, or on a file system that cannot be trusted.
  */
 export async function openSqliteStore(options: SqliteStoreOptions): Promise<Store> {
   const path = options.path === IN_MEMORY ? IN_MEMORY : resolve(options.path);
@@ -72,11 +81,19 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
 }
 
 async function prepareStore(database: DatabaseSync, path: string, options: SqliteStoreOptions): Promise<Store> {
-  const migrations = options.migrations ?? MIGRATIONS;
+  const { migrations = MIGRATIONS, minProgram } = options;
   if (path !== IN_MEMORY) takeFile(database, path);
   const db = openKysely(database);
-  await db.transaction().execute((trx) => migrate(trx, DIALECT, options.replica, migrations));
-  if (path !== IN_MEMORY) refuseDamage(database, path, await expectedSchema(migrations));
+  const state = await readSchemaState(db, DIALECT);
+  const older = isOlder(state, migrations.length);
+  const starts = path === IN_MEMORY ? 0 : refuseRestored(path, state.starts, options.acceptRestore ?? false) + 1;
+  if (older && state.version > 0) await keepBefore(database, path, migrations.length);
+  await db.transaction().execute((trx) => migrate(trx, DIALECT, options.replica, migrations, minProgram));
+  if (path !== IN_MEMORY) {
+    refuseDamage(database, path, await expectedSchema(migrations), state.version > migrations.length);
+    await setMeta(db, "starts", String(starts));
+    countStart(path, starts);
+  }
   if (options.maxPages !== undefined) database.exec(`pragma max_page_count = ${options.maxPages}`);
   // Nobody else uses the file: whoever did is dead.
   await db.deleteFrom("replicas").execute();
@@ -109,7 +126,7 @@ function takeFile(database: DatabaseSync, path: string): void {
 }
 
 /** The definitions that the migrations make, as SQLite keeps them. */
-async function expectedSchema(migrations: readonly Migration[]): Promise<DatabaseSync> {
+export async function expectedSchema(migrations: readonly Migration[]): Promise<DatabaseSync> {
   const database = openDatabase(IN_MEMORY);
   const db = openKysely(database);
   await db.transaction().execute((trx) => migrate(trx, DIALECT, "", migrations));

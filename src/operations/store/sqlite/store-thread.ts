@@ -69,12 +69,13 @@ function serve(store: Store): void {
   });
 }
 
-const { path, replica, maxPages } = workerData as ThreadOptions;
+const { path, replica, maxPages, acceptRestore } = workerData as ThreadOptions;
 try {
   const store = await openSqliteStore({
     path,
     replica,
     patienceMs: PATIENCE_MS,
+    acceptRestore,
     now: () => new Date(time),
     warn: (message) => say({ kind: "warning", message }),
     ...(maxPages !== undefined && { maxPages }),

@@ -7,6 +7,7 @@ export interface ThreadOptions {
   readonly path: string;
   readonly replica: string;
   readonly maxPages: number | undefined;
+  readonly acceptRestore: boolean;
   /** Epoch ms. */
   readonly time: number;
 }

@@ -37,8 +37,9 @@ export async function openSqliteThread({
   now,
   warn,
   maxPages,
-}: Pick<SqliteStoreOptions, "path" | "replica" | "now" | "warn" | "maxPages">): Promise<Store> {
-  const workerData: ThreadOptions = { path, replica, maxPages, time: now().getTime() };
+  acceptRestore = false,
+}: Pick<SqliteStoreOptions, "path" | "replica" | "now" | "warn" | "maxPages" | "acceptRestore">): Promise<Store> {
+  const workerData: ThreadOptions = { path, replica, maxPages, acceptRestore, time: now().getTime() };
   const worker = new Worker(new URL("./store-thread.ts", import.meta.url), { workerData });
   const waiting = new Map<number, Waiting>();
   const listeners = new Set<Parameters<Store["subscribe"]>[0]>();

@@ -1,0 +1,98 @@
+import { parseArgs } from "node:util";
+import { StoreRefused } from "../operations/store/store.ts";
+
+/** What the command works with. */
+export interface StoreContext {
+  readonly out: (text: string) => void;
+  readonly err: (text: string) => void;
+}
+
+/** What `restartd store --help` prints. */
+export const STORE_HELP = `Looks after stores, without a server.
+
+Usage: npm start -- store sql [--from N]
+       npm start -- store verify FILE
+
+Commands:
+  sql            print the definitions of a PostgreSQL store, for who defines tables with another role than restartd's
+  verify FILE    look through a copy of a SQLite store: its structure, its definitions, and that each row is as it was written;
+                 nothing is written. Exits 0 when it is whole, else 1
+
+Options:
+  --from N       sql: from this schema version on (default 0: there is no store yet)
+  --help         print this
+`;
+
+/** Runs `restartd store ...` and answers the exit code. */
+export async function runStore(args: readonly string[], context: StoreContext): Promise<number> {
+  const asked = parse(args);
+  if (typeof asked === "string") return mistake(context, asked);
+  switch (asked.kind) {
+    case "help":
+      context.out(STORE_HELP);
+      return 0;
+    case "sql":
+      return printSql(asked.from, context);
+    case "verify":
+      return verify(asked.file, context);
+  }
+}
+
+function mistake({ err }: StoreContext, wrong: string): number {
+  err(`restartd store: ${wrong}\nTry: npm start -- store --help\n`);
+  return 2;
+}
+
+async function printSql(from: number, context: StoreContext): Promise<number> {
+  const { definitionsFrom, NEWEST } = await import("../operations/store/postgres/sql.ts");
+  if (from > NEWEST) return mistake(context, `--from ${from}: this restartd knows schema versions up to ${NEWEST}`);
+  context.out(await definitionsFrom(from));
+  return 0;
+}
+
+async function verify(file: string, { out, err }: StoreContext): Promise<number> {
+  const { verifyStore } = await import("../operations/store/sqlite/verify.ts");
+  try {
+    const { schemaVersion, operations, audits, tombstones } = await verifyStore(file);
+    out(
+      `${file} is whole: schema version ${schemaVersion}, ${operations} operations with ${audits} rows of their audit trail, ${tombstones} tombstones\n`,
+    );
+    return 0;
+  } catch (error) {
+    if (!(error instanceof StoreRefused)) throw error;
+    err(`restartd store: ${error.message}\n`);
+    return 1;
+  }
+}
+
+type Asked =
+  | { readonly kind: "help" }
+  | { readonly kind: "sql"; readonly from: number }
+  | { readonly kind: "verify"; readonly file: string };
+
+/** What is asked for, or what is wrong with how. */
+function parse(args: readonly string[]): Asked | string {
+  try {
+    const { values, positionals } = parseArgs({
+      args: [...args],
+      strict: true,
+      allowPositionals: true,
+      options: { help: { type: "boolean", short: "h" }, from: { type: "string" } },
+    });
+    if (values.help) return { kind: "help" };
+    const [command, file, ...more] = positionals;
+    const { from } = values;
+    if (command === "sql" && file === undefined) {
+      if (from !== undefined && !/^\d{1,9}$/.test(from)) {
+        return `--from ${JSON.stringify(from)} is no schema version`;
+      }
+      return { kind: "sql", from: Number(from ?? 0) };
+    }
+    if (command === "verify" && from === undefined && file !== undefined && file !== "" && more.length === 0) {
+      return { kind: "verify", file };
+    }
+    return "the commands are: store sql [--from N], and store verify FILE";
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
