@@ -333,7 +333,7 @@ async function readDamaged(file: string, written: readonly OperationRecord[]) {
 }
 
 describe("a flipped byte", () => {
-  it("in the file is refused, or says so when it is read, or changes nothing", { timeout: 120_000 }, async () => {
+  it("in the file is refused, or says so when it is read, or changes nothing", { timeout: 300_000 }, async () => {
     const store = await open(path);
     const written = await fill(store, 60);
     for (const one of written.slice(40)) {

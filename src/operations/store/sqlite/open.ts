@@ -91,12 +91,14 @@ async function prepareStore(database: DatabaseSync, path: string, options: Sqlit
   await db.transaction().execute((trx) => migrate(trx, DIALECT, options.replica, migrations, minProgram));
   if (path !== IN_MEMORY) {
     refuseDamage(database, path, await expectedSchema(migrations), state.version > migrations.length);
-    await setMeta(db, "starts", String(starts));
-    countStart(path, starts);
   }
   if (options.maxPages !== undefined) database.exec(`pragma max_page_count = ${options.maxPages}`);
-  // Nobody else uses the file: whoever did is dead.
-  await db.deleteFrom("replicas").execute();
+  await db.transaction().execute(async (trx) => {
+    // Nobody else uses the file: whoever did is dead.
+    await trx.deleteFrom("replicas").execute();
+    await setMeta(trx, "starts", String(starts));
+  });
+  if (path !== IN_MEMORY) countStart(path, starts);
   const files = path === IN_MEMORY ? undefined : guardFiles(path);
   return createKyselyStore({ ...options, db, engine: createEngine(database, db, files, options.patienceMs) });
 }

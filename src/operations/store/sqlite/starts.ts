@@ -1,5 +1,4 @@
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
-import { dirname } from "node:path";
 import { StoreRefused } from "../store.ts";
 import { reasonOf } from "./file.ts";
 
@@ -38,13 +37,8 @@ export function countStart(path: string, starts: number): void {
     } finally {
       closeSync(handle);
     }
+    // A power loss may undo it: then the file's count is the lower one, which is no reason to refuse.
     renameSync(partial, file);
-    const folder = openSync(dirname(file), "r");
-    try {
-      fsyncSync(folder);
-    } finally {
-      closeSync(folder);
-    }
   } catch (error) {
     throw new StoreRefused(
       `${file} cannot be written (${reasonOf(error)}): it tells a restored store from the one that was here last. Let this user write to its folder.`,
