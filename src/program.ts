@@ -115,7 +115,19 @@ async function checkConfiguration(args: readonly string[]): Promise<void> {
 
 async function lookAfterStore(args: readonly string[]): Promise<void> {
   const { runStore } = await import("./commands/store.ts");
-  process.exitCode = await runStore(args, OUTPUT);
+  process.exitCode = await runStore(args, {
+    ...OUTPUT,
+    sql: () => import("./operations/store/postgres/sql.ts"),
+    async verify(file) {
+      const { verifyStore } = await import("./operations/store/sqlite/verify.ts");
+      try {
+        return await verifyStore(file);
+      } catch (error) {
+        if (error instanceof StoreRefused) return { wrong: error.message };
+        throw error;
+      }
+    },
+  });
 }
 
 async function makeToken(args: readonly string[]): Promise<void> {

@@ -1,10 +1,24 @@
 import { parseArgs } from "node:util";
-import { StoreRefused } from "../operations/store/store.ts";
 
 /** What the command works with. */
 export interface StoreContext {
   readonly out: (text: string) => void;
   readonly err: (text: string) => void;
+  /** The definitions of PostgreSQL's tables from a schema version on. */
+  readonly sql: () => Promise<{
+    readonly NEWEST: number;
+    readonly definitionsFrom: (from: number) => Promise<string>;
+  }>;
+  /** Looks through a copy of a SQLite store: what it holds, or what is wrong with it. */
+  readonly verify: (file: string) => Promise<Verified | { readonly wrong: string }>;
+}
+
+/** What a copy that is whole holds. */
+export interface Verified {
+  readonly schemaVersion: number;
+  readonly operations: number;
+  readonly audits: number;
+  readonly tombstones: number;
 }
 
 /** What `restartd store --help` prints. */
@@ -44,25 +58,23 @@ function mistake({ err }: StoreContext, wrong: string): number {
 }
 
 async function printSql(from: number, context: StoreContext): Promise<number> {
-  const { definitionsFrom, NEWEST } = await import("../operations/store/postgres/sql.ts");
+  const { definitionsFrom, NEWEST } = await context.sql();
   if (from > NEWEST) return mistake(context, `--from ${from}: this restartd knows schema versions up to ${NEWEST}`);
   context.out(await definitionsFrom(from));
   return 0;
 }
 
-async function verify(file: string, { out, err }: StoreContext): Promise<number> {
-  const { verifyStore } = await import("../operations/store/sqlite/verify.ts");
-  try {
-    const { schemaVersion, operations, audits, tombstones } = await verifyStore(file);
-    out(
-      `${file} is whole: schema version ${schemaVersion}, ${operations} operations with ${audits} rows of their audit trail, ${tombstones} tombstones\n`,
-    );
-    return 0;
-  } catch (error) {
-    if (!(error instanceof StoreRefused)) throw error;
-    err(`restartd store: ${error.message}\n`);
+async function verify(file: string, context: StoreContext): Promise<number> {
+  const found = await context.verify(file);
+  if ("wrong" in found) {
+    context.err(`restartd store: ${found.wrong}\n`);
     return 1;
   }
+  const { schemaVersion, operations, audits, tombstones } = found;
+  context.out(
+    `${file} is whole: schema version ${schemaVersion}, ${operations} operations with ${audits} rows of their audit trail, ${tombstones} tombstones\n`,
+  );
+  return 0;
 }
 
 type Asked =

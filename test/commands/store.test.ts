@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { runStore, STORE_HELP } from "../../src/commands/store.ts";
+import { STORE_HELP } from "../../src/commands/store.ts";
 import { MIGRATIONS } from "../../src/operations/store/migrations.ts";
 import { definitionsFrom } from "../../src/operations/store/postgres/sql.ts";
 import { openSqliteStore } from "../../src/operations/store/sqlite/open.ts";
@@ -8,22 +8,15 @@ import { record } from "../operations/records.ts";
 import { temporaryFolder } from "../support/folder.ts";
 import { runProgram } from "../support/program.ts";
 
-async function store(...args: string[]) {
-  const said = { stdout: "", stderr: "" };
-  const code = await runStore(args, {
-    out: (text) => (said.stdout += text),
-    err: (text) => (said.stderr += text),
-  });
-  return { code, ...said };
-}
+const store = (...args: string[]) => runProgram(["store", ...args]);
 
-describe("restartd store", () => {
+describe("restartd store", { timeout: 60_000 }, () => {
   it("prints the definitions of PostgreSQL, from any version", async () => {
     const all = await definitionsFrom(0);
-    expect(await store("sql")).toEqual({ code: 0, stdout: all, stderr: "" });
+    expect(await store("sql")).toMatchObject({ code: 0, stdout: all, stderr: "" });
     expect(all).toMatch(/^-- .*\nbegin;\n.*\ncreate table operations \(\n {2}name text.*\ncommit;\n$/s);
     const newest = MIGRATIONS.length;
-    expect(await store("sql", "--from", String(newest))).toEqual({
+    expect(await store("sql", "--from", String(newest))).toMatchObject({
       code: 0,
       stdout: `-- A store of schema version ${newest} has all that this restartd needs.\n`,
       stderr: "",
@@ -31,7 +24,7 @@ describe("restartd store", () => {
     expect(await store("sql", "--from", String(newest + 1))).toMatchObject({ code: 2, stdout: "" });
   });
 
-  it("verifies a copy", { timeout: 60_000 }, async () => {
+  it("verifies a copy", async () => {
     await using folder = await temporaryFolder();
     const copy = join(folder.path, "copy.db");
     {
@@ -50,7 +43,7 @@ describe("restartd store", () => {
       stderr: "",
     });
     const text = await folder.write("text", "just text, ".repeat(1_000));
-    expect(await store("verify", text)).toEqual({
+    expect(await store("verify", text)).toMatchObject({
       code: 1,
       stdout: "",
       stderr: `restartd store: ${text} cannot be read as a store (file is not a database).\n`,
@@ -58,7 +51,7 @@ describe("restartd store", () => {
   });
 
   it("explains itself, and what it does not understand", async () => {
-    expect(await store("--help")).toEqual({ code: 0, stdout: STORE_HELP, stderr: "" });
+    expect(await store("--help")).toMatchObject({ code: 0, stdout: STORE_HELP, stderr: "" });
     for (const args of [
       [],
       ["drop"],
