@@ -5,6 +5,9 @@ import { TARGET_COMMANDS } from "../targets/commands.ts";
 import { CannotAsk } from "./ask.ts";
 import { change } from "./change.ts";
 import { type Client, type ClientContext, connect, openClient } from "./client.ts";
+import { defaultsOf } from "./client-file.ts";
+import { complete, completion } from "./completion.ts";
+import { config } from "./config.ts";
 import { EXIT, EXIT_HELP } from "./exit.ts";
 import { get } from "./get.ts";
 import { runOperations } from "./operations.ts";
@@ -17,6 +20,7 @@ import { version } from "./version.ts";
 /** Runs a command of the client, and answers the exit code. What goes wrong is said on stderr. */
 export async function runClient(args: readonly string[], context: ClientContext): Promise<number> {
   if (args[0] === "operations") return operations(args.slice(1), context);
+  if (args[0] === "__complete") return complete(args.slice(1), context, open);
   if (args[0] === "help") return help(args.slice(1), context);
   const found = specOf(args);
   const name = found?.spec.path.join(" ") ?? args[0] ?? "";
@@ -29,12 +33,12 @@ export async function runClient(args: readonly string[], context: ClientContext)
       context.out(helpOf(spec));
       return EXIT.DONE;
     }
-    const open = (): Client => {
-      const client = openClient(parsed, context, {});
+    const opened = (): Client => {
+      const client = open(parsed, context);
       address = client.address;
       return client;
     };
-    return await run(spec, parsed, open, context);
+    return await run(spec, parsed, opened, context);
   } catch (error) {
     return explain(error, name, address, context);
   }
@@ -44,8 +48,11 @@ const operations = (args: readonly string[], context: ClientContext): Promise<nu
   runOperations(args, {
     ...context,
     services: TARGET_COMMANDS.map(({ service }) => service),
-    connect: (flags) => connect(flags, context, {}),
+    connect: (flags) => connect(flags, context, defaultsOf(flags.context, context.env, context.err)),
   });
+
+const open = (parsed: Parsed, context: ClientContext): Client =>
+  openClient(parsed, context, defaultsOf(parsed.text("context"), context.env, context.err));
 
 async function run(spec: Spec, parsed: Parsed, open: () => Client, context: ClientContext): Promise<number> {
   switch (spec.kind) {
@@ -57,6 +64,10 @@ async function run(spec: Spec, parsed: Parsed, open: () => Client, context: Clie
       return get(parsed, open, context);
     case "version":
       return version(parsed, open, context);
+    case "config":
+      return config(parsed, context);
+    case "completion":
+      return completion(parsed, context);
     default:
       throw new Error(`${spec.path.join(" ")} is not run here`);
   }

@@ -9,6 +9,7 @@ import { OperationService } from "../../gen/restart/operation/v1/operation_servi
 import { CommandMistake } from "../core/command.ts";
 import { withDependencies } from "../core/dependencies.ts";
 import { plain } from "../core/plain.ts";
+import { ConfigError } from "../core/problem.ts";
 import { BackupError, writeBackup } from "./backup.ts";
 import { explainError } from "./errors.ts";
 import { EXIT, exitOf } from "./exit.ts";
@@ -38,7 +39,7 @@ export interface CommandContext {
   readonly err: (text: string) => void;
   /** Epoch ms. */
   readonly now: () => number;
-  /** Opens the server that a command line means. Throws CommandMistake. */
+  /** Opens the server that a command line means. Throws CommandMistake, ConfigError. */
   readonly connect: (flags: ServerFlags) => { readonly address: string; readonly transport: Transport };
   /** Aborted by a signal; its reason is the exit code. */
   readonly interrupted?: AbortSignal;
@@ -96,6 +97,10 @@ export async function runOperations(args: readonly string[], context: CommandCon
   } catch (error) {
     if (error instanceof CommandMistake) {
       context.err(`restartd operations: ${error.message}\n`);
+      return MISTAKE;
+    }
+    if (error instanceof ConfigError) {
+      context.err(`${error.message}\n`);
       return MISTAKE;
     }
     if (context.interrupted?.aborted) return Number(context.interrupted.reason);

@@ -103,6 +103,9 @@ const COMMANDS = {
   backup: { options: [], operand: "FILE" },
 } as const satisfies Record<string, { options: readonly Option[]; operand: string | undefined }>;
 
+/** What `operations` knows. */
+export const OPERATIONS_COMMANDS: readonly string[] = Object.keys(COMMANDS);
+
 const isCommand = (name: string): name is keyof typeof COMMANDS => Object.hasOwn(COMMANDS, name);
 
 /**
