@@ -16,6 +16,7 @@ const PACKAGES: readonly (readonly [Tool, string])[] = [
   ["curl", "curl"],
   ["chromium", "chromium"],
   ["postgres", "postgresql"],
+  ["pgbouncer", "pgbouncer"],
   ["promtool", "prometheus"],
   ["runc", "runc"],
 ];

@@ -25,6 +25,7 @@ export const tools = {
   python: () => (existsSync(pythonMarker()) ? join(pythonFolder(), "bin/python") : undefined),
   chromium: () => findProgram("chromium", "chromium-browser", "google-chrome"),
   postgres: () => findPostgres(),
+  pgbouncer: () => findProgram("pgbouncer") ?? ["/usr/sbin/pgbouncer"].find(isExecutable),
   helm: () => binary("helm"),
   promtool: () => findProgram("promtool"),
   runc: () => findProgram("runc"),

@@ -62,7 +62,7 @@ export async function startPostgres(settings: Readonly<Record<string, string>> =
 }
 
 /** Whom to run it as: PostgreSQL refuses root. */
-function unprivileged(): { uid: number; gid: number } | undefined {
+export function unprivileged(): { uid: number; gid: number } | undefined {
   if (process.getuid?.() !== 0) return undefined;
   const lines = readFileSync("/etc/passwd", "utf8").split("\n");
   for (const name of ["postgres", "nobody"]) {

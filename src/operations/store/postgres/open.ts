@@ -9,6 +9,7 @@ import { followAddress, type GiveAddress } from "./address.ts";
 import { checkDurability } from "./checks.ts";
 import { createAnnouncer, listen } from "./notify.ts";
 import { openPool, type Pool } from "./pool.ts";
+import { refuseSharedSessions } from "./pooler.ts";
 import { openKysely, prepare } from "./prepare.ts";
 
 /** How a PostgreSQL store is opened. */
@@ -39,6 +40,7 @@ export async function openPostgresStore(given: PostgresStoreOptions): Promise<St
   const options = { ...given, url: followAddress(given.url, given.warn) };
   const pool = openPool(options.url, options.warn);
   try {
+    await refuseSharedSessions(options.url);
     pool.pin(await checkDurability(pool.pg, options.warn));
     await prepare(options);
     const db = openKysely(pool);
