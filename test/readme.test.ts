@@ -44,7 +44,11 @@ describe("README.md", () => {
 
   afterAll(() => program[Symbol.asyncDispose]());
 
-  const shell = (line: string) => run("sh", ["-c", line.replaceAll(ADDRESS, program.address)], { timeoutMs: 60_000 });
+  const shell = (line: string) =>
+    run("sh", ["-c", line.replaceAll(ADDRESS, program.address)], {
+      timeoutMs: 60_000,
+      env: { RESTARTD_ADDRESS: program.url },
+    });
 
   it("is one that people read to its end", () => {
     expect(README.split("\n").length).toBeLessThanOrEqual(240);
@@ -58,7 +62,7 @@ describe("README.md", () => {
       "npx buf curl",
       "npx buf curl",
       "npx buf curl",
-      "npm start --",
+      "npx restartd restart",
       "npm ci &&",
     ]);
   });

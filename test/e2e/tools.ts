@@ -29,6 +29,7 @@ export const tools = {
   helm: () => binary("helm"),
   promtool: () => findProgram("promtool"),
   runc: () => findProgram("runc"),
+  script: () => findProgram("script"),
 } satisfies Record<string, () => string | undefined>;
 
 /** A client by its name. */
