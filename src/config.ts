@@ -14,6 +14,7 @@ import { readStore, type StoreSettings } from "./config/store.ts";
 import type { TlsSettings } from "./config/tls.ts";
 import { brokenRules, knownBroken } from "./config/violations.ts";
 import { readYaml } from "./config/yaml.ts";
+import type { Calendar } from "./core/freeze.ts";
 import { ConfigError, type Problem } from "./core/problem.ts";
 import type { ReadSections, SectionReader } from "./core/section-reader.ts";
 
@@ -49,6 +50,8 @@ export interface Config<Settings, Access = undefined> {
   readonly systems: readonly string[];
   /** What was made of the sections about who may do what; undefined when nobody is asked who they are. */
   readonly access: Access | undefined;
+  /** The freezes of the section. */
+  readonly calendar: Calendar;
   /** What deserves a line in the log, though it is no mistake. */
   readonly warnings: readonly Problem[];
 }
@@ -63,6 +66,8 @@ export interface ConfigOptions<Settings, Access = undefined> {
   readonly readAccess?: ReadSections<Sections, Access | undefined>;
   /** The wall clock, in epoch ms. Default: the machine's. */
   readonly now?: () => number;
+  /** Reads the section about freezes. Default: there are none. */
+  readonly readCalendar?: ReadSections<Sections, Calendar>;
   /** HOST:PORT out of the command line: stands in for `listen`. */
   readonly listen?: string | undefined;
   /** Whether operations are kept in memory when no section says where. Default: in a file beside the configuration's. */
@@ -124,7 +129,15 @@ function finish<Settings, Access>(
   sections: Sections,
   origin: Origin,
   mistakes: Mistakes,
-  { validator, readSections, readAccess, now = Date.now, listen, storeInMemory }: ConfigOptions<Settings, Access>,
+  {
+    validator,
+    readSections,
+    readAccess,
+    readCalendar,
+    now = Date.now,
+    listen,
+    storeInMemory,
+  }: ConfigOptions<Settings, Access>,
 ): Config<Settings, Access> {
   if (listen !== undefined) sections.listen = listen;
   const report = createReport(origin, mistakes.problems, mistakes.unreadable);
@@ -138,6 +151,7 @@ function finish<Settings, Access>(
     host: place.host,
     listenProblem: (message) => listenProblem(report, listen !== undefined, `${message}, but is "${sections.listen}"`),
   });
+  const calendar = readCalendar?.(sections, report.reader) ?? [];
   if (store === undefined || report.problems.length > 0) throw new ConfigError(report.problems);
   return {
     listen: place,
@@ -156,6 +170,7 @@ function finish<Settings, Access>(
     targets,
     systems: SYSTEMS.filter((name) => sections[name] !== undefined),
     access,
+    calendar,
     warnings: report.warnings,
   };
 }

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { createRegistry } from "@bufbuild/protobuf";
 import { file_restart_config_v1_config } from "../gen/restart/config/v1/config_pb.ts";
 import { type OpenAccess, readAccess } from "./access/access.ts";
+import { readCalendar } from "./access/calendar.ts";
 import { emptyRequest, unknownPermission } from "./access/catalog.ts";
 import { hashOf } from "./access/tokens.ts";
 import { type Command, HELP, parseCommand, UsageError } from "./cli.ts";
@@ -100,6 +101,7 @@ function configOptions(
     readSections: (sections, reader) => TARGETS.map((target) => target.read(sections, reader)),
     readAccess: (sections, reader) =>
       readAccess(sections, reader, { validator, now: () => new Date(), ...permissionsOf(SERVICES) }),
+    readCalendar: (sections, reader) => readCalendar(sections, reader, permissionsOf(SERVICES)),
   };
 }
 

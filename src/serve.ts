@@ -2,13 +2,17 @@ import { randomUUID } from "node:crypto";
 import { setTimeout } from "node:timers/promises";
 import type { DescService, Registry } from "@bufbuild/protobuf";
 import { AccessService } from "../gen/restart/access/v1/access_service_pb.ts";
+import { FreezeService } from "../gen/restart/access/v1/freeze_service_pb.ts";
 import { OperationService } from "../gen/restart/operation/v1/operation_service_pb.ts";
 import { ServerService } from "../gen/restart/server/v1/server_service_pb.ts";
 import type { OpenAccess } from "./access/access.ts";
 import { type Catalog, catalogOf } from "./access/catalog.ts";
+import { createFreezeRoute } from "./access/freeze-service.ts";
 import { createAccessRoute } from "./access/service.ts";
 import type { StoreSettings } from "./config/store.ts";
 import type { Config } from "./config.ts";
+import { loaded } from "./core/access.ts";
+import { OVERRIDE_FREEZE } from "./core/freeze.ts";
 import { noMeter } from "./core/meter.ts";
 import { isMutating, type Route } from "./core/route.ts";
 import { schemaOf } from "./core/schema.ts";
@@ -89,6 +93,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
       monotonic,
       newId: randomUUID,
       background,
+      calendar: config.calendar,
       timing: { retentionMs: config.store.retentionMs, ...options.timing },
       health: (available, cause) => {
         storeHealth.tell(available, cause);
@@ -112,9 +117,12 @@ export async function serve(options: ServeOptions): Promise<Served> {
   const access = config.access?.({ now, monotonic, warn: (message) => log.warn(message) });
   if (access !== undefined) stack.use(access);
   const targetRoutes = targets.flatMap((target) => target.routes);
+  const { catalog } = permissionsOf(targetRoutes.map(({ service }) => service));
+  const { freezes } = runner;
   const routes = [
     createAboutRoute({ sandbox, systems: config.systems, access }),
-    createAccessRoute(permissionsOf(targetRoutes.map(({ service }) => service)).catalog),
+    createAccessRoute(catalog, freezes),
+    createFreezeRoute({ freezes, catalog, now }),
     ...targetRoutes,
     ...createOperationRoutes({
       store,
@@ -180,8 +188,9 @@ async function openAdmin(
  * @param services what the targets serve.
  */
 export function permissionsOf(services: readonly DescService[]): { catalog: Catalog; registry: Registry } {
-  const all = [...services, OperationService, ServerService, AccessService];
-  return { catalog: catalogOf(all, Object.values(OPERATIONS_ACCESS)), registry: schemaOf(all).registry };
+  const all = [...services, OperationService, ServerService, AccessService, FreezeService];
+  const others = [...Object.values(OPERATIONS_ACCESS), loaded(OVERRIDE_FREEZE)];
+  return { catalog: catalogOf(all, others), registry: schemaOf(all).registry };
 }
 
 interface StoreContext {

@@ -82,6 +82,7 @@ describe("RestartRequest", () => {
       request_id: 7,
       validate_only: 8,
       reason: 9,
+      override_freeze: 10,
     });
   });
 });

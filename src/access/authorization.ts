@@ -44,7 +44,8 @@ const authenticatorsOf = (section: Authentication | undefined): ReadonlySet<stri
     ...(section?.certificates === undefined ? [] : [CERT]),
   ]);
 
-const systemsOf = ({ kubernetes, arcgis, huaweicloud }: Config): ReadonlyMap<string, ReadonlySet<string>> =>
+/** The systems that the configuration names, by the first segment of their resource names. */
+export const systemsOf = ({ kubernetes, arcgis, huaweicloud }: Config): ReadonlyMap<string, ReadonlySet<string>> =>
   new Map([
     ["clusters", new Set(kubernetes?.clusters.map(({ name }) => name))],
     ["sites", new Set(arcgis?.sites.map(({ name }) => name))],

@@ -51,6 +51,11 @@ export function unknownPermission(catalog: Catalog, permission: string): string 
   return `${quote(permission)} is no permission${near === undefined ? "" : `; did you mean ${near}?`}`;
 }
 
+/** Whether freezes are in the way of what a permission is about. */
+export const mindsFreezes = (catalog: Catalog, permission: string): boolean =>
+  catalog.get(permission)?.requests?.some(({ fields }) => fields.some(({ name }) => name === "override_freeze")) ??
+  false;
+
 /** The request that a question is asked with where there is none: one without any field. */
 export function emptyRequest(catalog: Catalog, permission: string): Question["request"] {
   const [desc] = catalog.get(permission)?.requests ?? [];

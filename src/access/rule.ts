@@ -4,10 +4,11 @@ import { nearName } from "../core/near-name.ts";
 import type { Principal } from "../core/principal.ts";
 import type { FieldPath } from "../core/problem.ts";
 import { quote } from "../core/show-value.ts";
+import { canMatch, type Matches, type Pattern, targetPattern } from "../core/target-pattern.ts";
 import { type Catalog, type Permission, templatesOf } from "./catalog.ts";
 import { ANY, type Scope, type Type, VALUE } from "./check.ts";
 import { compileExpression, type Evaluate } from "./expression.ts";
-import { callerPattern, canMatch, type Matches, type Pattern, permissionPattern, targetPattern } from "./pattern.ts";
+import { callerPattern, permissionPattern } from "./pattern.ts";
 
 /** A rule that was understood. */
 export interface CompiledRule {
@@ -141,7 +142,7 @@ function patterns(
   texts: readonly string[],
   path: FieldPath,
   read: (text: string, path: FieldPath) => Pattern,
-  { problem }: RuleContext,
+  { problem }: Pick<RuleContext, "problem">,
 ): Matches[] {
   return texts.flatMap((text, index) => {
     const pattern = read(text, [...path, index]);
@@ -162,7 +163,11 @@ const caller =
   };
 
 /** Whether a name is what any of some patterns of targets means. */
-export function anyTarget(texts: readonly string[], path: FieldPath, context: RuleContext): Matches {
+export function anyTarget(
+  texts: readonly string[],
+  path: FieldPath,
+  context: Pick<RuleContext, "catalog" | "systems" | "problem" | "warning">,
+): Matches {
   const templates = templatesOf(context.catalog);
   const read = (text: string, at: FieldPath): Pattern => {
     const pattern = targetPattern(text);

@@ -7,12 +7,13 @@ import {
 } from "../../gen/restart/access/v1/access_service_pb.ts";
 import { judgeKey } from "../core/access.ts";
 import { badRequest, Failure } from "../core/errors.ts";
+import type { FreezeKeeper } from "../core/freeze.ts";
 import { principalKey } from "../core/principal.ts";
 import { type Route, route } from "../core/route.ts";
-import { type Catalog, emptyRequest, unknownPermission } from "./catalog.ts";
+import { type Catalog, emptyRequest, mindsFreezes, unknownPermission } from "./catalog.ts";
 
 /** restart.access.v1.AccessService: callers are told of themselves alone. */
-export const createAccessRoute = (catalog: Catalog): Route =>
+export const createAccessRoute = (catalog: Catalog, freezes: FreezeKeeper): Route =>
   route(AccessService, {
     whoAmI(_, { values }) {
       const { id, authenticator, username, groups, expireTime } = values.get(principalKey);
@@ -24,7 +25,7 @@ export const createAccessRoute = (catalog: Catalog): Route =>
         ...(expireTime !== undefined && { expireTime: timestampFromMs(expireTime) }),
       });
     },
-    testPermissions({ checks }, { values }) {
+    async testPermissions({ checks }, { values }) {
       const unknown = checks.flatMap(({ permission }, index) => {
         const description = unknownPermission(catalog, permission);
         return description === undefined
@@ -42,12 +43,19 @@ export const createAccessRoute = (catalog: Catalog): Route =>
       }
       const principal = values.get(principalKey);
       const judge = values.get(judgeKey);
+      const frozen = await freezes.onEach(checks.map(({ target }) => target));
       return create(TestPermissionsResponseSchema, {
-        results: checks.map(({ permission, target }) => {
+        results: checks.map(({ permission, target }, index) => {
           const request = emptyRequest(catalog, permission);
           const { allowed } = judge.judge({ principal, permission, target, request });
           const reasonRequired = judge.wrongReasons(permission, [target], "").length > 0;
-          return { permission, target, allowed, reasonRequired, frozen: false };
+          return {
+            permission,
+            target,
+            allowed,
+            reasonRequired,
+            frozen: mindsFreezes(catalog, permission) && frozen[index] === true,
+          };
         }),
       });
     },

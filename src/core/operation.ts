@@ -233,6 +233,8 @@ export interface MutatingRequest {
   readonly requestId: string;
   readonly validateOnly: boolean;
   readonly reason: string;
+  /** Whether it goes on although a freeze is in the way. */
+  readonly overrideFreeze: boolean;
 }
 
 /** Who makes operations of mutating calls. */

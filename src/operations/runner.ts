@@ -1,5 +1,6 @@
 import { setTimeout } from "node:timers/promises";
 import type { Call } from "../core/call.ts";
+import type { Calendar, FreezeKeeper } from "../core/freeze.ts";
 import type { Action, BatchAction, Operations } from "../core/operation.ts";
 import { methodName } from "./calls/accept.ts";
 import { type CallEnvironment, createInFlightCalls } from "./calls/environment.ts";
@@ -8,6 +9,7 @@ import { createRun } from "./calls/run.ts";
 import { createRunAll } from "./calls/run-all.ts";
 import { type Reconciler, type ReconcilerOptions, startReconciler } from "./reconcile/reconciler.ts";
 import type { FailpointHook } from "./records/failpoint.ts";
+import { createFreezes } from "./records/freezes.ts";
 import type { Timing } from "./records/timing.ts";
 import { createWaiter } from "./records/wait.ts";
 import type { Store } from "./store/store.ts";
@@ -28,11 +30,14 @@ export interface RunnerOptions {
   /** Told of what nobody else is told of: a look that failed, a sweep that failed. */
   readonly onError?: (error: unknown, what: string) => void;
   readonly failpoint?: FailpointHook;
+  /** Freezes of the configuration. Default: none. */
+  readonly calendar?: Calendar;
 }
 
 /** Makes operations of calls, and takes them to their end. */
 export interface Runner extends AsyncDisposable {
   readonly operations: Operations;
+  readonly freezes: FreezeKeeper;
   /** Begins to look after operations, those of dead processes among them. Rejects when the store does. */
   // biome-ignore lint/suspicious/noExplicitAny: whoever holds an action of some target does not know its messages
   begin(actions: readonly (Action<any, any, any> | BatchAction<any, any, any>)[]): Promise<void>;
@@ -65,8 +70,10 @@ export function createRunner(options: RunnerOptions): Runner {
   let reconciler: Reconciler | undefined;
   const waiter = createWaiter(store);
   const stopping = new AbortController();
+  const freezes = createFreezes(store, options.calendar ?? [], options.now);
   const driving: ExecuteOptions = {
     store,
+    freezes,
     now,
     monotonic,
     failpoint,
@@ -74,10 +81,11 @@ export function createRunner(options: RunnerOptions): Runner {
     over: (record) => reconciler?.adopt(record),
     ...timing,
   };
-  const running: CallEnvironment = { store, now, newId, background, onError, driving, waiter, inFlight };
+  const running: CallEnvironment = { store, freezes, now, newId, background, onError, driving, waiter, inFlight };
 
   return {
     operations: { run: createRun(running), runAll: createRunAll(running) },
+    freezes,
     rollUp: async (name) => reconciler?.rollUp(name),
     actionOf: (method) => reconciler?.actionOf(method),
     async begin(actions) {

@@ -4,6 +4,7 @@ import { vi } from "vitest";
 import { RestartRequestSchema, WorkloadService } from "../../gen/restart/kubernetes/v1/workload_service_pb.ts";
 import { callKey, newCall, OPERATION_HEADER } from "../../src/core/call.ts";
 import { type Failure, toFailure } from "../../src/core/errors.ts";
+import type { FreezeChange, SwitchedFreeze } from "../../src/core/freeze.ts";
 import type { OperationState } from "../../src/core/operation.ts";
 import { parseFailure } from "../../src/core/status.ts";
 import type { Failpoint } from "../../src/operations/records/failpoint.ts";
@@ -18,7 +19,13 @@ import {
   type FakeVendor,
   type Script,
 } from "../support/fake-action.ts";
-import { createMemoryDatabase, type Doubt, type MemoryDatabase, type Write } from "../support/memory-store.ts";
+import {
+  createMemoryDatabase,
+  type Doubt,
+  type MemoryDatabase,
+  type MemoryOptions,
+  type Write,
+} from "../support/memory-store.ts";
 import { createGate, type Gate } from "./gate.ts";
 
 /** A place on the way of an operation: a failpoint, or one inside the send; `#2` is the second time that anybody gets there. */
@@ -51,6 +58,8 @@ export interface Path {
     | { readonly write: "W1" | "W2" | "W3" | "W4"; readonly doubt: Doubt }
     | { readonly cancel: Point }
     | { readonly leave: Point }
+    /** Somebody else freezes the target, until everything has ended. */
+    | { readonly freeze: Point }
     | undefined;
 }
 
@@ -59,6 +68,7 @@ export interface PlayOptions {
   /** Replaces the action by a worse one. */
   readonly decorate?: (action: FakeAction, vendor: FakeVendor) => FakeAction;
   readonly compareAndSet?: boolean;
+  readonly freezes?: MemoryOptions["freezes"];
   /** Told where each path got to while something could go wrong: names of {@link Point}s, and of writes. */
   readonly got?: (path: Path, places: ReadonlySet<string>) => void;
 }
@@ -119,6 +129,8 @@ interface Scene {
   readonly due: { stop: boolean; doubt: boolean };
   /** Whether nothing goes wrong any more. */
   isCalm: boolean;
+  /** The operations that had a permit when the target was frozen; undefined: it is not. */
+  permitted: ReadonlySet<string> | undefined;
   /** Who meddles while the first call is on its way. */
   others: { readonly b: Process; readonly first: () => Answer } | undefined;
 }
@@ -136,7 +148,7 @@ async function play(path: Path, options: PlayOptions = {}): Promise<string[]> {
   const first = call(scene, a, ID.same);
   scene.others = { b, first: () => first };
   await quiet(scene);
-  calm(scene);
+  await calm(scene);
   const survivors = [...new Set([a, b])].filter(({ gate }) => !gate.isDead());
   if (successor === undefined && survivors.length < 2) survivors.push(await startProcess(scene, "c"));
   if (successor !== undefined && survivors.length === 0) survivors.push(await successor);
@@ -167,6 +179,7 @@ function createScene(path: Path, options: PlayOptions): Scene {
     now,
     exclusive: path.alone ?? false,
     compareAndSet: options.compareAndSet ?? true,
+    ...(options.freezes && { freezes: options.freezes }),
     doubt: (write) => {
       const blocking = [...database.operations.values()].filter(({ blocks }) => blocks).length;
       if (blocking > 1) wrong.add("two operations block the target");
@@ -183,6 +196,8 @@ function createScene(path: Path, options: PlayOptions): Scene {
     monotonic,
     jobMs: 60,
     executing: ({ operation }) => {
+      if (scene.permitted?.has(operation) === false)
+        wrong.add("executed in spite of a freeze, without a permit of before");
       const record = database.operations.get(operation);
       if (record === undefined || !record.blocks || !(record.state === "SENDING" || record.state === "UNKNOWN")) {
         wrong.add(`executed while ${record?.state ?? "not stored"}, blocking ${record?.blocks}`);
@@ -203,6 +218,7 @@ function createScene(path: Path, options: PlayOptions): Scene {
     places,
     due,
     isCalm: false,
+    permitted: undefined,
     others: undefined,
   };
   return scene;
@@ -273,10 +289,31 @@ async function meddle(scene: Scene, here: (at: Point) => boolean): Promise<void>
       await cancelOperation(scene.database.connect("operator"), record, judging);
     }
   }
+  if (trouble !== undefined && "freeze" in trouble && here(trouble.freeze)) {
+    await changeFreezes(scene, { kind: "create", freeze: FREEZE });
+    const records = [...scene.database.operations.values()];
+    scene.permitted = new Set(records.filter(({ state }) => state !== "ACCEPTED").map(({ name }) => name));
+  }
   if (duplicate !== undefined && here(duplicate.at)) {
     call(scene, b, ID[duplicate.id]);
     if (!duplicate.races) await sleep(20);
   }
+}
+
+const FREEZE: SwitchedFreeze = {
+  name: "everything",
+  targets: ["**"],
+  until: Date.UTC(9999, 0, 1),
+  message: "",
+  reason: "",
+  principal: "operator",
+  createTime: 0,
+};
+
+async function changeFreezes({ database }: Scene, change: FreezeChange): Promise<void> {
+  const store = database.connect("operator");
+  const { epoch } = await store.freezes();
+  if (!(await store.changeFreezes(epoch, change))) throw new Error("nobody else changes freezes");
 }
 
 function call(scene: Scene, { gate, runner, action }: Process, requestId: string): Answer {
@@ -314,11 +351,13 @@ function call(scene: Scene, { gate, runner, action }: Process, requestId: string
 }
 
 /** From now on nothing goes wrong any more. */
-function calm(scene: Scene): void {
+async function calm(scene: Scene): Promise<void> {
   scene.isCalm = true;
   scene.due.stop = false;
   scene.due.doubt = false;
   scene.others = undefined;
+  scene.permitted = undefined;
+  await changeFreezes(scene, { kind: "lift", name: FREEZE.name, principal: "operator", reason: "" });
   scene.vendor.script("ok");
 }
 

@@ -64,6 +64,9 @@ const DUPLICATES: readonly Path["duplicate"][] = [
   { id: "other", at: "after W3" },
 ];
 
+/** Where a target is frozen that a call is under way to. */
+const FREEZES = ["before W1", "after W1", "before W2", "after W2", "permitted", "answered", "after W3"] as const;
+
 const TROUBLES: readonly NonNullable<Path["trouble"]>[] = [
   ...(["W1", "W2", "W3", "W4"] as const).flatMap((write) =>
     (["lost", "committed"] as const).map((doubt) => ({ write, doubt })),
@@ -72,6 +75,7 @@ const TROUBLES: readonly NonNullable<Path["trouble"]>[] = [
     cancel,
   })),
   ...(["before W1", "after W1", "after W2", "permitted", "answered", "before W3"] as const).map((leave) => ({ leave })),
+  ...FREEZES.map((freeze) => ({ freeze })),
 ];
 
 const all = <Part>(make: (script: Script) => readonly Part[]): Part[] => SCRIPTS.flatMap(make);
@@ -190,10 +194,10 @@ describe("the state machine", { timeout: 300_000 }, () => {
   it("survives death and pauses anywhere, with a vendor that shows only what it gave an id", () =>
     isSound(stopped("opaque cloud", ["dies", "pauses long"])));
 
-  it("survives doubtful commits, cancels and callers who leave, while others call too", () =>
+  it("survives doubtful commits, cancels, freezes and callers who leave, while others call too", () =>
     isSound([...troubled("cluster"), ...troubled("prompt cluster"), ...troubled("opaque cloud")]));
 
-  it("survives death and pauses while commits are in doubt, cancels and callers who leave", () =>
+  it("survives death and pauses while commits are in doubt, cancels, freezes and callers who leave", () =>
     isSound(
       ["cluster" as const, "prompt cluster" as const].flatMap((kind) =>
         stoppedInTrouble(kind, ["dies", "pauses long"]),
@@ -247,6 +251,23 @@ describe("the state machine", { timeout: 300_000 }, () => {
       decorate: (action) => ({ ...action, endsWithinMs: Number.POSITIVE_INFINITY }),
     });
     expect([...wrong.values()].flat()).toContain("an operation did not end");
+    expect(await playAll(paths)).toEqual(new Map());
+  });
+
+  it.each([
+    ["stand in the memory of one process alone", "own"],
+    ["are judged, and may have changed when the permit is written", "unguarded"],
+  ] as const)("is caught when freezes %s", async (_, freezes) => {
+    const paths = (["cluster", "prompt cluster", "cloud"] as const).flatMap((kind) =>
+      (["before W1", "before W2"] as const).map((freeze): Path => ({ kind, script: "ok", trouble: { freeze } })),
+    );
+    const wrong = await playAll(paths, { freezes });
+    expect([...wrong.keys()].map(({ kind, trouble }) => ({ kind, trouble }))).toEqual(
+      paths.map(({ kind, trouble }) => ({ kind, trouble })),
+    );
+    expect(new Set([...wrong.values()].flat())).toEqual(
+      new Set(["executed in spite of a freeze, without a permit of before"]),
+    );
     expect(await playAll(paths)).toEqual(new Map());
   });
 

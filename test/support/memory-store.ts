@@ -1,3 +1,4 @@
+import type { Freezes, SwitchedFreeze } from "../../src/core/freeze.ts";
 import { parseFailure } from "../../src/core/status.ts";
 import {
   type AuditEvent,
@@ -31,6 +32,8 @@ export interface MemoryOptions {
   readonly doubt?: (write: Write, replica: string) => Doubt | undefined;
   /** False: a change overwrites whatever is there. For negative controls alone. Default true. */
   readonly compareAndSet?: boolean;
+  /** `own`: freezes are each replica's; `unguarded`: no write minds that they have changed. For negative controls alone. */
+  readonly freezes?: "own" | "unguarded";
   /** See {@link Store.exclusive}. Default false. */
   readonly exclusive?: boolean;
 }
@@ -49,10 +52,11 @@ export interface MemoryDatabase {
 
 /** An empty database. */
 export function createMemoryDatabase(options: MemoryOptions): MemoryDatabase {
-  const { now, doubt, compareAndSet = true, exclusive = false } = options;
+  const { now, doubt, compareAndSet = true, exclusive = false, freezes: freezing } = options;
   const operations = new Map<string, OperationRecord>();
   const tombstones = new Map<string, Tombstone>();
   const audit: AuditRow[] = [];
+  const frozen = { epoch: 0, switched: new Map<string, SwitchedFreeze>() };
   const beats = new Map<string, number>();
   const listeners = new Set<(name: string) => void>();
 
@@ -101,10 +105,16 @@ export function createMemoryDatabase(options: MemoryOptions): MemoryDatabase {
   };
 
   /** The doubt about one of them is the doubt about all. */
-  const changeAll = (replica: string, [step, ...rest]: readonly Step[]): (OperationRecord | undefined)[] =>
+  const changeAll = (
+    replica: string,
+    [step, ...rest]: readonly Step[],
+    stale = false,
+  ): (OperationRecord | undefined)[] =>
     step === undefined
       ? []
-      : commit({ kind: "change", ...step }, replica, () => [changeOne(replica, step), ...changeAll(replica, rest)]);
+      : commit({ kind: "change", ...step }, replica, () =>
+          stale ? [undefined] : [changeOne(replica, step), ...changeAll(replica, rest)],
+        );
   const changeOne = (replica: string, { before, change, event }: Step): OperationRecord | undefined => {
     const current = operations.get(before.name);
     if (current === undefined || (compareAndSet && current.version !== before.version)) return undefined;
@@ -127,10 +137,13 @@ export function createMemoryDatabase(options: MemoryOptions): MemoryDatabase {
         await alive();
       }
     };
+    const freezes = freezing === "own" ? { epoch: 0, switched: new Map<string, SwitchedFreeze>() } : frozen;
+    const isStale = (epoch: number | undefined): boolean =>
+      epoch !== undefined && freezing === undefined && epoch !== freezes.epoch;
     return {
       replica,
       exclusive,
-      insert: (records, event, instead) =>
+      insert: (records, event, instead, epoch) =>
         through(() =>
           commit({ kind: "insert", records }, replica, () => {
             for (const { principal, requestId } of records) {
@@ -144,6 +157,7 @@ export function createMemoryDatabase(options: MemoryOptions): MemoryDatabase {
             }
             const blocks = records.filter((record) => record.blocks).length;
             if (blocked.size > 0 && (instead === undefined || blocked.size === blocks)) return { blocked };
+            if (isStale(epoch)) return { stale: true, blocked };
             for (const given of records) {
               const blocking = blocked.get(given.name);
               const record = blocking === undefined || instead === undefined ? given : instead(given, blocking);
@@ -155,7 +169,17 @@ export function createMemoryDatabase(options: MemoryOptions): MemoryDatabase {
             return { blocked };
           }),
         ),
-      change: (before, change, event) => through(() => changeAll(replica, [{ before, change, event }])[0]),
+      change: (before, change, event, epoch) =>
+        through(() => changeAll(replica, [{ before, change, event }], isStale(epoch))[0]),
+      freezes: () => through((): Freezes => ({ epoch: freezes.epoch, switched: [...freezes.switched.values()] })),
+      changeFreezes: (epoch, change) =>
+        through(() => {
+          if (epoch !== freezes.epoch) return false;
+          freezes.epoch++;
+          if (change.kind === "create") freezes.switched.set(change.freeze.name, change.freeze);
+          else freezes.switched.delete(change.name);
+          return true;
+        }),
       changeAll: (steps) => through(() => changeAll(replica, steps)),
       get: (name) => through(() => operations.get(name)),
       blocking: (target) => through(() => blocker(target, "")),
@@ -168,7 +192,7 @@ export function createMemoryDatabase(options: MemoryOptions): MemoryDatabase {
           open: [...operations.values()]
             .filter(({ state }) => !ENDED.has(state) || state === "UNRESOLVED")
             .map(({ method, state, createTime }) => ({ method, state, count: 1, oldest: createTime })),
-          schemaVersion: 1,
+          schemaVersion: 2,
           sizeBytes: undefined,
           lastBackup: undefined,
         })),

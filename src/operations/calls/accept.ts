@@ -67,7 +67,11 @@ export const newChild = <Input extends DescMessage>(
   whole: Pick<OperationRecord, "name" | "reason">,
   acceptance: Acceptance,
 ): OperationRecord => ({
-  ...newRecord(action, { ...item, requestId: "", validateOnly: false, reason: whole.reason }, acceptance),
+  ...newRecord(
+    action,
+    { ...item, requestId: "", validateOnly: false, overrideFreeze: false, reason: whole.reason },
+    acceptance,
+  ),
   parent: whole.name,
 });
 

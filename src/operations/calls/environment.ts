@@ -2,9 +2,11 @@ import { setTimeout } from "node:timers/promises";
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
 import { isDeadline } from "../../core/abandoned.ts";
+import { judgeKey } from "../../core/access.ts";
 import { type Call, callKey, OPERATION_HEADER, type Warned, warn } from "../../core/call.ts";
 import { remainingMs } from "../../core/deadline.ts";
 import type { Outcome } from "../../core/errors.ts";
+import { OVERRIDE_FREEZE } from "../../core/freeze.ts";
 import {
   type Action,
   type MutatingRequest,
@@ -14,6 +16,7 @@ import {
 } from "../../core/operation.ts";
 import { principalKey } from "../../core/principal.ts";
 import { answerOf, outcomeUnknown } from "../records/answer.ts";
+import type { FreezeGuard, Override } from "../records/freezes.ts";
 import type { Waiter } from "../records/wait.ts";
 import type { OperationRecord } from "../store/record.ts";
 import type { Found, Store } from "../store/store.ts";
@@ -23,6 +26,7 @@ import type { ExecuteOptions } from "./execute.ts";
 /** What the calls of one process share while they run. */
 export interface CallEnvironment {
   readonly store: Store;
+  readonly freezes: FreezeGuard;
   /** Epoch ms. */
   readonly now: () => number;
   readonly newId: () => string;
@@ -101,6 +105,16 @@ export const acceptance = (
   replica: store.replica,
   newId,
   now: now(),
+});
+
+/** What a call may do in spite of freezes. */
+export const overrideOf = (
+  { overrideFreeze }: Pick<MutatingRequest, "overrideFreeze">,
+  { values }: Pick<HandlerContext, "values">,
+): Override => ({
+  asked: overrideFreeze,
+  may: (target) =>
+    values.get(judgeKey).judge({ principal: values.get(principalKey), permission: OVERRIDE_FREEZE, target }).allowed,
 });
 
 /** What an action is asked with, and the warnings that it gives. */

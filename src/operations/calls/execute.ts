@@ -5,6 +5,7 @@ import { Failure, toFailure } from "../../core/errors.ts";
 import type { Action, OperationState, PrepareContext, SendContext, SendResult } from "../../core/operation.ts";
 import { formatFailure, registry } from "../../core/status.ts";
 import type { FailpointHook } from "../records/failpoint.ts";
+import type { FreezeGuard, Override, Passed } from "../records/freezes.ts";
 import { storeUnavailable } from "../records/unavailable.ts";
 import type { AuditEvent, Change, OperationRecord } from "../store/record.ts";
 import type { Store } from "../store/store.ts";
@@ -12,6 +13,7 @@ import type { Store } from "../store/store.ts";
 /** What sending takes. */
 export interface ExecuteOptions {
   readonly store: Store;
+  readonly freezes: FreezeGuard;
   /** Epoch ms, for people. */
   readonly now: () => number;
   /** A clock in ms that never goes back: ages are judged by it. */
@@ -28,9 +30,10 @@ export interface ExecuteOptions {
 /**
  * Stores an operation that has not been accepted yet as one that may be sent: W1 and W2 in one write.
  *
+ * @returns false when freezes have changed since it was judged: then nothing was stored.
  * @throws whatever keeps it from being sent; then {@link execute} throws it as well, and records nothing.
  */
-export type Begin = (permitted: OperationRecord) => Promise<void>;
+export type Begin = (permitted: OperationRecord, passed: Passed) => Promise<boolean>;
 
 /** How the one send of an operation ended. */
 export interface Execution<Output extends DescMessage> {
@@ -49,6 +52,7 @@ const OPEN: ReadonlySet<OperationState> = new Set<OperationState>(["ACCEPTED", "
  * by the process that stores it; nothing else ever sends.
  *
  * @param warnings tokens that the action warned of, filled until the send has ended.
+ * @param override what its call may do in spite of freezes.
  * @param begin stores the operation with its first permit; without it, it is stored already.
  * @throws what kept an operation from being stored, be it `begin` or something before its first permit: nothing was sent.
  */
@@ -59,11 +63,12 @@ export async function execute<Input extends DescMessage, Output extends DescMess
   plan: Plan,
   asking: PrepareContext,
   warnings: ReadonlySet<string>,
+  override: Override,
   options: ExecuteOptions,
   begin?: Begin,
 ): Promise<Execution<Output>> {
   const { failpoint } = options;
-  const permits = new Permits(accepted, asking, options, begin);
+  const permits = new Permits(accepted, asking, override, options, begin);
   let ended: { sent: SendResult<Output> } | { failure: Failure };
   try {
     const sending: SendContext = {
@@ -106,12 +111,20 @@ class Permits {
   left = false;
   #begin: Begin | undefined;
   readonly #asking: PrepareContext;
+  readonly #override: Override;
   readonly #options: ExecuteOptions;
 
-  constructor(accepted: OperationRecord, asking: PrepareContext, options: ExecuteOptions, begin: Begin | undefined) {
+  constructor(
+    accepted: OperationRecord,
+    asking: PrepareContext,
+    override: Override,
+    options: ExecuteOptions,
+    begin: Begin | undefined,
+  ) {
     this.current = accepted;
     this.#begin = begin;
     this.#asking = asking;
+    this.#override = override;
     this.#options = options;
   }
 
@@ -129,7 +142,7 @@ class Permits {
     this.#asking.call.outcome = "not_applied";
     await failpoint("before W2");
     const asked = monotonic();
-    this.current = await this.#write({ state: "SENDING", evidence, sendTime: now() });
+    this.current = await this.#permitted({ state: "SENDING", evidence, sendTime: now() });
     await failpoint("after W2");
     return () => {
       this.#stopIfLeft();
@@ -144,22 +157,48 @@ class Permits {
     };
   }
 
-  async #write(permit: Pick<OperationRecord, "state" | "evidence" | "sendTime">): Promise<OperationRecord> {
+  /** Freezes are judged anew, and the write names those that it was judged by, until they have not changed in between. */
+  async #permitted(permit: Permit): Promise<OperationRecord> {
+    const { freezes } = this.#options;
+    for (;;) {
+      const passed = await freezes.pass([this.current.target], this.#override);
+      const permitted = await this.#write(permit, passed);
+      if (permitted !== undefined) return permitted;
+      freezes.forget(passed.epoch);
+    }
+  }
+
+  /** Answers undefined when freezes have changed since it was judged. */
+  async #write(permit: Permit, passed: Passed): Promise<OperationRecord | undefined> {
     const begin = this.#begin;
     if (begin !== undefined) {
       const permitted = { ...this.current, ...permit };
-      await begin(permitted);
+      if (!(await begin(permitted, passed))) return undefined;
       this.#begin = undefined;
       return permitted;
     }
     const { store } = this.#options;
-    const sending = await store.change(this.current, permit, { event: "permit" }).catch((error: unknown) => {
+    const sending = await store
+      .change(this.current, permit, permitEvent(passed, this.current.principal), passed.epoch)
+      .catch((error: unknown) => {
+        throw storeUnavailable(error);
+      });
+    if (sending !== undefined) return sending;
+    const { found, epoch } = await this.#missed();
+    if (found?.version === this.current.version && epoch !== passed.epoch) return undefined;
+    this.current = found ?? this.current;
+    throw this.#refusal(found);
+  }
+
+  /** What there is where a permit missed. */
+  async #missed(): Promise<{ found: OperationRecord | undefined; epoch: number }> {
+    const { store } = this.#options;
+    try {
+      const [found, { epoch }] = await Promise.all([store.get(this.current.name), store.freezes()]);
+      return { found, epoch };
+    } catch (error) {
       throw storeUnavailable(error);
-    });
-    if (sending === undefined) {
-      throw await this.#refusal();
     }
-    return sending;
   }
 
   #stopIfLeft(): void {
@@ -170,11 +209,7 @@ class Permits {
   }
 
   /** Why the compare-and-set missed: somebody cancelled the operation, or took this process for dead. */
-  async #refusal(): Promise<Failure> {
-    const found = await this.#options.store.get(this.current.name).catch((error: unknown) => {
-      throw storeUnavailable(error);
-    });
-    this.current = found ?? this.current;
+  #refusal(found: OperationRecord | undefined): Failure {
     return found?.state === "CANCELLED" || found?.cancelRequested
       ? new Failure("CANCELLED", "the operation was cancelled before anything was sent")
       : new Failure(
@@ -183,6 +218,13 @@ class Permits {
         );
   }
 }
+
+type Permit = Pick<OperationRecord, "state" | "evidence" | "sendTime">;
+
+const permitEvent = ({ over }: Passed, actor: string): AuditEvent =>
+  over.length === 0
+    ? { event: "permit" }
+    : { event: "permit over a freeze", actor, detail: over.map((name) => `freezes/${name}`).join(", ") };
 
 function failureOf(error: unknown, call: Call, left: boolean): Failure {
   if (error instanceof Failure) {

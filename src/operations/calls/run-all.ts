@@ -4,12 +4,13 @@ import { callKey } from "../../core/call.ts";
 import { Failure } from "../../core/errors.ts";
 import type { BatchAction, ItemResult, Operations, PrepareContext } from "../../core/operation.ts";
 import { endOf } from "../records/answer.ts";
+import type { Override } from "../records/freezes.ts";
 import { guarded } from "../records/unavailable.ts";
 import type { AuditEvent, OperationRecord } from "../store/record.ts";
 import type { Inserted } from "../store/store.ts";
 import { inProgress, newChild, newRecord, refusedRecord } from "./accept.ts";
 import { blockedBy, findUse, nameBlockingOperation } from "./blocking-operation.ts";
-import { acceptance, type CallEnvironment, name, prepareContext, whileWanted } from "./environment.ts";
+import { acceptance, type CallEnvironment, name, overrideOf, prepareContext, whileWanted } from "./environment.ts";
 import { repeatAll } from "./repeat-all.ts";
 import { type Child, sendAll } from "./send-all.ts";
 
@@ -19,8 +20,12 @@ export const createRunAll =
   async (batch, request, context) => {
     context.values.get(callKey).target = batch.targetOf(request);
     const { asking } = prepareContext(request, context);
+    const override = overrideOf(request, context);
     const items = batch.itemsOf(request);
-    const plan = () => planAll(running, batch, request, items, asking);
+    const plan = async () => {
+      await running.freezes.pass(items.map(batch.item.targetOf), override, request.validateOnly);
+      return planAll(running, batch, request, items, asking);
+    };
     if (request.validateOnly) {
       return batch.combine(request, unsent(await plan()));
     }
@@ -50,7 +55,7 @@ export const createRunAll =
       const record = newChild(batch.item, item, whole, accepted);
       return { request: item, plan, record: plan instanceof Failure ? refusedRecord(record, plan) : record };
     });
-    return acceptAll(running, batch, request, whole, parts, asking, context);
+    return acceptAll(running, batch, request, whole, parts, { asking, override, context });
   };
 
 async function planAll<Input extends DescMessage, Output extends DescMessage, Plan>(
@@ -87,6 +92,13 @@ const unsent = <Input extends DescMessage, Output extends DescMessage, Plan>(
     response: undefined,
   }));
 
+/** How a call asks. */
+interface Asked {
+  readonly asking: PrepareContext;
+  readonly override: Override;
+  readonly context: HandlerContext;
+}
+
 /** W1 of the whole and of its parts, then the sends; the caller is answered as soon as their outcomes are known, and may leave before. */
 async function acceptAll<Input extends DescMessage, Output extends DescMessage, Plan>(
   running: CallEnvironment,
@@ -94,8 +106,7 @@ async function acceptAll<Input extends DescMessage, Output extends DescMessage, 
   request: MessageShape<Input>,
   whole: OperationRecord,
   parts: readonly Child<Input, Plan>[],
-  asking: PrepareContext,
-  context: HandlerContext,
+  { asking, override, context }: Asked,
 ): Promise<MessageShape<Output>> {
   const finish = running.inFlight.take([whole.name, ...parts.map(({ record }) => record.name)]);
   let inserted: Inserted;
@@ -119,7 +130,7 @@ async function acceptAll<Input extends DescMessage, Output extends DescMessage, 
     return batch.combine(request, unsent(judged));
   }
   name(context, whole);
-  const answered = sendAll(running, batch, whole, judged, asking, finish).then((results) =>
+  const answered = sendAll(running, batch, whole, judged, asking, override, finish).then((results) =>
     batch.combine(request, results),
   );
   const response = await whileWanted(whole, context, answered, running);

@@ -2,6 +2,7 @@ import { create, type DescMessage, type MessageShape } from "@bufbuild/protobuf"
 import type { HandlerContext } from "@connectrpc/connect";
 import { callKey, warn } from "../../core/call.ts";
 import type { Action, MutatingRequest, Operations } from "../../core/operation.ts";
+import type { Passed } from "../records/freezes.ts";
 import { guarded } from "../records/unavailable.ts";
 import type { OperationRecord } from "../store/record.ts";
 import type { Found } from "../store/store.ts";
@@ -11,6 +12,7 @@ import {
   acceptance,
   type CallEnvironment,
   name,
+  overrideOf,
   prepareContext,
   waitForAnswer,
   whileWanted,
@@ -25,8 +27,10 @@ export const createRun =
     const target = action.targetOf(request);
     context.values.get(callKey).target = target;
     const { asking, warnings } = prepareContext(request, context);
+    const override = overrideOf(request, context);
     const refused = (error: unknown) => nameBlockingOperation(error, target, running);
     if (request.validateOnly) {
+      await running.freezes.pass([target], override, true);
       await action.prepare(request, asking).catch(async (error: unknown) => {
         throw await refused(error);
       });
@@ -39,10 +43,13 @@ export const createRun =
     if (before !== undefined) {
       return repeat(running, before, record, action, context);
     }
-    const prepared = await action.prepare(request, asking).then(
-      (plan) => ({ plan }),
-      (error: unknown) => ({ error }),
-    );
+    const prepared = await running.freezes
+      .pass([target], override)
+      .then(() => action.prepare(request, asking))
+      .then(
+        (plan) => ({ plan }),
+        (error: unknown) => ({ error }),
+      );
     if ("error" in prepared) {
       const meanwhile = await findUse(running, record);
       if (meanwhile !== undefined) {
@@ -51,7 +58,8 @@ export const createRun =
       throw await refused(prepared.error);
     }
     const { plan } = prepared;
-    const send = (begin?: Begin) => execute(record, action, request, plan, asking, warnings, running.driving, begin);
+    const send = (begin?: Begin) =>
+      execute(record, action, request, plan, asking, warnings, override, running.driving, begin);
     const sending = { record, action, request, context, send };
     return action.permitsAtOnce === true ? acceptWithPermit(running, sending) : accept(running, sending);
   };
@@ -92,7 +100,7 @@ async function accept<Input extends DescMessage, Output extends DescMessage>(
   const finish = running.inFlight.take([record.name]);
   let duplicate: Found | undefined;
   try {
-    duplicate = await insert(running, sending, record);
+    ({ duplicate } = await insert(running, sending, record));
   } catch (error) {
     finish();
     throw error;
@@ -115,14 +123,16 @@ async function acceptWithPermit<Input extends DescMessage, Output extends DescMe
   const finish = running.inFlight.take([record.name]);
   const { promise: notBegun, reject } = Promise.withResolvers<never>();
   let duplicate: Found | undefined;
-  const executed = send(async (permitted) => {
+  const executed = send(async (permitted, passed) => {
+    let stale = false;
     try {
-      duplicate = await insert(running, sending, permitted);
+      ({ duplicate, stale } = await insert(running, sending, permitted, passed));
     } catch (error) {
       reject(error); // without waiting for the action to pass it on: what is true now may not be for long
       throw error;
     }
     if (duplicate !== undefined) throw inProgress(permitted, running.now()); // nobody is told: the call is repeated
+    return !stale;
   });
   running.inFlight.land(executed.then(({ stored }) => stored).finally(finish));
   try {
@@ -135,23 +145,26 @@ async function acceptWithPermit<Input extends DescMessage, Output extends DescMe
 }
 
 /**
- * W1. Answers who has used the request_id before.
+ * W1. Answers who has used the request_id before, and whether freezes have changed since it was judged.
  *
+ * @param passed where it is stored with its permit.
  * @throws Failure when another operation is in the way, or the store is.
  */
 async function insert<Input extends DescMessage, Output extends DescMessage>(
   { store, now, inFlight, driving: { failpoint } }: CallEnvironment,
   { request, context }: Sending<Input, Output>,
   record: OperationRecord,
-): Promise<Found | undefined> {
+  passed?: Passed,
+): Promise<{ duplicate: Found | undefined; stale: boolean }> {
   await failpoint("before W1");
-  const event = { event: "accepted", actor: record.principal, detail: request.reason };
-  const inserted = await guarded(store.insert([record], event)).catch((error: unknown) => {
+  const what = passed === undefined || passed.over.length === 0 ? "accepted" : "accepted over a freeze";
+  const event = { event: what, actor: record.principal, detail: request.reason };
+  const inserted = await guarded(store.insert([record], event, undefined, passed?.epoch)).catch((error: unknown) => {
     inFlight.disown(record.name);
     throw error;
   });
-  if (inserted.duplicate !== undefined) {
-    return inserted.duplicate;
+  if (inserted.duplicate !== undefined || inserted.stale === true) {
+    return { duplicate: inserted.duplicate, stale: inserted.stale === true };
   }
   const blocking = inserted.blocked.get(record.name);
   if (blocking !== undefined) {
@@ -159,7 +172,7 @@ async function insert<Input extends DescMessage, Output extends DescMessage>(
   }
   name(context, record);
   await failpoint("after W1");
-  return undefined;
+  return { duplicate: undefined, stale: false };
 }
 
 /**

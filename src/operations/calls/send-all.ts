@@ -2,6 +2,7 @@ import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import { type Call, newCall, type Warned } from "../../core/call.ts";
 import { Failure, type Outcome } from "../../core/errors.ts";
 import type { BatchAction, ItemResult, PrepareContext } from "../../core/operation.ts";
+import type { Override } from "../records/freezes.ts";
 import { rollUp } from "../records/parent.ts";
 import { storeUnavailable } from "../records/unavailable.ts";
 import type { OperationRecord } from "../store/record.ts";
@@ -22,6 +23,7 @@ export interface Child<Input extends DescMessage, Plan> {
 /**
  * Sends each part that is to be sent, and brings the whole to where they are then.
  *
+ * @param override what the call may do in spite of freezes.
  * @param finish called when nothing of them is left to do.
  * @returns what is known of each part, once that is something.
  */
@@ -31,6 +33,7 @@ export async function sendAll<Input extends DescMessage, Output extends DescMess
   whole: OperationRecord,
   parts: readonly Child<Input, Plan>[],
   asking: PrepareContext,
+  override: Override,
   finish: () => void,
 ): Promise<ItemResult<Input, Output>[]> {
   const { store, now, waiter, inFlight, onError, driving } = running;
@@ -39,7 +42,7 @@ export async function sendAll<Input extends DescMessage, Output extends DescMess
     pooled(parts, ({ record, request, plan }, at) => {
       if (plan instanceof Failure) return undefined;
       const own = askingOf(asking, calls[at]);
-      return execute(record, batch.item, request, plan, own.asking, own.warnings, driving);
+      return execute(record, batch.item, request, plan, own.asking, own.warnings, override, driving);
     }),
   );
   const landed = driven

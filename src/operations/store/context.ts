@@ -26,6 +26,10 @@ export interface Engine {
    * @throws UncertainCommit when the commit may have happened.
    */
   single?(statement: Statement): Promise<readonly unknown[]>;
+  /** Keeps freezes as they are until the transaction ends, where others may change them meanwhile; others may keep them as well. */
+  keepFreezes?(trx: Trx): Promise<void>;
+  /** Waits for the transactions that keep freezes as they are, and keeps others from doing so until the transaction ends. */
+  changeFreezes?(trx: Trx): Promise<void>;
   /** Waits for the transactions that were begun before, where reads do not do so by themselves. It must not reject. */
   written?(): Promise<unknown>;
   /** Called after the commit that inserted, changed or (`record` undefined) removed an operation. It must not throw. */

@@ -1,4 +1,5 @@
 import { type Context, type Engine, findBlocker, findRequest } from "./context.ts";
+import { holdsEpoch } from "./freezes.ts";
 import type { OperationRecord } from "./record.ts";
 import { clean } from "./rows.ts";
 import type { Trx } from "./schema.ts";
@@ -25,15 +26,17 @@ export async function insertOperations(
   records: readonly OperationRecord[],
   event: EventOf,
   instead: Instead | undefined,
+  epoch: number | undefined,
 ): Promise<Inserted> {
   if (records.length === 0) return { blocked: new Map() };
   const { single } = context.engine;
   // Without a turn of the event loop before: what is asked for first is written first.
-  if (single !== undefined && (await insertAlone(context, single, records, event))) return { blocked: new Map() };
+  if (single !== undefined && epoch === undefined && (await insertAlone(context, single, records, event)))
+    return { blocked: new Map() };
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
     try {
       const { inserted, blocked } = await context.engine.transaction((trx) =>
-        insertOnce(context, trx, records, event, instead),
+        insertOnce(context, trx, records, event, instead, epoch),
       );
       for (const record of inserted) context.engine.changed?.(record.name, record);
       return { blocked };
@@ -76,6 +79,7 @@ async function insertOnce(
   records: readonly OperationRecord[],
   event: EventOf,
   instead: Instead | undefined,
+  epoch: number | undefined,
 ): Promise<{ inserted: readonly OperationRecord[]; blocked: ReadonlyMap<string, OperationRecord> }> {
   const ordered = records.map((record, ordinal) => ({ record, ordinal }));
   const stored = await insertRows(context, trx, inLockOrder(ordered));
@@ -84,6 +88,7 @@ async function insertOnce(
   const blocked = await findBlockers(context, trx, missing);
   const blocks = records.filter((record) => record.blocks).length;
   if (blocked.size > 0 && (instead === undefined || blocked.size === blocks)) throw new RolledBack({ blocked });
+  if (epoch !== undefined && !(await holdsEpoch(context, trx, epoch))) throw new RolledBack({ stale: true, blocked });
   const replaced = ordered.flatMap(({ record, ordinal }) => {
     const blocking = blocked.get(record.name);
     return blocking === undefined || instead === undefined ? [] : [{ record: instead(record, blocking), ordinal }];

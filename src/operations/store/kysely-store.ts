@@ -1,5 +1,6 @@
 import type { Selectable } from "kysely";
 import { type Context, type Engine, findBlocker, findRequest, type KyselyStoreOptions } from "./context.ts";
+import { changeFreezes, holdsEpoch, readFreezes } from "./freezes.ts";
 import { insertOperations } from "./insert.ts";
 import { listOperations } from "./list.ts";
 import type { AuditRow, OperationRecord } from "./record.ts";
@@ -28,9 +29,12 @@ export function createKyselyStore(options: KyselyStoreOptions): Store {
   return {
     replica: options.replica,
     exclusive: engine.exclusive,
-    insert: (inserted, event, instead) => insertOperations(context, inserted, event, instead),
-    change: async (before, change, event) => (await changeOperations(context, [{ before, change, event }]))[0],
+    insert: (inserted, event, instead, epoch) => insertOperations(context, inserted, event, instead, epoch),
+    change: async (before, change, event, epoch) =>
+      (await changeOperations(context, [{ before, change, event }], epoch))[0],
     changeAll: (steps) => changeOperations(context, steps),
+    freezes: read(() => readFreezes(context)),
+    changeFreezes: (epoch, change) => changeFreezes(context, epoch, change),
     get: read(async (name) => {
       const [row] = await execute<Selectable<OperationTable>>(db, context.statements.get(name));
       return row && context.rows.record(row);
@@ -94,14 +98,21 @@ async function auditTrail({ db, rows }: Context, name: string): Promise<AuditRow
   return trail.map(({ audits: _, ...row }) => rows.audit(row));
 }
 
-async function changeOperations(context: Context, steps: readonly Step[]): Promise<(OperationRecord | undefined)[]> {
+async function changeOperations(
+  context: Context,
+  steps: readonly Step[],
+  epoch?: number,
+): Promise<(OperationRecord | undefined)[]> {
   const { engine } = context;
   const [first, second] = steps;
   if (first === undefined) return [];
-  if (second === undefined && engine.single !== undefined) return [await changeAlone(context, engine.single, first)];
+  if (second === undefined && engine.single !== undefined && epoch === undefined) {
+    return [await changeAlone(context, engine.single, first)];
+  }
   const changed = await engine.transaction(
     async (trx) => {
       const found = new Map<string, OperationRecord | undefined>();
+      if (epoch !== undefined && !(await holdsEpoch(context, trx, epoch))) return found;
       // The same order for everybody, so that two transactions never wait for each other.
       for (const step of steps.toSorted((a, b) => (a.before.name < b.before.name ? -1 : 1))) {
         found.set(step.before.name, await changeOperation(context, trx, step));

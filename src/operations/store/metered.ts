@@ -34,9 +34,10 @@ export function meterStore(store: Store, meter: Meter, monotonic: () => number):
   return {
     replica: store.replica,
     exclusive: store.exclusive,
-    async insert(records, event, instead) {
-      const inserted = await timed("insert", store.insert(records, event, instead));
-      if (inserted.duplicate === undefined && (instead !== undefined || inserted.blocked.size === 0)) {
+    async insert(records, event, instead, epoch) {
+      const inserted = await timed("insert", store.insert(records, event, instead, epoch));
+      const none = inserted.duplicate !== undefined || inserted.stale === true;
+      if (!none && (instead !== undefined || inserted.blocked.size === 0)) {
         for (const record of records) {
           const blocking = inserted.blocked.get(record.name);
           const stored = blocking === undefined || instead === undefined ? record : instead(record, blocking);
@@ -46,8 +47,8 @@ export function meterStore(store: Store, meter: Meter, monotonic: () => number):
       }
       return inserted;
     },
-    change: async (before, change, event) =>
-      changed({ before, change, event }, await timed("change", store.change(before, change, event))),
+    change: async (before, change, event, epoch) =>
+      changed({ before, change, event }, await timed("change", store.change(before, change, event, epoch))),
     async changeAll(steps) {
       const after = await timed("change", store.changeAll(steps));
       for (const [index, step] of steps.entries()) changed(step, after[index]);
@@ -59,6 +60,8 @@ export function meterStore(store: Store, meter: Meter, monotonic: () => number):
     children: (parent) => timed("list", store.children(parent)),
     list: (query) => timed("list", store.list(query)),
     open: () => timed("open", store.open()),
+    freezes: () => timed("get", store.freezes()),
+    changeFreezes: (epoch, change) => timed("change", store.changeFreezes(epoch, change)),
     summary: () => timed("list", store.summary()),
     audit: (name) => timed("list", store.audit(name)),
     remove: (record) => timed("remove", store.remove(record)),

@@ -20,7 +20,7 @@ export interface Dialect {
 export type Migration = (trx: Trx, dialect: Dialect) => Promise<void>;
 
 /** Every step in order: the n-th (from 1) makes schema version n. */
-export const MIGRATIONS: readonly Migration[] = [first];
+export const MIGRATIONS: readonly Migration[] = [first, second];
 
 /**
  * The oldest program, by the schema version that it knows, that may use a store of the newest schema. It grows by a release that drops
@@ -185,6 +185,25 @@ async function first(trx: Trx, { text, sequence }: Dialect): Promise<void> {
       primary key (principal, request_id)
     )`,
     sql`create table replicas (id ${text} primary key, beats bigint not null, beat_time bigint not null)`,
+  ];
+  for (const statement of statements) await statement.execute(trx);
+}
+
+/** Freezes, and who somebody was in the audit trail. */
+async function second(trx: Trx, { text }: Dialect): Promise<void> {
+  const statements = [
+    sql`create table freezes (
+      name ${text} primary key,
+      targets ${text} not null,
+      until_time bigint not null,
+      message ${text} not null,
+      reason ${text} not null,
+      principal ${text} not null,
+      create_time bigint not null,
+      seal bigint
+    )`,
+    sql`alter table audit add column identity ${text}`,
+    sql`insert into meta (key, value) values ('freeze_epoch', '0')`,
   ];
   for (const statement of statements) await statement.execute(trx);
 }

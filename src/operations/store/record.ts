@@ -91,10 +91,12 @@ export interface AuditEvent {
   readonly actor?: string;
   /** In words: a reason, a note, a failure's sentence. Never secrets. */
   readonly detail?: string;
+  /** Who they are, as JSON; undefined where nobody is asked who they are. */
+  readonly identity?: string | undefined;
 }
 
 /** One row of the audit trail. */
-export interface AuditRow extends Required<AuditEvent> {
+export interface AuditRow extends Required<Omit<AuditEvent, "identity">>, Pick<AuditEvent, "identity"> {
   readonly sequence: number;
   readonly operation: string;
   readonly time: number;

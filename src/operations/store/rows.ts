@@ -1,8 +1,10 @@
 import { crc32 } from "node:zlib";
 import type { Insertable, Selectable } from "kysely";
+import type { FreezeChange, SwitchedFreeze } from "../../core/freeze.ts";
+import type { OperationState } from "../../core/operation.ts";
 import { parseFailure } from "../../core/status.ts";
 import type { AuditEvent, AuditRow, OperationRecord, Tombstone } from "./record.ts";
-import type { AuditTable, OperationTable, TombstoneTable } from "./schema.ts";
+import type { AuditTable, FreezeTable, OperationTable, TombstoneTable } from "./schema.ts";
 
 /** A row is not as it was written: what it says must not be used. */
 export class StoreDamaged extends Error {
@@ -21,6 +23,11 @@ export interface Rows {
   ofAudit(row: Omit<AuditRow, "sequence" | keyof AuditEvent> & AuditEvent): Insertable<AuditTable>;
   /** @throws StoreDamaged */
   audit(row: Selectable<AuditTable>): AuditRow;
+  ofFreeze(freeze: SwitchedFreeze): Insertable<FreezeTable>;
+  /** @throws StoreDamaged */
+  freeze(row: Selectable<FreezeTable>): SwitchedFreeze;
+  /** The row of the audit trail about a change of freezes. */
+  ofFreezeChange(change: FreezeChange, time: number, replica: string): Insertable<AuditTable>;
   ofTombstone(record: OperationRecord, requestId: string): Insertable<TombstoneTable>;
   /** @throws StoreDamaged */
   tombstone(row: Selectable<TombstoneTable>): Tombstone;
@@ -48,6 +55,12 @@ export function createRows(sealed: boolean): Rows {
       check(row, "a row of the audit trail");
       return auditOfRow(row);
     },
+    ofFreeze: (freeze) => seal(rowOfFreeze(freeze)),
+    freeze: (row) => {
+      check(row, "a freeze");
+      return freezeOfRow(row);
+    },
+    ofFreezeChange: (change, time, replica) => seal(auditOfFreezes(change, time, replica)),
     ofTombstone: (record, requestId) => seal(rowOfTombstone(record, requestId)),
     tombstone: (row) => {
       check(row, "a tombstone");
@@ -149,6 +162,7 @@ const rowOfAudit = (
   event: row.event,
   actor: clean(row.actor ?? row.replica),
   detail: clean(row.detail ?? ""),
+  identity: cleanOrNull(row.identity),
   from_state: row.from ?? null,
   to_state: row.to,
 });
@@ -161,9 +175,45 @@ const auditOfRow = (row: Selectable<AuditTable>): AuditRow => ({
   event: row.event,
   actor: row.actor,
   detail: row.detail,
+  identity: row.identity ?? undefined,
   from: row.from_state ?? undefined,
-  to: row.to_state,
+  to: row.to_state as OperationState, // the others are of rows that are no operation's
 });
+
+const rowOfFreeze = (freeze: SwitchedFreeze): Omit<Insertable<FreezeTable>, "seal"> => ({
+  name: freeze.name,
+  targets: clean(JSON.stringify(freeze.targets)),
+  until_time: freeze.until,
+  message: clean(freeze.message),
+  reason: clean(freeze.reason),
+  principal: clean(freeze.principal),
+  create_time: freeze.createTime,
+});
+
+const freezeOfRow = (row: Selectable<FreezeTable>): SwitchedFreeze => ({
+  name: row.name,
+  targets: JSON.parse(row.targets) as string[],
+  until: Number(row.until_time),
+  message: row.message,
+  reason: row.reason,
+  principal: row.principal,
+  createTime: Number(row.create_time),
+});
+
+function auditOfFreezes(change: FreezeChange, time: number, replica: string): Omit<Insertable<AuditTable>, "seal"> {
+  const { name, principal, reason } = change.kind === "create" ? change.freeze : change;
+  return {
+    operation: `freezes/${name}`,
+    time,
+    replica,
+    event: change.kind === "create" ? "freeze created" : "freeze lifted",
+    actor: clean(principal),
+    detail: clean(reason),
+    identity: null,
+    from_state: null,
+    to_state: change.kind === "create" ? "FROZEN" : "LIFTED",
+  };
+}
 
 function rowOfTombstone(record: OperationRecord, requestId: string): Omit<Insertable<TombstoneTable>, "seal"> {
   return {

@@ -8,6 +8,7 @@ export interface Tables {
   readonly tombstones: TombstoneTable;
   readonly replicas: ReplicaTable;
   readonly meta: MetaTable;
+  readonly freezes: FreezeTable;
 }
 
 /** The store's database. */
@@ -68,8 +69,11 @@ export interface AuditTable {
   readonly event: string;
   readonly actor: string;
   readonly detail: string;
+  /** JSON (`identityOf` in rows of calls); null where nobody is asked who they are. */
+  readonly identity: string | null;
   readonly from_state: OperationState | null;
-  readonly to_state: OperationState;
+  /** FROZEN and LIFTED stand in rows about freezes, whose `operation` is freezes/{name}; those stay. */
+  readonly to_state: OperationState | "FROZEN" | "LIFTED";
   readonly seal: LongOrNull;
 }
 
@@ -89,6 +93,19 @@ export interface TombstoneTable {
   readonly seal: LongOrNull;
 }
 
+/** Freezes that callers have made. */
+export interface FreezeTable {
+  readonly name: string;
+  /** JSON: a list of patterns. */
+  readonly targets: string;
+  readonly until_time: Long;
+  readonly message: string;
+  readonly reason: string;
+  readonly principal: string;
+  readonly create_time: Long;
+  readonly seal: LongOrNull;
+}
+
 /** Processes that use the store, or did. */
 export interface ReplicaTable {
   readonly id: string;
@@ -99,7 +116,7 @@ export interface ReplicaTable {
 
 /**
  * Facts about the store itself: `schema_version`; `min_program` (migrations.ts); `store_id`, the replica that made it; `starts`
- * (sqlite/starts.ts); `last_backup` (summary.ts).
+ * (sqlite/starts.ts); `last_backup` (summary.ts); `freeze_epoch`, how often freezes have changed.
  */
 export interface MetaTable {
   readonly key: string;

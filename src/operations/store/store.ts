@@ -1,3 +1,4 @@
+import type { FreezeChange, Freezes } from "../../core/freeze.ts";
 import type { OperationState } from "../../core/operation.ts";
 import type { AuditEvent, AuditRow, Change, OpenOperation, OperationRecord, Tombstone } from "./record.ts";
 
@@ -18,16 +19,23 @@ export interface Store extends AsyncDisposable {
    *
    * @param instead says what to store, blocking nothing, in place of an operation whose target another one blocks, as long as some
    *   other of those that block is not blocked itself. Without it, or if all are, nothing is stored.
+   * @param epoch of the freezes that permit it: where an operation is stored with its permit. Not for what has `instead`.
    */
-  insert(records: readonly OperationRecord[], event: EventOf, instead?: Instead): Promise<Inserted>;
+  insert(records: readonly OperationRecord[], event: EventOf, instead?: Instead, epoch?: number): Promise<Inserted>;
   /**
    * Changes an operation and writes an audit row, in one durable transaction, if it still has this version.
    *
    * @param event undefined for what is no change of state, such as progress: it is not audited.
-   * @returns the operation as it is now; undefined when it has another version, or is gone.
+   * @param epoch of the freezes that permit it, for a permit: with a change of them that has resolved it does not happen.
+   * @returns the operation as it is now; undefined when it has another version, is gone, or freezes are no longer those of `epoch`.
    * @throws UncertainCommit when the commit may have happened, and whatever else the database throws.
    */
-  change(before: OperationRecord, change: Change, event: AuditEvent | undefined): Promise<OperationRecord | undefined>;
+  change(
+    before: OperationRecord,
+    change: Change,
+    event: AuditEvent | undefined,
+    epoch?: number,
+  ): Promise<OperationRecord | undefined>;
   /** The same for several different operations, in one transaction: those that have another version, or are gone, stay as they are. */
   changeAll(steps: readonly Step[]): Promise<(OperationRecord | undefined)[]>;
   get(name: string): Promise<OperationRecord | undefined>;
@@ -41,6 +49,13 @@ export interface Store extends AsyncDisposable {
   list(query: ListQuery): Promise<OperationRecord[]>;
   /** Every operation that has not ended. Not compared with its checksum: who acts on one reads it first. */
   open(): Promise<OpenOperation[]>;
+  /** The freezes that callers have made, those that have run out among them. */
+  freezes(): Promise<Freezes>;
+  /**
+   * Changes them, if they are still those of an epoch, and answers whether. Once it has resolved, no write that relies on an older epoch
+   * happens any more, here or in another replica.
+   */
+  changeFreezes(epoch: number, change: FreezeChange): Promise<boolean>;
   /** Facts about the whole store, for those who watch over it. */
   summary(): Promise<StoreSummary>;
   /** The audit trail of an operation, oldest first. */
@@ -76,9 +91,15 @@ export type Instead = (record: OperationRecord, blocking: OperationRecord) => Op
 /** What became of an {@link Store.insert}. */
 export type Inserted =
   /** Some request_id was used before: nothing was stored. */
-  | { readonly duplicate: Found }
+  | { readonly duplicate: Found; readonly stale?: undefined }
+  /** Freezes are no longer those of the epoch: nothing was stored. */
+  | { readonly duplicate?: undefined; readonly stale: true; readonly blocked: ReadonlyMap<string, OperationRecord> }
   /** Those (by name) whose target another operation blocks, with that one; what that means for all is said there. */
-  | { readonly duplicate?: undefined; readonly blocked: ReadonlyMap<string, OperationRecord> };
+  | {
+      readonly duplicate?: undefined;
+      readonly stale?: undefined;
+      readonly blocked: ReadonlyMap<string, OperationRecord>;
+    };
 
 /** A use of a request_id. */
 export type Found =

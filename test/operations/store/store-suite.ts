@@ -1,6 +1,7 @@
 import { Code } from "@connectrpc/connect";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Failure } from "../../../src/core/errors.ts";
+import type { SwitchedFreeze } from "../../../src/core/freeze.ts";
 import { formatFailure } from "../../../src/core/status.ts";
 import type { OperationRecord } from "../../../src/operations/store/record.ts";
 import type { Comparison, EventOf, Instead, Store } from "../../../src/operations/store/store.ts";
@@ -35,6 +36,7 @@ export function storeSuite(name: string, open: () => Promise<Opened>): void {
     insertTests(() => store);
     removeTests(() => store, finished);
     listTests(() => store);
+    freezeTests(() => opened);
 
     describe("get()", () => {
       it("answers every field as it was stored", async () => {
@@ -506,6 +508,85 @@ function listTests(store: () => Store): void {
     ])("answers %s by a filter", async (expected, ...where) => {
       await seed();
       expect(await names(where)).toBe(expected);
+    });
+  });
+}
+
+const freezeOf = (part: Partial<SwitchedFreeze> = {}): SwitchedFreeze => ({
+  name: "black-friday",
+  targets: ["clusters/prod/**", "sites/größe/**"],
+  until: Date.UTC(2100, 0, 1),
+  message: "see CHG-1",
+  reason: "größer als 💥",
+  principal: "token:ann",
+  createTime: 2 ** 43,
+  ...part,
+});
+
+function freezeTests(opened: () => Opened): void {
+  describe("freezes()", () => {
+    const create = (epoch: number, freeze = freezeOf()) =>
+      opened().store.changeFreezes(epoch, { kind: "create", freeze });
+
+    it("answers what was created, until it is lifted, with an epoch that grows", async () => {
+      const { store } = opened();
+      expect(await store.freezes()).toEqual({ epoch: 0, switched: [] });
+      expect(await create(0)).toBe(true);
+      expect(await create(1, freezeOf({ name: "a", message: "" }))).toBe(true);
+      expect(await store.freezes()).toEqual({ epoch: 2, switched: [freezeOf({ name: "a", message: "" }), freezeOf()] });
+      expect(await create(2, freezeOf({ until: Date.UTC(2100, 0, 2) }))).toBe(true);
+      expect(await store.changeFreezes(3, { kind: "lift", name: "a", principal: "token:ann", reason: "" })).toBe(true);
+      expect(await store.freezes()).toEqual({ epoch: 4, switched: [freezeOf({ until: Date.UTC(2100, 0, 2) })] });
+    });
+
+    it("changes nothing for who has not seen the newest, and forgets what ran out long ago", async () => {
+      const { store } = opened();
+      await create(0, freezeOf({ name: "past", until: 1 }));
+      expect(await create(0)).toBe(false);
+      expect(await store.freezes()).toMatchObject({ epoch: 1, switched: [{ name: "past" }] });
+      await create(1);
+      expect((await store.freezes()).switched.map(({ name }) => name)).toEqual(["black-friday"]);
+    });
+
+    it("lets no permit by an older epoch be written", async () => {
+      const { store } = opened();
+      const [one, other] = [record(), record()];
+      await store.insert([one], { event: "accepted" });
+      await create(0);
+      const permit = (epoch: number) => store.change(one, { state: "SENDING" }, { event: "permit" }, epoch);
+      expect(await permit(0)).toBeUndefined();
+      expect(await store.get(one.name)).toEqual(one);
+      expect(await store.insert([other], { event: "accepted" }, undefined, 0)).toMatchObject({ stale: true });
+      expect(await store.get(other.name)).toBeUndefined();
+      expect(await permit(1)).toMatchObject({ state: "SENDING" });
+      expect(await store.insert([other], { event: "accepted" }, undefined, 1)).toEqual({ blocked: new Map() });
+      // Somebody who used the request_id, or is in the way, counts more than that freezes have changed.
+      expect(await store.insert([other], { event: "accepted" }, undefined, 0)).toHaveProperty("duplicate");
+      const blocked = record({ target: other.target });
+      const inserted = await store.insert([blocked], { event: "accepted" }, undefined, 0);
+      expect(inserted).toEqual({ blocked: new Map([[blocked.name, other]]) });
+    });
+
+    it("has every permit by the epoch before written before it resolves, whoever writes it", async () => {
+      const { store, second } = opened();
+      const other = (await second?.()) ?? store;
+      const records = Array.from({ length: 40 }, () => record());
+      const permitted = new Set<string>();
+      let resolved = false;
+      const permits = records.map(async (one, at) => {
+        const by = at % 2 === 0 ? store : other;
+        const inserted = await by.insert([one], { event: "accepted" }, undefined, 0);
+        if (inserted.stale !== true) permitted.add(one.name);
+      });
+      const frozen = create(0).then(async () => {
+        resolved = true;
+        return (await Promise.all(records.map(({ name }) => other.get(name)))).flatMap((one) => one?.name ?? []);
+      });
+      await Promise.all(permits);
+      // What was there when it had resolved is all that there ever is.
+      expect(new Set(await frozen)).toEqual(permitted);
+      expect(resolved).toBe(true);
+      if (other !== store) await other[Symbol.asyncDispose]();
     });
   });
 }

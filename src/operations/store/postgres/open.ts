@@ -31,6 +31,12 @@ export interface PostgresStoreOptions {
 }
 
 /**
+ * Key of the advisory lock on freezes: taken by who writes a permit, beside others, and by who changes freezes, alone. It is fair: who waits
+ * to change them does not wait for permits that are asked for later.
+ */
+const FREEZE_LOCK = MIGRATION_LOCK + 1;
+
+/**
  * Opens the store in a PostgreSQL database, which several replicas may share.
  *
  * @throws StoreRefused when the database cannot be reached or must not be used: it would lose what it acknowledged, is newer than this
@@ -76,6 +82,12 @@ function createEngine(db: Kysely<Tables>, pool: Pool, { url, replica, warn }: Po
     changed(name) {
       tell(name);
       announce(name);
+    },
+    keepFreezes: async (trx) => {
+      await sql`select pg_advisory_xact_lock_shared(${sql.lit(FREEZE_LOCK)})`.execute(trx);
+    },
+    changeFreezes: async (trx) => {
+      await sql`select pg_advisory_xact_lock(${sql.lit(FREEZE_LOCK)})`.execute(trx);
     },
     subscribe: (listener) => {
       // Wrapped, so that the same function can listen twice.

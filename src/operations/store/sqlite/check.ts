@@ -6,8 +6,8 @@ import { isLogDamaged } from "./wal.ts";
 /** Marks a file as a store of restartd ("rstd"), as SQLite foresees it. */
 export const APPLICATION_ID = 0x72737464;
 
-/** Tables whose every row must be where each index says: a lost one could have something restarted twice. */
-const CHECKED = ["operations", "tombstones", "meta"] as const;
+/** Tables whose every row must be where each index says: a lost one could have something restarted twice, or in spite of a freeze. */
+const CHECKED = ["operations", "tombstones", "meta", "freezes"] as const;
 
 /**
  * Refuses a file whose log is damaged, without opening it: a connection that may write takes the damage for the end of the log, and drops

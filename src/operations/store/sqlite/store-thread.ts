@@ -37,9 +37,12 @@ const later = (add: () => void): void => {
   add();
 };
 
-function insert(store: Store, { records, events }: Extract<ThreadRequest, { method: "insert" }>): Promise<Inserted> {
+function insert(
+  store: Store,
+  { records, events, epoch }: Extract<ThreadRequest, { method: "insert" }>,
+): Promise<Inserted> {
   const eventOf = new Map(records.map(({ name }, at) => [name, events[at]]));
-  return store.insert(records, ({ name }) => eventOf.get(name) ?? { event: "accepted" });
+  return store.insert(records, ({ name }) => eventOf.get(name) ?? { event: "accepted" }, undefined, epoch);
 }
 
 function perform(store: Store, request: ThreadRequest): Promise<unknown> {

@@ -22,6 +22,8 @@ export type ThreadMethod =
   | "children"
   | "list"
   | "open"
+  | "freezes"
+  | "changeFreezes"
   | "summary"
   | "audit"
   | "remove"
@@ -36,6 +38,7 @@ export type ThreadRequest = { readonly id: number } & (
       readonly records: readonly OperationRecord[];
       /** One for each record. */
       readonly events: readonly AuditEvent[];
+      readonly epoch: number | undefined;
     }
   | { readonly method: ThreadMethod; readonly args: readonly unknown[] }
   | { readonly method: "close" }

@@ -111,8 +111,8 @@ export async function openSqliteThread({
   return {
     replica,
     exclusive: true,
-    insert: (records, event, instead) =>
-      insertAll((given, events) => ask({ method: "insert", records: given, events }), records, event, instead),
+    insert: (records, event, instead, epoch) =>
+      insertAll((given, events) => ask({ method: "insert", records: given, events, epoch }), records, event, instead),
     change: method("change"),
     changeAll: method("changeAll"),
     get: method("get"),
@@ -121,6 +121,8 @@ export async function openSqliteThread({
     children: method("children"),
     list: method("list"),
     open: method("open"),
+    freezes: method("freezes"),
+    changeFreezes: method("changeFreezes"),
     summary: method("summary"),
     audit: method("audit"),
     remove: method("remove"),
@@ -158,7 +160,7 @@ async function insertAll(
   let given = records;
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
     const inserted = (await insert(given, given.map(eventOf))) as Inserted;
-    if (inserted.duplicate !== undefined) return inserted;
+    if (inserted.duplicate !== undefined || inserted.stale === true) return inserted;
     if (inserted.blocked.size === 0) return { blocked };
     for (const [name, blocking] of inserted.blocked) blocked.set(name, blocking);
     if (instead === undefined || blocked.size === records.filter(({ blocks }) => blocks).length) return { blocked };
