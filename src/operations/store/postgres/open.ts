@@ -1,4 +1,4 @@
-import type { Kysely } from "kysely";
+import { CompiledQuery, type Kysely } from "kysely";
 import pg from "pg";
 import type { Engine } from "../context.ts";
 import { createKyselyStore } from "../kysely-store.ts";
@@ -10,7 +10,7 @@ import { checkDurability } from "./checks.ts";
 import { createAnnouncer, listen } from "./notify.ts";
 import { openPool, type Pool } from "./pool.ts";
 import { refuseSharedSessions } from "./pooler.ts";
-import { openKysely, prepare } from "./prepare.ts";
+import { MIGRATION_LOCK, openKysely, prepare } from "./prepare.ts";
 
 /** How a PostgreSQL store is opened. */
 export interface PostgresStoreOptions {
@@ -84,10 +84,10 @@ function createEngine(db: Kysely<Tables>, pool: Pool, { url, replica, warn }: Po
       announce(name);
     },
     keepFreezes: async (trx) => {
-      await sql`select pg_advisory_xact_lock_shared(${sql.lit(FREEZE_LOCK)})`.execute(trx);
+      await trx.executeQuery(CompiledQuery.raw(`select pg_advisory_xact_lock_shared(${FREEZE_LOCK})`));
     },
     changeFreezes: async (trx) => {
-      await sql`select pg_advisory_xact_lock(${sql.lit(FREEZE_LOCK)})`.execute(trx);
+      await trx.executeQuery(CompiledQuery.raw(`select pg_advisory_xact_lock(${FREEZE_LOCK})`));
     },
     subscribe: (listener) => {
       // Wrapped, so that the same function can listen twice.
