@@ -112,6 +112,10 @@ describe("the permissions", () => {
         "operations.delete",
         "operations.resolve",
         "store.backup",
+        "freezes.create",
+        "freezes.lift",
+        "freezes.get",
+        "freezes.override",
       ].sort(),
     );
     expect(Object.values(OPERATIONS_ACCESS).every(({ kind }) => kind === "loaded")).toBe(true);
