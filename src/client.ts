@@ -1,13 +1,13 @@
 import { randomUUID } from "node:crypto";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { ClientContext } from "./commands/client.ts";
+import type { ClientContext, Terminal } from "./commands/client.ts";
 import { runClient } from "./commands/index.ts";
 
 /** Signals that end the waiting, and their exit codes. */
 const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const;
 
-/** Shows the cursor again, whatever hid it. */
+const HIDE_CURSOR = "\x1b[?25l";
 const SHOW_CURSOR = "\x1b[?25h";
 
 /** Runs the client's part of the command line in this process: what it writes, asks and listens to. Sets the exit code. */
@@ -17,7 +17,6 @@ export async function client(args: readonly string[]): Promise<void> {
   const isTerminal = stdout.isTTY === true && env.TERM !== "dumb" && !isCi;
   // Whoever reads no further, such as head, is no reason to complain.
   stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
-  if (isTerminal) process.once("exit", () => stdout.write(SHOW_CURSOR));
   const interrupted = new AbortController();
   for (const [signal, code] of Object.entries(SIGNALS)) {
     process.once(signal, () => {
@@ -31,7 +30,7 @@ export async function client(args: readonly string[]): Promise<void> {
     now: () => Date.now(),
     newId: randomUUID,
     env,
-    terminal: isTerminal ? { columns: stdout.columns || 80, rows: stdout.rows || 24 } : undefined,
+    terminal: isTerminal ? terminalOf(stdout) : undefined,
     ask:
       stdin.isTTY === true && stderr.isTTY === true && !isCi
         ? (question) => ask(question, interrupted.signal)
@@ -41,6 +40,25 @@ export async function client(args: readonly string[]): Promise<void> {
     colors: wantsColor(),
   };
   process.exitCode = await runClient(args, context);
+}
+
+function terminalOf(stdout: NodeJS.WriteStream): Terminal {
+  let hidden = false;
+  process.once("exit", () => {
+    if (hidden) stdout.write(SHOW_CURSOR);
+  });
+  return {
+    get columns() {
+      return stdout.columns || 80; // it may be made wider meanwhile
+    },
+    get rows() {
+      return stdout.rows || 24;
+    },
+    cursor(shown) {
+      hidden = !shown;
+      stdout.write(shown ? SHOW_CURSOR : HIDE_CURSOR);
+    },
+  };
 }
 
 /** By the conventions: NO_COLOR and TERM=dumb take colour away, FORCE_COLOR gives it where no terminal is. */

@@ -10,6 +10,8 @@ import type { Parsed } from "./parse.ts";
 export interface Terminal {
   readonly columns: number;
   readonly rows: number;
+  /** Hides the cursor, or shows it again; however the process ends, it is shown. */
+  readonly cursor: (shown: boolean) => void;
 }
 
 /** What a command works with. */

@@ -85,8 +85,6 @@ const DRAW_MS = 100;
 /** Characters of a bar. */
 const BAR = 20;
 
-const HIDE = "\x1b[?25l";
-const SHOW = "\x1b[?25h";
 const ERASE = "\r\x1b[2K";
 
 /** One line for each target, rewritten in place. */
@@ -125,7 +123,7 @@ export function terminalProgress(
     out(`${erase()}${shown.map(lineOf).join("\r\n")}`);
     drawn = shown.length;
   };
-  out(HIDE);
+  terminal.cursor(false);
   const clock = setInterval(draw, 1000); // the time goes on
   return {
     step(target, step) {
@@ -148,7 +146,8 @@ export function terminalProgress(
     close() {
       if (closed) return;
       clearInterval(clock);
-      out(`${erase()}${SHOW}`);
+      out(erase());
+      terminal.cursor(true);
       closed = true;
     },
   };

@@ -14,7 +14,7 @@ export async function version(parsed: Parsed, client: () => Client, { out, err }
   const isDocument = format === "json" || format === "yaml";
   const say = (server?: string): void => {
     if (isDocument) out(documentOf(format, { client: VERSION, ...(server !== undefined && { server }) }));
-    else out(`client ${VERSION}\n${server === undefined ? "" : `server ${plain(server)}\n`}`);
+    else out(`client ${VERSION}\n${server === undefined || server === "" ? "" : `server ${plain(server)}\n`}`);
   };
   if (parsed.has("client")) {
     say();
@@ -24,6 +24,7 @@ export async function version(parsed: Parsed, client: () => Client, { out, err }
   try {
     const server = await createClient(ServerService, transport).getServer({}, reading);
     say(server.version);
+    if (server.version === "") err("the server tells its version to those alone who say who they are\n");
     return EXIT.DONE;
   } catch (error) {
     say();
