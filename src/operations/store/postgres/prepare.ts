@@ -10,7 +10,8 @@ import { openPool, type Pool } from "./pool.ts";
 export const DIALECT: Dialect = {
   text: sql.raw('text collate "C"'),
   sequence: sql.raw("bigint generated always as identity primary key"),
-  hasMeta: sql`select 1 as there where to_regclass('meta') is not null`,
+  // Not to_regclass: while it waited for its turn, a session may have missed that there is one now.
+  hasMeta: sql`select 1 as there from pg_class where relname = 'meta' and pg_table_is_visible(oid)`,
 };
 
 /** Key of the advisory lock that replicas take to migrate: "rstd". */
