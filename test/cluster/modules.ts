@@ -46,6 +46,15 @@ export const goModules: readonly GoModule[] = [
     name: "conformance",
     programs: { connectconformance: "connectrpc.com/conformance/cmd/connectconformance" },
     ldflags: stripped,
+    assets: {
+      module: "connectrpc.com/conformance",
+      files: Object.fromEntries(
+        ["client_compat", "config", "server_compat", "service", "suite"].map((name) => [
+          `proto/connectrpc/conformance/v1/${name}.proto`,
+          `proto/connectrpc/conformance/v1/${name}.proto`,
+        ]),
+      ),
+    },
   },
   {
     name: "etcd",
@@ -151,6 +160,13 @@ export function binary(name: BinaryName): string | undefined {
 export function assets(moduleName: string): string[] {
   const names = Object.keys(goModules.find((module) => module.name === moduleName)?.assets?.files ?? {});
   return names.map((name) => builtFile(moduleName, name)).filter((path) => path !== undefined);
+}
+
+/** Folder of the conformance suite's own protos. */
+export function conformanceProtos(): string {
+  const folder = builtFile("conformance", "proto");
+  if (folder === undefined) throw new Error("the conformance suite is not built: node test/e2e/setup.ts");
+  return folder;
 }
 
 /** The modules a control plane needs. */

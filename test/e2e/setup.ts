@@ -23,7 +23,7 @@ const PACKAGES: readonly (readonly [Tool, string])[] = [
 
 /** Installs everything that is not there. Rejects with what to do where it cannot. */
 export async function setup(): Promise<void> {
-  await build(["grpcurl", "helm"]);
+  await build(["grpcurl", "conformance", "helm"]);
   const packages = PACKAGES.filter(([tool]) => tools[tool]() === undefined).map(([, name]) => name);
   if (tools.python() === undefined && !(await hasVenv())) packages.push("python3-venv");
   if (packages.length > 0) await installPackages(packages);

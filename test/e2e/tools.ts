@@ -22,6 +22,7 @@ export const tools = {
   buf: () => join(ROOT, "node_modules/.bin/buf"),
   curl: () => findProgram("curl"),
   grpcurl: () => binary("grpcurl"),
+  connectconformance: () => binary("connectconformance"),
   python: () => (existsSync(pythonMarker()) ? join(pythonFolder(), "bin/python") : undefined),
   chromium: () => findProgram("chromium", "chromium-browser", "google-chrome"),
   postgres: () => findPostgres(),
