@@ -1,0 +1,67 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { existsSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { parseAllDocuments } from "yaml";
+import { ConfigSchema } from "../../gen/restart/config/v1/config_pb.ts";
+import { createMetrics } from "../../src/admin/metrics.ts";
+import schema from "../../docs/operations/log.schema.json" with { type: "json" };
+import { ROOT, run } from "../support/command.ts";
+
+const FOLDER = join(ROOT, "docs/operations");
+const PAGES = readdirSync(FOLDER).filter((name) => name.endsWith(".md"));
+const textOf = (page: string): string => readFileSync(join(FOLDER, page), "utf8");
+const blocks = (page: string, language: string): string[] =>
+  [...textOf(page).matchAll(new RegExp(`\`\`\`${language}\\n([\\s\\S]*?)\`\`\``, "g"))].map(([, code]) => code?.trim() ?? "");
+
+/** Commands that other tests run, since they take their time or need what is not everywhere, and which. */
+const ELSEWHERE: Readonly<Record<string, string>> = {
+  "npm run image": "test/e2e/image.test.ts",
+  "helm template": "test/deploy/chart.test.ts",
+  "kubectl kustomize": "test/cluster/chart.test.ts",
+  "sha256sum --check": "test/e2e/release.test.ts",
+};
+
+describe.each(PAGES)("docs/operations/%s", (page) => {
+  it("has commands that work", async () => {
+    for (const command of blocks(page, "sh")) {
+      const [, where] = Object.entries(ELSEWHERE).find(([begins]) => command.startsWith(begins)) ?? [];
+      if (where !== undefined) expect(existsSync(join(ROOT, where)), where).toBe(true);
+      else expect(await run("sh", ["-c", command], { timeoutMs: 120_000 }), command).toMatchObject({ code: 0 });
+    }
+  });
+
+  it("has links that lead somewhere", () => {
+    for (const [, link = ""] of textOf(page).matchAll(/\]\((?!https?:)([^)#]+)/g)) {
+      expect(existsSync(join(dirname(join(FOLDER, page)), link)), link).toBe(true);
+    }
+  });
+
+  it("has YAML that can be read", () => {
+    for (const text of blocks(page, "yaml")) for (const { errors } of parseAllDocuments(text)) expect(errors).toEqual([]);
+  });
+});
+
+describe("docs/operations", () => {
+  it("names every metric of ours, and no other", async () => {
+    const now = () => new Date(0);
+    const summary = async () => ({ open: [], schemaVersion: 0, sizeBytes: 0, lastBackup: undefined });
+    const build = { version: "", node: "", commit: "" };
+    const { render } = createMetrics({ build, configSha256: "", summary, now, monotonic: () => 0 });
+    const { body } = await render(false);
+    const served = [...body.matchAll(/^# TYPE restartd_(\S+)/gm)].map(([, name]) => name);
+    const table = textOf("metrics.md").split("\n").filter((line) => /^\| `/.test(line) && !line.startsWith("| `restartd_..."));
+    const named = table.flatMap((line) => [...(line.split("|")[1] ?? "").matchAll(/`(\w+)`/g)].map(([, name]) => name));
+    expect(named.sort()).toEqual(served.sort());
+  });
+
+  it("tells of every section of the configuration", () => {
+    const sections = [...textOf("configuration.md").matchAll(/^\| `(\w+)` \|/gm)].map(([, name]) => name);
+    expect(sections.sort()).toEqual(ConfigSchema.fields.map(({ name }) => name).sort());
+  });
+
+  it("names messages of the log that there are", () => {
+    const told = [...textOf("log.md").matchAll(/^\| (`.*?) \|/gm)].flatMap(([, cell = ""]) => cell.match(/(?<=`)[^`,]+(?=`)/g) ?? []);
+    expect(schema.properties.msg.enum).toEqual(expect.arrayContaining(told.filter((word) => word !== "msg")));
+  });
+});
