@@ -3,8 +3,8 @@ import { globSync, readdirSync, readFileSync } from "node:fs";
 import { isBuiltin } from "node:module";
 import { join, resolve } from "node:path";
 import type { Metafile } from "esbuild";
-import lock from "../package-lock.json" with { type: "json" };
 import manifest from "../package.json" with { type: "json" };
+import lock from "../package-lock.json" with { type: "json" };
 
 const ROOT = resolve(import.meta.dirname, "..");
 
@@ -118,7 +118,10 @@ export function notices(components: readonly Component[]): string {
   const texts = components.map(({ name, version, license, folder }) => {
     const files = readdirSync(folder).filter((file) => /^(?:licen[cs]e|copying|notice)/i.test(file));
     const text = files.sort().map((file) => readFileSync(join(folder, file), "utf8").trim());
-    const said = text.length === 0 ? ["It has no file of its licence."] : text.map(fenced);
+    const said =
+      text.length === 0
+        ? ["It has no file of its licence; the text of Apache-2.0 is in restartd's own LICENSE."]
+        : text.map(fenced);
     return [`## ${name} ${version}`, license, ...said].join("\n\n");
   });
   const libraries =

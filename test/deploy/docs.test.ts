@@ -1,18 +1,20 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { existsSync } from "node:fs";
-import { describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parseAllDocuments } from "yaml";
+import schema from "../../docs/operations/log.schema.json" with { type: "json" };
 import { ConfigSchema } from "../../gen/restart/config/v1/config_pb.ts";
 import { createMetrics } from "../../src/admin/metrics.ts";
-import schema from "../../docs/operations/log.schema.json" with { type: "json" };
 import { ROOT, run } from "../support/command.ts";
+import { type Folder, temporaryFolder } from "../support/folder.ts";
 
 const FOLDER = join(ROOT, "docs/operations");
 const PAGES = readdirSync(FOLDER).filter((name) => name.endsWith(".md"));
 const textOf = (page: string): string => readFileSync(join(FOLDER, page), "utf8");
 const blocks = (page: string, language: string): string[] =>
-  [...textOf(page).matchAll(new RegExp(`\`\`\`${language}\\n([\\s\\S]*?)\`\`\``, "g"))].map(([, code]) => code?.trim() ?? "");
+  [...textOf(page).matchAll(new RegExp(`\`\`\`${language}\\n([\\s\\S]*?)\`\`\``, "g"))].map(
+    ([, code]) => code?.trim() ?? "",
+  );
 
 /** Commands that other tests run, since they take their time or need what is not everywhere, and which. */
 const ELSEWHERE: Readonly<Record<string, string>> = {
@@ -22,12 +24,31 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   "sha256sum --check": "test/e2e/release.test.ts",
 };
 
+let folder: Folder;
+let file: string;
+beforeAll(async () => {
+  folder = await temporaryFolder();
+  const kubeconfig = await folder.kubeconfig({ server: "https://127.0.0.1:6443" }, { token: "tok" });
+  // As the example of systemd has it, with a kubeconfig that is there.
+  const example = readFileSync(join(ROOT, "deploy/systemd/restartd.yaml.example"), "utf8");
+  file = await folder.write(
+    "restartd.yaml",
+    example
+      .replace("/run/credentials/restartd.service/prod.kubeconfig", kubeconfig)
+      .replace("/var/lib/restartd", folder.path),
+  );
+});
+afterAll(() => folder[Symbol.asyncDispose]());
+
 describe.each(PAGES)("docs/operations/%s", (page) => {
   it("has commands that work", async () => {
     for (const command of blocks(page, "sh")) {
       const [, where] = Object.entries(ELSEWHERE).find(([begins]) => command.startsWith(begins)) ?? [];
       if (where !== undefined) expect(existsSync(join(ROOT, where)), where).toBe(true);
-      else expect(await run("sh", ["-c", command], { timeoutMs: 120_000 }), command).toMatchObject({ code: 0 });
+      else {
+        const line = command.replace("/etc/restartd/restartd.yaml", file);
+        expect(await run("sh", ["-c", line], { timeoutMs: 120_000 }), command).toMatchObject({ code: 0 });
+      }
     }
   });
 
@@ -38,7 +59,8 @@ describe.each(PAGES)("docs/operations/%s", (page) => {
   });
 
   it("has YAML that can be read", () => {
-    for (const text of blocks(page, "yaml")) for (const { errors } of parseAllDocuments(text)) expect(errors).toEqual([]);
+    for (const text of blocks(page, "yaml"))
+      for (const { errors } of parseAllDocuments(text)) expect(errors).toEqual([]);
   });
 });
 
@@ -50,7 +72,9 @@ describe("docs/operations", () => {
     const { render } = createMetrics({ build, configSha256: "", summary, now, monotonic: () => 0 });
     const { body } = await render(false);
     const served = [...body.matchAll(/^# TYPE restartd_(\S+)/gm)].map(([, name]) => name);
-    const table = textOf("metrics.md").split("\n").filter((line) => /^\| `/.test(line) && !line.startsWith("| `restartd_..."));
+    const table = textOf("metrics.md")
+      .split("\n")
+      .filter((line) => /^\| `/.test(line) && !line.startsWith("| `restartd_..."));
     const named = table.flatMap((line) => [...(line.split("|")[1] ?? "").matchAll(/`(\w+)`/g)].map(([, name]) => name));
     expect(named.sort()).toEqual(served.sort());
   });
@@ -61,7 +85,9 @@ describe("docs/operations", () => {
   });
 
   it("names messages of the log that there are", () => {
-    const told = [...textOf("log.md").matchAll(/^\| (`.*?) \|/gm)].flatMap(([, cell = ""]) => cell.match(/(?<=`)[^`,]+(?=`)/g) ?? []);
+    const told = [...textOf("log.md").matchAll(/^\| (`.*?) \|/gm)].flatMap(
+      ([, cell = ""]) => cell.match(/(?<=`)[^`,]+(?=`)/g) ?? [],
+    );
     expect(schema.properties.msg.enum).toEqual(expect.arrayContaining(told.filter((word) => word !== "msg")));
   });
 });

@@ -12,7 +12,9 @@ const architecture = process.arch === "x64" ? "amd64" : process.arch;
 let folder: string;
 const at = (...parts: string[]): string => join(folder, ...parts);
 const list = (archive: string): string[] =>
-  execFileSync("tar", ["-tf", at("one", archive)], { encoding: "utf8" }).trim().split("\n");
+  execFileSync("tar", ["-tf", at("one", archive)], { encoding: "utf8" })
+    .trim()
+    .split("\n");
 const make = (name: string): void => {
   const env = { ...process.env, SOURCE_DATE_EPOCH: "1700000000" };
   execFileSync(NODE, ["scripts/release.ts", at(name)], { cwd: ROOT, env, stdio: ["ignore", 2, 2] });
@@ -70,12 +72,15 @@ describe("scripts/release.ts", () => {
     expect(bill).toMatchObject({
       bomFormat: "CycloneDX",
       specVersion: "1.5",
-      serialNumber: expect.stringMatching(/^urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/),
+      serialNumber: expect.stringMatching(
+        /^urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/,
+      ),
       metadata: { timestamp: "2023-11-14T22:13:20.000Z" },
     });
     const components: { name: string; version: string }[] = bill.components;
     const names = components.map(({ name }) => name);
-    for (const name of ["@connectrpc/connect", "pg", "pg-protocol", "undici", "preact", "pino"]) expect(names).toContain(name);
+    for (const name of ["@connectrpc/connect", "pg", "pg-protocol", "undici", "preact", "pino"])
+      expect(names).toContain(name);
     for (const name of ["vitest", "esbuild", "@biomejs/biome"]) expect(names).not.toContain(name);
     const text = readFileSync(at("one/THIRD_PARTY_NOTICES.md"), "utf8");
     for (const { name, version } of components) expect(text).toContain(`\n## ${name} ${version}\n`);
