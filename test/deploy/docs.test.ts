@@ -2,7 +2,6 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parseAllDocuments } from "yaml";
-import schema from "../../docs/operations/log.schema.json" with { type: "json" };
 import { ConfigSchema } from "../../gen/restart/config/v1/config_pb.ts";
 import { createMetrics } from "../../src/admin/metrics.ts";
 import { ROOT, run } from "../support/command.ts";
@@ -82,12 +81,5 @@ describe("docs/operations", () => {
   it("tells of every section of the configuration", () => {
     const sections = [...textOf("configuration.md").matchAll(/^\| `(\w+)` \|/gm)].map(([, name]) => name);
     expect(sections.sort()).toEqual(ConfigSchema.fields.map(({ name }) => name).sort());
-  });
-
-  it("names messages of the log that there are", () => {
-    const told = [...textOf("log.md").matchAll(/^\| (`.*?) \|/gm)].flatMap(
-      ([, cell = ""]) => cell.match(/(?<=`)[^`,]+(?=`)/g) ?? [],
-    );
-    expect(schema.properties.msg.enum).toEqual(expect.arrayContaining(told.filter((word) => word !== "msg")));
   });
 });
