@@ -137,6 +137,7 @@ async function look(
   if (vendorJob === "") {
     return { kind: "unclear", progress: "nothing at the site shows whether it was refreshed" };
   }
+  await site.turn(signal);
   const job = await site.getJob(vendorJob, signal).catch((error: unknown) => {
     if (error instanceof Failure && error.reason === "JOB_NOT_FOUND") return undefined;
     throw error;

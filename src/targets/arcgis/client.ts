@@ -34,6 +34,8 @@ export interface Site extends AsyncDisposable {
   getStatus(id: string, signal: AbortSignal): Promise<VendorStatus>;
   /** Whether the site takes no changes for now; undefined where it does not say. */
   isReadOnly(signal: AbortSignal): Promise<boolean | undefined>;
+  /** Waits for a turn to look, where the site has said that it is asked too often: THROTTLED where that is too far away. */
+  turn(signal: AbortSignal): Promise<void>;
   /** How far a job has come: JOB_NOT_FOUND where there is none. */
   getJob(id: string, signal: AbortSignal): Promise<VendorJob>;
   /**
@@ -93,6 +95,7 @@ export function openSite(settings: SiteSettings, runtime: Pick<Runtime, "now"> &
       const { isReadOnly } = isObject(answer.json) ? answer.json : {};
       return typeof isReadOnly === "boolean" ? isReadOnly : undefined;
     },
+    turn: session.turn,
     async getJob(id, signal) {
       const asked = job(id);
       const answer = await session.get("job", `jobs/${encodeURIComponent(id)}`, asked, signal);

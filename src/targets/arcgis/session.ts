@@ -14,7 +14,9 @@ import {
   type SendOptions,
   type WireRequest,
 } from "../../clouds/http.ts";
-import { noAnswer } from "../../clouds/vendor.ts";
+import { paceOf } from "../../clouds/pace.ts";
+import { noAnswer, retryAfterMs } from "../../clouds/vendor.ts";
+import { Failure, retryInfo } from "../../core/errors.ts";
 import type { VendorResult } from "../../core/meter.ts";
 import type { Runtime } from "../../core/target.ts";
 import { USER_AGENT } from "../../core/version.ts";
@@ -43,6 +45,12 @@ export interface SendHooks {
  * sent twice. Whatever else an answer says is for the caller to judge.
  */
 export interface Session extends AsyncDisposable {
+  /**
+   * Waits until the site, if it has said that it is asked too often, can be asked again by those who can wait.
+   *
+   * @throws Failure THROTTLED when that is further away than one look may take; whatever ends the signal.
+   */
+  turn(signal: AbortSignal): Promise<void>;
   /** A GET of a path below the Administrator API's root. Rejects with a Failure or its signal's reason. */
   get(operation: VendorOperation, path: string, asked: RequestSubject, signal: AbortSignal): Promise<Answer>;
   /** A POST of a form. Rejects with a Failure, what a hook threw, or the signal's reason while nothing has left. */
@@ -57,6 +65,9 @@ export const POST_LIMIT_MS = 30 * 60_000;
 
 /** Bound (bytes) on an answer: a deployment's specification has kilobytes. */
 const MAX_BYTES = 8 * 1024 * 1024;
+
+/** How long (ms) a site that has had too many requests is left alone where it does not say. */
+const THROTTLED_MS = 5_000;
 
 /** How long (minutes) a token is asked for. The site may give less: its answer decides. */
 const TOKEN_MINUTES = "60";
@@ -73,8 +84,9 @@ export function openSession(settings: SiteSettings, runtime: Pick<Runtime, "now"
   const connections = openConnections(settings.ca, READ_LIMIT_MS);
   const common = { referer, accept: "application/json", "user-agent": USER_AGENT };
   const counter: VendorCounter = vendorCounter(runtime, "arcgis", site);
-  const send: Send = (count, options, request) =>
-    sendCounted(
+  const pace = paceOf(runtime, JSON.stringify([adminUrl, settings.username]));
+  const send: Send = async (count, options, request) => {
+    const answer = await sendCounted(
       { ...counter, ...count },
       options,
       async () => ({
@@ -88,6 +100,10 @@ export function openSession(settings: SiteSettings, runtime: Pick<Runtime, "now"
       }),
       (response) => readAnswer(response, MAX_BYTES),
     );
+    if ((errorOf(answer)?.code ?? answer.status) === 429) pace.throttled(retryAfterMs(answer) ?? THROTTLED_MS);
+    else pace.taken();
+    return answer;
+  };
   const tokens = createTokens({
     site,
     password,
@@ -99,6 +115,12 @@ export function openSession(settings: SiteSettings, runtime: Pick<Runtime, "now"
     },
   });
   return {
+    async turn(signal) {
+      const awayMs = await pace.turn(READ_LIMIT_MS, signal);
+      if (awayMs === undefined) return;
+      const sentence = `site ${site}: it has had too many requests of restartd's own user; nothing was asked`;
+      throw new Failure("THROTTLED", sentence, { metadata: { site, vendor: "arcgis" }, details: [retryInfo(awayMs)] });
+    },
     get: (operation, path, asked, signal) => get({ send, tokens, operation }, `${adminUrl}/${path}`, asked, signal),
     post: (path, form, asked, hooks) => post(send, tokens, `${adminUrl}/${path}`, form, asked, hooks),
     [Symbol.asyncDispose]: () => connections[Symbol.asyncDispose](),

@@ -122,6 +122,17 @@ describe("createRefreshAction()", () => {
     });
   });
 
+  it("leaves a site alone that is asked too often, whichever operation would look", async () => {
+    const { vendorJob = "" } = await send(requestFor(FEATURES, { async: true }));
+    simulator.inject({ path: /jobs\//, answer: { status: 429, headers: { "retry-after": "60" }, body: "slower" } });
+    expect(await failureOf(observe(vendorJob, requestFor(FEATURES)))).toMatchObject({ reason: "THROTTLED" });
+    const before = simulator.requests.length;
+    const left = await failureOf(observe("another", requestFor(STORE)));
+    expect(left).toMatchObject({ reason: "THROTTLED", outcome: "not_applied" });
+    expect(left?.message).toContain("site gis: it has had too many requests");
+    expect(simulator.requests.length).toBe(before);
+  });
+
   it.each(["jobID", "jobId", "jobid", "address"] as const)(
     "finds the job where a site spells it %s",
     async (spelling) => {
