@@ -169,6 +169,14 @@ describe("listEngines()", () => {
     expect(cse.simulator.server.requests).toHaveLength(1);
   });
 
+  it("takes null for an empty list, and shows the others beside an odd one", async () => {
+    say({ total: 0, data: null });
+    expect((await cse.client.listEngines({ projectId: projectId() })).engines).toEqual([]);
+    say({ total: 3, data: [{ id: "e1", status: "Available" }, null, { id: "e3", status: "Available" }] });
+    const { engines } = await cse.client.listEngines({ projectId: projectId() });
+    expect(engines.map(({ id }) => id)).toEqual(["e1", "e3"]);
+  });
+
   it("does not take a part for the whole", async () => {
     say({ total: 3, data: [{ id: "e1", status: "Available" }] });
     expect(await failureOf(cse.client.listEngines({ projectId: projectId() }))).toMatchObject({

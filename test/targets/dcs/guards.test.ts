@@ -41,6 +41,8 @@ describe("what the vendor answers", () => {
       replicaCount: undefined,
       updateAt: undefined,
     });
+    // Something is under way, whatever it is called.
+    for (const task of [{ name: "RESTARTING" }, 7, true]) expect(instance({ task })?.task).not.toBe("");
     for (const wrong of [undefined, null, [], "RUNNING", { instance_id: CLUSTER }, { status: "RUNNING" }]) {
       expect(readInstance(wrong)).toBeUndefined();
     }

@@ -106,6 +106,21 @@ describe("listInstances()", () => {
     ]);
   });
 
+  it.each([
+    ["takes null for an empty list", () => null, []],
+    ["shows the others beside an odd one", (items: unknown[]) => [{ id: 7 }, ...items], ["a0", "a1"]],
+  ])("%s", async (_what, change, expected) => {
+    for (const id of ["a0", "a1"]) ddm.simulator.world.add({ id });
+    ddm.simulator.server.inject({
+      answer: (reply) => {
+        const { instances } = asObject(reply.body) as { instances: unknown[] };
+        return { ...reply, body: { ...asObject(reply.body), instances: change(instances) } };
+      },
+    });
+    const page = await ddm.client.listInstances({ projectId: projectId() });
+    expect(page.instances.map(({ instanceId }) => instanceId)).toEqual(expected);
+  });
+
   it("refuses a token of another list, what is no token, and more than the vendor gives", async () => {
     for (const request of [
       { pageToken: Buffer.from('["other",2]').toString("base64url") },
