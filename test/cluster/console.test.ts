@@ -47,5 +47,5 @@ describe.skipIf(shared === undefined || needed.missing)("the console on a real c
       .waitFor();
     expect(await object.generation()).toBe(before + 1);
     expect(await page.getByTestId("operation").textContent()).toContain(await object.restartedAt());
-  });
+  }, 180_000);
 });

@@ -46,6 +46,7 @@ export const SERVICES = [
   "grpc.reflection.v1alpha.ServerReflection",
   ...TARGETS.flatMap(({ services }) => services.map(({ typeName }) => typeName)),
   "restart.access.v1.AccessService",
+  "restart.access.v1.FreezeService",
   "restart.operation.v1.OperationService",
   "restart.server.v1.ServerService",
 ].sort();
