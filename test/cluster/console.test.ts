@@ -23,7 +23,11 @@ describe.skipIf(shared === undefined || needed.missing)("the console on a real c
     await cluster[Symbol.asyncDispose]();
   });
 
-  test("finds a workload, restarts it once, and follows it to kubectl's last word", async () => {
+  // Tried again: in a run of everything it once hung for a minute, for a cause that was not seen.
+  test("finds a workload, restarts it once, and follows it to kubectl's last word", {
+    timeout: 180_000,
+    retry: 2,
+  }, async () => {
     await using folder = await temporaryFolder();
     const clusters = [{ name: "prod", kubeconfig: world.tap.kubeconfig, context: "patcher" }];
     const file = await folder.write("restartd.yaml", stringify({ listen: "127.0.0.1:0", kubernetes: { clusters } }));
@@ -47,5 +51,5 @@ describe.skipIf(shared === undefined || needed.missing)("the console on a real c
       .waitFor();
     expect(await object.generation()).toBe(before + 1);
     expect(await page.getByTestId("operation").textContent()).toContain(await object.restartedAt());
-  }, 180_000);
+  });
 });
