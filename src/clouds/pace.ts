@@ -1,6 +1,9 @@
 import { setTimeout } from "node:timers/promises";
 import { abandoned } from "../core/abandoned.ts";
+import { Failure, retryInfo } from "../core/errors.ts";
 import type { Runtime } from "../core/target.ts";
+import type { Answer } from "./http.ts";
+import { retryAfterMs } from "./vendor.ts";
 
 /**
  * How fast one account is asked: as fast as anybody likes, until its vendor says that it is too fast. Then nobody who can wait asks before
@@ -88,4 +91,37 @@ export function paceOf(runtime: Pick<Runtime, "monotonic">, account: string): Pa
   const pace = known.get(account) ?? createPace(runtime.monotonic);
   known.set(account, pace);
   return pace;
+}
+
+/**
+ * How long (ms) an account that has asked too fast is left alone where its vendor does not say: Huawei's gateway says 2 to 5 s
+ * (contracts: huaweicloud E.5), ArcGIS nothing.
+ */
+export const THROTTLED_MS = 5_000;
+
+/**
+ * Tells a pace how a request was answered.
+ *
+ * @param status what the answer means, where that is not its HTTP status.
+ */
+export function keepPace(pace: Pace, answer: Pick<Answer, "status" | "headers">, status: number = answer.status): void {
+  if (status === 429) pace.throttled(retryAfterMs(answer) ?? THROTTLED_MS);
+  else pace.taken();
+}
+
+/**
+ * Waits for a turn to ask, at most `limitMs`.
+ *
+ * @param told the sentence and the metadata of the failure.
+ * @throws Failure THROTTLED when the turn is further away; CANCELLED or DEADLINE_EXCEEDED by the signal.
+ */
+export async function takeTurn(
+  pace: Pace,
+  limitMs: number,
+  signal: AbortSignal,
+  told: { readonly sentence: string; readonly metadata: Readonly<Record<string, string>> },
+): Promise<void> {
+  const awayMs = await pace.turn(limitMs, signal);
+  if (awayMs === undefined) return;
+  throw new Failure("THROTTLED", told.sentence, { metadata: told.metadata, details: [retryInfo(awayMs)] });
 }

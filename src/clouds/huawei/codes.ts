@@ -1,9 +1,7 @@
 import type { Answer } from "../http.ts";
+import { THROTTLED_MS } from "../pace.ts";
 import { isPage, signInOf } from "../vendor.ts";
 import type { CodeRule, CodeTable, RequestSubject, StatusRule } from "./rules.ts";
-
-/** How long (ms) to wait after a refusal for too many requests: the gateway's table says 2 to 5 s (contracts: huaweicloud E.5). */
-export const THROTTLED_MS = 5_000;
 
 /** How long (ms) to wait where something else is under way. */
 const CONFLICT_MS = 5_000;

@@ -3,6 +3,7 @@ import { USER_AGENT } from "../../core/version.ts";
 import { resultOfStatus, sendCounted, type VendorCounter } from "../counted.ts";
 import { type Answer, type Connections, readAnswer } from "../http.ts";
 import { fieldsOf, textOf } from "../json.ts";
+import { THROTTLED_MS } from "../pace.ts";
 import { answerAsCause, noAnswer, retryOf, signInOf, vendorFailure } from "../vendor.ts";
 import type { HuaweiService, IamSettings } from "./config.ts";
 import { vendorErrorOf, vendorWords } from "./errors.ts";
@@ -30,7 +31,6 @@ const TIMEOUT_MS = 30_000;
 const MAX_BYTES = 1024 * 1024;
 
 const UNREACHABLE_RETRY_MS = 1_000;
-const THROTTLED_MS = 5_000;
 
 /**
  * Exchanges a password for a token, by one request (contracts: huaweicloud E.2).

@@ -1,12 +1,10 @@
 import type { JsonObject } from "@bufbuild/protobuf";
-import { Failure, retryInfo } from "../../core/errors.ts";
 import type { Runtime } from "../../core/target.ts";
 import { USER_AGENT } from "../../core/version.ts";
 import { type CountingRuntime, resultOfStatus, sendCounted, vendorCounter } from "../counted.ts";
 import { type Answer, type Connections, openConnections, readAnswer } from "../http.ts";
-import { paceOf } from "../pace.ts";
-import { notConfigured, retryAfterMs } from "../vendor.ts";
-import { THROTTLED_MS } from "./codes.ts";
+import { keepPace, paceOf, takeTurn } from "../pace.ts";
+import { notConfigured } from "../vendor.ts";
 import type { HuaweiService, ProjectSettings } from "./config.ts";
 import { type Authorized, type Credentials, openCredentials } from "./credentials.ts";
 import { credentialsRefusal, wantsNewToken } from "./errors.ts";
@@ -145,8 +143,7 @@ function openProject(
       const answer = await sendCounted(counting, { changes, signal, timeoutMs, onSend }, prepare, (response) =>
         readAnswer(response, MAX_BYTES),
       );
-      if (answer.status === 429) pace.throttled(retryAfterMs(answer) ?? THROTTLED_MS);
-      else pace.taken();
+      keepPace(pace, answer);
       return { answer, used };
     } catch (error) {
       isOver = true;
@@ -156,15 +153,10 @@ function openProject(
   };
   return {
     projectId: settings.projectId,
-    async turn(limitMs, signal) {
-      const awayMs = await pace.turn(limitMs, signal);
-      if (awayMs === undefined) return;
+    turn(limitMs, signal) {
       const { projectId } = settings;
       const sentence = `project ${projectId}: ${service} has had too many requests of restartd's own user; nothing was sent`;
-      throw new Failure("THROTTLED", sentence, {
-        metadata: { project: projectId, vendor: service },
-        details: [retryInfo(awayMs)],
-      });
+      return takeTurn(pace, limitMs, signal, { sentence, metadata: { project: projectId, vendor: service } });
     },
     async request(request) {
       const first = await attempt(request, false);

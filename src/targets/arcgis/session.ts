@@ -14,9 +14,8 @@ import {
   type SendOptions,
   type WireRequest,
 } from "../../clouds/http.ts";
-import { paceOf } from "../../clouds/pace.ts";
-import { noAnswer, retryAfterMs } from "../../clouds/vendor.ts";
-import { Failure, retryInfo } from "../../core/errors.ts";
+import { keepPace, paceOf, takeTurn } from "../../clouds/pace.ts";
+import { noAnswer } from "../../clouds/vendor.ts";
 import type { VendorResult } from "../../core/meter.ts";
 import type { Runtime } from "../../core/target.ts";
 import { USER_AGENT } from "../../core/version.ts";
@@ -66,9 +65,6 @@ export const POST_LIMIT_MS = 30 * 60_000;
 /** Bound (bytes) on an answer: a deployment's specification has kilobytes. */
 const MAX_BYTES = 8 * 1024 * 1024;
 
-/** How long (ms) a site that has had too many requests is left alone where it does not say. */
-const THROTTLED_MS = 5_000;
-
 /** How long (minutes) a token is asked for. The site may give less: its answer decides. */
 const TOKEN_MINUTES = "60";
 
@@ -100,8 +96,7 @@ export function openSession(settings: SiteSettings, runtime: Pick<Runtime, "now"
       }),
       (response) => readAnswer(response, MAX_BYTES),
     );
-    if ((errorOf(answer)?.code ?? answer.status) === 429) pace.throttled(retryAfterMs(answer) ?? THROTTLED_MS);
-    else pace.taken();
+    keepPace(pace, answer, errorOf(answer)?.code);
     return answer;
   };
   const tokens = createTokens({
@@ -115,11 +110,9 @@ export function openSession(settings: SiteSettings, runtime: Pick<Runtime, "now"
     },
   });
   return {
-    async turn(signal) {
-      const awayMs = await pace.turn(READ_LIMIT_MS, signal);
-      if (awayMs === undefined) return;
+    turn(signal) {
       const sentence = `site ${site}: it has had too many requests of restartd's own user; nothing was asked`;
-      throw new Failure("THROTTLED", sentence, { metadata: { site, vendor: "arcgis" }, details: [retryInfo(awayMs)] });
+      return takeTurn(pace, READ_LIMIT_MS, signal, { sentence, metadata: { site, vendor: "arcgis" } });
     },
     get: (operation, path, asked, signal) => get({ send, tokens, operation }, `${adminUrl}/${path}`, asked, signal),
     post: (path, form, asked, hooks) => post(send, tokens, `${adminUrl}/${path}`, form, asked, hooks),
