@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { Failure } from "../core/errors.ts";
-import type { Runtime } from "../core/target.ts";
+import { perAccount } from "./per-account.ts";
 
 /** Who asks, for the sentence about a refusal that is remembered. */
 export interface GateCaller {
@@ -122,17 +122,8 @@ function remembered({ failure, why, at, until }: Refusal, { place, metadata }: G
   });
 }
 
-/** The gates of each process: its targets share an account, and what is known of it. */
-const gates = new WeakMap<object, Map<string, CredentialGate>>();
-
 /** The gate of one account, by what names it without its secret. */
-export function credentialGate(runtime: Pick<Runtime, "monotonic">, account: string): CredentialGate {
-  const known = gates.get(runtime) ?? new Map<string, CredentialGate>();
-  gates.set(runtime, known);
-  const gate = known.get(account) ?? createCredentialGate(runtime.monotonic);
-  known.set(account, gate);
-  return gate;
-}
+export const credentialGate = perAccount(createCredentialGate);
 
 /** What work gives, unless the signal comes first. */
 export async function unlessAborted<Result>(work: Promise<Result>, signal: AbortSignal): Promise<Result> {

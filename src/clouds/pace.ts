@@ -1,8 +1,8 @@
 import { setTimeout } from "node:timers/promises";
 import { abandoned } from "../core/abandoned.ts";
 import { Failure, retryInfo } from "../core/errors.ts";
-import type { Runtime } from "../core/target.ts";
 import type { Answer } from "./http.ts";
+import { perAccount } from "./per-account.ts";
 import { retryAfterMs } from "./vendor.ts";
 
 /**
@@ -81,17 +81,8 @@ export function createPace(
   };
 }
 
-/** The paces of each process: its targets share an account, and its vendor's patience. */
-const paces = new WeakMap<object, Map<string, Pace>>();
-
 /** The pace of one account, by what names it. */
-export function paceOf(runtime: Pick<Runtime, "monotonic">, account: string): Pace {
-  const known = paces.get(runtime) ?? new Map<string, Pace>();
-  paces.set(runtime, known);
-  const pace = known.get(account) ?? createPace(runtime.monotonic);
-  known.set(account, pace);
-  return pace;
-}
+export const paceOf = perAccount((monotonic) => createPace(monotonic));
 
 /**
  * How long (ms) an account that has asked too fast is left alone where its vendor does not say: Huawei's gateway says 2 to 5 s
