@@ -1,7 +1,6 @@
 import type { Interceptor } from "@connectrpc/connect";
 import { lapsedKey } from "../core/principal.ts";
-import { follow } from "./abort.ts";
-import { finallyDo } from "./finally.ts";
+import { withOwnSignal } from "./stream-signal.ts";
 
 /** How often (ms) it is looked whether the credential of a stream still holds. */
 const LOOK_EVERY_MS = 1_000;
@@ -15,25 +14,11 @@ export const lapse =
       if (!req.stream || lapsed === undefined) {
         return next(req);
       }
-      const controller = new AbortController();
-      const unlink = follow(controller, req.signal);
-      const timer = setInterval(() => {
-        const failure = lapsed();
-        if (failure !== undefined) controller.abort(failure);
-      }, lookEveryMs);
-      const end = (): void => {
-        clearInterval(timer);
-        unlink();
-      };
-      try {
-        const res = await next({ ...req, signal: controller.signal });
-        if (res.stream) {
-          return { ...res, message: finallyDo(res.message, end) };
-        }
-        end();
-        return res;
-      } catch (error) {
-        end();
-        throw error;
-      }
+      return withOwnSignal(next, req, (controller) => {
+        const timer = setInterval(() => {
+          const failure = lapsed();
+          if (failure !== undefined) controller.abort(failure);
+        }, lookEveryMs);
+        return () => clearInterval(timer);
+      });
     };
