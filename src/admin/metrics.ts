@@ -1,10 +1,10 @@
 import { Code } from "@connectrpc/connect";
 import { codeToString } from "@connectrpc/connect/protocol-connect";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry, type RegistryContentType } from "prom-client";
-import type { Warning } from "../core/call.ts";
+import { WARNINGS } from "../core/call.ts";
 import { type Meter, SEND_RESULTS, STORE_OPERATIONS, systemOf, VENDOR_RESULTS } from "../core/meter.ts";
-import type { OperationState } from "../core/operation.ts";
 import type { VendorLabels } from "../core/target.ts";
+import { ENDED } from "../operations/store/record.ts";
 import { createStoreGauges, type StoreGaugeOptions } from "./store-gauges.ts";
 
 /** The closed values of labels: each of their series is there at 0 from the start, since rate() misses the first step otherwise. */
@@ -44,15 +44,6 @@ const OPERATION_BUCKETS = [1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600];
 const STORE_BUCKETS = [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5];
 
 const PROTOCOLS = ["connect", "grpc", "grpc-web"] as const;
-const END_STATES: readonly OperationState[] = ["SUCCEEDED", "FAILED", "CANCELLED", "NOT_OBSERVED", "UNRESOLVED"];
-const WARNINGS: readonly Warning[] = [
-  "NO_REPLICAS",
-  "RECREATE_DOWNTIME",
-  "PARTITIONED",
-  "PREFLIGHT_SKIPPED",
-  "MANAGED_BY_CONTROLLER",
-  "SERVER_WARNING",
-];
 
 /** Creates every metric of production.md §2.4. */
 export function createMetrics(options: MetricsOptions): Metrics {
@@ -192,7 +183,7 @@ function createOperationMetrics(registers: Registers) {
         const system = systemOf(method);
         for (const action of verbs) {
           for (const result of SEND_RESULTS) sends.inc({ system, action, result }, 0);
-          for (const state of END_STATES) {
+          for (const state of ENDED) {
             ended.inc({ system, action, state }, 0);
             duration.zero({ system, action, state });
           }

@@ -60,13 +60,17 @@ export const callKey: ContextKey<Call> = createContextKey<Call>(newCall(""), { d
  * - MANAGED_BY_CONTROLLER: something else owns the object and may take the restart back.
  * - SERVER_WARNING: the vendor's server sent a warning of its own; it is in the log.
  */
-export type Warning =
-  | "NO_REPLICAS"
-  | "RECREATE_DOWNTIME"
-  | "PARTITIONED"
-  | "PREFLIGHT_SKIPPED"
-  | "MANAGED_BY_CONTROLLER"
-  | "SERVER_WARNING";
+export const WARNINGS = [
+  "NO_REPLICAS",
+  "RECREATE_DOWNTIME",
+  "PARTITIONED",
+  "PREFLIGHT_SKIPPED",
+  "MANAGED_BY_CONTROLLER",
+  "SERVER_WARNING",
+] as const;
+
+/** One of {@link WARNINGS}. */
+export type Warning = (typeof WARNINGS)[number];
 
 /** A warning as it is kept: its token, alone or with a sentence that is more precise than what the token means. */
 export type Warned = Warning | `${Warning}: ${string}`;
