@@ -1,5 +1,4 @@
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { durationMs } from "@bufbuild/protobuf/wkt";
@@ -103,7 +102,7 @@ export function loadConfig<Settings, Access = undefined>(
   const origin: Origin = { file, folder: dirname(resolve(file)), positionOf: decoded.positionOf };
   return {
     ...finish(decoded.message, origin, decoded, options),
-    sha256: createHash("sha256").update(readFileSync(file)).digest("hex"),
+    sha256: createHash("sha256").update(source.bytes).digest("hex"),
   };
 }
 

@@ -12,6 +12,8 @@ export interface Position {
 export interface YamlFile {
   /** Its name, as it was given. */
   readonly file: string;
+  /** What it was read from. */
+  readonly bytes: Uint8Array;
   /** Its content; undefined for an empty file. */
   readonly root: Node | undefined;
   /** Where a node begins. */
@@ -28,15 +30,15 @@ export interface YamlFile {
  * @returns the file, or why it cannot be read or understood: every syntax error.
  */
 export function readYaml(path: string, file: string): YamlFile | readonly Problem[] {
-  let text: string;
+  let bytes: Buffer;
   try {
-    text = readFileSync(path, "utf8");
+    bytes = readFileSync(path);
   } catch (error) {
     return [{ file, line: undefined, column: undefined, field: "", message: `cannot be read: ${readFailure(error)}` }];
   }
   const lineCounter = new LineCounter();
   // Pretty errors quote the text around the mistake, which may be a secret.
-  const document = parseDocument(text, { lineCounter, prettyErrors: false, uniqueKeys: false });
+  const document = parseDocument(bytes.toString("utf8"), { lineCounter, prettyErrors: false, uniqueKeys: false });
   const place = (offset: number): Position => {
     const { line, col } = lineCounter.linePos(offset);
     return { line, column: col };
@@ -50,6 +52,7 @@ export function readYaml(path: string, file: string): YamlFile | readonly Proble
   }
   return {
     file,
+    bytes,
     root: document.contents ?? undefined,
     positionOf: ({ range }) => (range ? place(range[0]) : undefined),
     resolve: (node) => (isAlias(node) ? node.resolve(document) : node),
