@@ -333,23 +333,11 @@ describe("a call that is accepted and permitted by one write", () => {
     expect((await server.events(name)).slice(0, 2)).toEqual(["accepted: SENDING", "sent: SENT"]);
   });
 
-  it("is answered before its outcome is stored, by a store that has stored it before whatever is asked next", async () => {
-    const order: string[] = [];
-    const held = Promise.withResolvers<void>();
-    const server = await prompt({ at: (point) => (point === "after W3" ? held.promise : void order.push(point)) });
-    for (let turn = 0; turn < 20; turn++) {
-      const name = await restart(server, web());
-      expect((await server.get(name)).state).toBe("SENT");
-    }
-    held.resolve();
-    expect(server.vendor.executions).toHaveLength(20);
-  });
-
-  it("is answered once its outcome is stored where others share the store", async () => {
+  it.each(["alone", "shared"])("is answered once its outcome is stored, by a store that is %s", async (use) => {
     const held = Promise.withResolvers<void>();
     const database = createMemoryDatabase({ now: () => new Date() });
     const server = await prompt({
-      open: async () => database.connect("replica"),
+      open: async () => ({ ...database.connect("replica"), exclusive: use === "alone" }),
       at: (point) => (point === "after W3" ? held.promise : undefined),
     });
     let answered = false;

@@ -176,19 +176,15 @@ async function insert<Input extends DescMessage, Output extends DescMessage>(
 }
 
 /**
- * What the caller is told, and when: once the outcome is stored. It is told an answer at once where no promise needs more than that: the
- * target is free for the next call as soon as the outcome is stored, and a store that this process has to itself stores that before
- * the next call; and should the process die now, the target shows what was applied.
+ * What the caller is told, and when: once the outcome is stored. Who was told that it succeeded must never be told by the same request_id
+ * that nobody knows, and that is what a process that died in between would have left behind.
  */
 async function answerOf<Input extends DescMessage, Output extends DescMessage>(
-  { store, waiter, driving: { sendWindowMs } }: CallEnvironment,
+  { waiter, driving: { sendWindowMs } }: CallEnvironment,
   { record, action, context }: Sending<Input, Output>,
   executed: Promise<Execution<Output>>,
 ): Promise<MessageShape<Output>> {
   const { failure, response, stored } = await executed;
-  if (response !== undefined && store.exclusive && action.permitsAtOnce === true && action.blocksUntil === "applied") {
-    return response;
-  }
   // While the store is away the caller is not kept waiting: what was recorded before the send is enough to find out again.
   const durable = await within(stored, sendWindowMs);
   if (failure !== undefined) {

@@ -119,8 +119,8 @@ async function changeOperations(
       }
       return found;
     },
-    // A permit is waited for; what else changes tells what has happened already.
-    steps.every(({ change }) => change.state !== "SENDING"),
+    // A permit is waited for, and so is what came of it; what else changes tells what has happened already.
+    steps.every(({ before, change }) => before.state !== "SENDING" && change.state !== "SENDING"),
   );
   for (const [name, record] of changed) if (record !== undefined) engine.changed?.(name, record);
   return steps.map(({ before }) => changed.get(before.name));
