@@ -1,5 +1,5 @@
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { plain } from "../../core/plain.ts";
 import { usePlace } from "../router.ts";
 import { W } from "../words.ts";
@@ -19,11 +19,12 @@ export interface PageProps {
 export function Page({ title, above, beside, children }: PageProps) {
   const heading = useRef<HTMLHeadingElement>(null);
   const { visit } = usePlace();
-  useEffect(() => {
+  // Both are of the same moment as what they name: who sees the page (or waits for a part of it) has the title and the focus of that page.
+  useLayoutEffect(() => {
     document.title = `${plain(title)} · ${W.product}`;
   }, [title]);
   // Once for each visit.
-  useEffect(() => {
+  useLayoutEffect(() => {
     // Not at the first: the first Tab belongs to the link that skips the navigation.
     if (visit > 0) heading.current?.focus({ preventScroll: true });
   }, [visit]);
