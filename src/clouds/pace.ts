@@ -29,7 +29,7 @@ const FIRST_GAP_MS = 250;
 
 /** How much longer the pause is after each refusal, and how much shorter after each request that was taken. */
 const SLOWER = 1.5;
-const FASTER = 0.98;
+const FASTER = 0.99;
 
 const LONGEST_GAP_MS = 5_000;
 
@@ -46,26 +46,35 @@ export function createPace(
   sleep: (ms: number, signal: AbortSignal) => Promise<void> = (ms, signal) => setTimeout(ms, undefined, { signal }),
 ): Pace {
   let gapMs = 0;
-  /** When the next turn is free. */
-  let free = 0;
   let pausedUntil = 0;
+  let lastTurn = Number.NEGATIVE_INFINITY;
+  /** Who waits, in the order of the turns. */
+  const line: symbol[] = [];
+
+  /** When a turn comes, as far as is known: somebody may be refused until then, or leave. */
+  const turnOf = (own: symbol): number =>
+    Math.max(monotonic(), pausedUntil, lastTurn + gapMs) + line.indexOf(own) * gapMs;
 
   return {
     async turn(limitMs, signal) {
       const limit = monotonic() + limitMs;
-      for (;;) {
-        if (signal.aborted) throw abandoned(signal);
-        const now = monotonic();
-        const at = Math.max(now, free, pausedUntil);
-        if (at > limit) return at - now;
-        free = at + gapMs;
-        if (at > now) {
-          await sleep(at - now, signal).catch(() => {
+      const own = Symbol();
+      line.push(own);
+      try {
+        for (;;) {
+          if (signal.aborted) throw abandoned(signal);
+          const awayMs = turnOf(own) - monotonic();
+          if (monotonic() + awayMs > limit) return awayMs;
+          if (awayMs <= 0) {
+            lastTurn = monotonic();
+            return undefined;
+          }
+          await sleep(awayMs, signal).catch(() => {
             throw abandoned(signal);
           });
         }
-        // Somebody may have been refused meanwhile.
-        if (monotonic() >= pausedUntil) return undefined;
+      } finally {
+        line.splice(line.indexOf(own), 1);
       }
     },
     throttled(retryMs) {
@@ -73,7 +82,6 @@ export function createPace(
       // What was under way together is refused together, and counts once.
       if (now >= pausedUntil) gapMs = gapMs === 0 ? FIRST_GAP_MS : Math.min(gapMs * SLOWER, LONGEST_GAP_MS);
       pausedUntil = Math.max(pausedUntil, now + retryMs);
-      free = Math.min(free, pausedUntil);
     },
     taken() {
       gapMs = gapMs * FASTER < NO_GAP_MS ? 0 : gapMs * FASTER;

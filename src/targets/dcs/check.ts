@@ -61,7 +61,9 @@ async function riskOf(
     riskByNodes(instance) ??
     riskByAppendOnly(
       await client.appendOnly(instance.instanceId, signal).catch((error: unknown) => {
-        if (error instanceof Failure && !signal.aborted && !refusesUs(error)) return undefined; // what cannot be read counts as off
+        // What cannot be read counts as off; that somebody has asked too often says nothing of it.
+        const isUnread = error instanceof Failure && !refusesUs(error) && error.reason !== "THROTTLED";
+        if (isUnread && !signal.aborted) return undefined;
         throw error;
       }),
     )

@@ -200,6 +200,14 @@ describe("the guards", () => {
     expect(dcs.puts()).toEqual([]);
   });
 
+  it("do not call data at risk where its AOF setting was asked for too often", async () => {
+    await using dcs = await startDcs();
+    const answer = { status: 429, headers: { "retry-after": "1" } };
+    dcs.simulator.inject({ path: /\/configs$/, answer });
+    expect(await failureOf(dcs.client.restartInstances(ask(CLUSTER)))).toMatchObject({ reason: "THROTTLED" });
+    expect(dcs.puts()).toEqual([]);
+  });
+
   it("read the AOF setting only where the nodes leave it open, and nothing was acknowledged", async () => {
     await using dcs = await startDcs({ instances });
     await failureOf(dcs.client.restartInstances(ask(idOf(1), idOf(2))));
