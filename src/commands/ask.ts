@@ -34,6 +34,18 @@ export async function acknowledge(
   return answer?.trim() === subject.name;
 }
 
+/** Whether a person goes on in spite of a freeze, whose name is typed. */
+export async function passFreeze(
+  freeze: string,
+  subject: Subject,
+  sentences: readonly string[],
+  { ask, err }: Asking,
+): Promise<boolean> {
+  for (const sentence of sentences) err(`${plain(subject.label)} is frozen: ${plain(sentence)}\n`);
+  const answer = await ask?.(`Type the name of the freeze, ${plain(freeze)}, to go on: `);
+  return answer?.trim() === freeze;
+}
+
 /** Somebody has to be asked, and nobody is there. */
 export class CannotAsk extends Error {
   override readonly name = "CannotAsk";

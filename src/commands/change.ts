@@ -5,7 +5,7 @@ import {
 } from "../../gen/restart/operation/v1/operation_pb.ts";
 import { type Acknowledgement, CommandMistake, type Subject, type Verb, type Wish } from "../core/command.ts";
 import { plain } from "../core/plain.ts";
-import { acknowledge, askAbout } from "./ask.ts";
+import { acknowledge, askAbout, passFreeze } from "./ask.ts";
 import { type Client, type ClientContext, unempty } from "./client.ts";
 import { EXIT, exitOf, worstOf } from "./exit.ts";
 import { followOperation } from "./follow.ts";
@@ -15,7 +15,7 @@ import { problemOf, problemOfStatus } from "./problem.ts";
 import { goDuration, linesProgress, type Progress, SILENT, terminalProgress } from "./progress.ts";
 import { metadataOf, stateOf } from "./render.ts";
 import { createReport, type Report, type Result } from "./report.ts";
-import { sendAndAsk } from "./send.ts";
+import { type Answer, sendAndAsk } from "./send.ts";
 
 /** What a command that changes something was told. */
 interface Plan {
@@ -27,6 +27,7 @@ interface Plan {
   readonly requestId: string | undefined;
   readonly reason: string;
   readonly acknowledged: ReadonlySet<Acknowledgement>;
+  readonly overrideFreeze: boolean;
 }
 
 const ACKNOWLEDGEMENTS = ["data-loss", "outage", "deletion"] as const;
@@ -47,7 +48,8 @@ function planOf(verb: Verb, parsed: Parsed, { env }: ClientContext): Plan {
   const timeoutMs = timeout === undefined ? 0 : durationOf("timeout", timeout);
   const reason = parsed.text("reason") ?? unempty(env.RESTARTD_REASON) ?? "";
   const acknowledged = new Set(ACKNOWLEDGEMENTS.filter((each) => parsed.has(`acknowledge-${each}`)));
-  return { verb, dryRun, wait, timeoutMs, requestId, reason, acknowledged };
+  const overrideFreeze = parsed.has("override-freeze");
+  return { verb, dryRun, wait, timeoutMs, requestId, reason, acknowledged, overrideFreeze };
 }
 
 /** Restarts, refreshes, retries or flushes, and answers the exit code. */
@@ -102,7 +104,8 @@ async function send(
     address,
     again: () => report.verbose(`${subject.label}: no answer; asking again under the same request id`),
   };
-  let wish: Wish = { requestId, validateOnly: plan.dryRun, reason: plan.reason, acknowledged: plan.acknowledged };
+  const { reason, acknowledged, overrideFreeze } = plan;
+  let wish: Wish = { requestId, validateOnly: plan.dryRun, reason, acknowledged, overrideFreeze };
   for (;;) {
     const answer = await sendAndAsk(subject, wish, sending);
     const result: Result = {
@@ -116,19 +119,38 @@ async function send(
       problem: answer.problem,
       exit: answer.problem?.exit ?? EXIT.DONE,
     };
-    const missing = ACKNOWLEDGEMENTS.find((each) => answer.problem?.reason === reasonOf(each));
-    if (missing === undefined || wish.acknowledged.has(missing) || context.ask === undefined) {
+    const more = await askForMore(subject, wish, answer, context);
+    if (more === "declined") {
+      context.err("nothing was changed\n");
+      return { ...result, exit: EXIT.DECLINED };
+    }
+    if (more === undefined) {
       const told = await explainWarnings(result, report);
       report.sent(told);
       return told;
     }
-    const isAccepted = await acknowledge(missing, subject, answer.problem?.preconditions ?? [], context);
-    if (!isAccepted) {
-      context.err("nothing was changed\n");
-      return { ...result, exit: EXIT.DECLINED };
-    }
-    wish = { ...wish, acknowledged: new Set([...wish.acknowledged, missing]) };
+    wish = more;
   }
+}
+
+/** What is wished for once a person has said what was missing; undefined where no word of theirs helps, or nobody can be asked. */
+async function askForMore(
+  subject: Subject,
+  wish: Wish,
+  { operation, problem }: Answer,
+  context: ClientContext,
+): Promise<Wish | "declined" | undefined> {
+  // What became an operation is answered so again, whatever is said.
+  if (problem === undefined || operation !== "" || context.ask === undefined) return undefined;
+  const { reason, preconditions, freeze } = problem;
+  if (freeze !== "" && !wish.overrideFreeze) {
+    const goesOn = await passFreeze(freeze, subject, preconditions, context);
+    return goesOn ? { ...wish, overrideFreeze: true } : "declined";
+  }
+  const missing = ACKNOWLEDGEMENTS.find((each) => reason === reasonOf(each));
+  if (missing === undefined || wish.acknowledged.has(missing)) return undefined;
+  const isAccepted = await acknowledge(missing, subject, preconditions, context);
+  return isAccepted ? { ...wish, acknowledged: new Set([...wish.acknowledged, missing]) } : "declined";
 }
 
 const reasonOf = (acknowledgement: Acknowledgement): string =>

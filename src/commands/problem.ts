@@ -26,6 +26,8 @@ export interface Problem extends Judged {
   readonly more: readonly string[];
   /** What may have to be accepted, each in a sentence. */
   readonly preconditions: readonly string[];
+  /** Name of the freeze in the way, where the caller may go on in spite of it; else empty. */
+  readonly freeze: string;
   readonly status: Status;
   readonly exit: number;
 }
@@ -48,7 +50,7 @@ export function problemOf(thrown: unknown, address: string, changes: boolean): P
   });
   if (error.findDetails(ErrorInfoSchema).length > 0) return problemOfStatus(status);
   const message = explainTransport(error, address);
-  const bare = { reason: "", code: error.code, message, more: [], preconditions: [], status };
+  const bare = { reason: "", code: error.code, message, more: [], preconditions: [], freeze: "", status };
   if (isUnsent(error.cause)) {
     return { ...bare, kind: "unsent", outcome: "not_applied", exit: EXIT.UNREACHABLE };
   }
@@ -85,6 +87,7 @@ export function problemOfStatus(status: Status): Problem {
       ...links.map(({ description, url }) => `  ${plain(`${description}: ${url}`)}`),
     ],
     preconditions: preconditions.map(({ description }) => description),
+    freeze: info?.metadata.overridable === "true" ? (info.metadata.freeze ?? "") : "",
     status,
     exit: exitOf(judged),
   };

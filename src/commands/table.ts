@@ -37,6 +37,7 @@ export const FLAGS = {
   "acknowledge-data-loss": { what: "accept that data may be lost" },
   "acknowledge-outage": { what: "accept that services are away meanwhile" },
   "acknowledge-deletion": { what: "accept that a failed deletion goes on" },
+  "override-freeze": { what: "go on although a freeze is in the way; the permission freezes.override is needed" },
   yes: { short: "y", what: "ask no question about several targets; what is lost is asked for all the same" },
   watch: {
     value: "BOOL",
@@ -82,6 +83,7 @@ const CHANGING: readonly FlagName[] = [
   "wait",
   "timeout",
   "request-id",
+  "override-freeze",
   "yes",
   "output",
   "quiet",

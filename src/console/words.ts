@@ -223,7 +223,12 @@ export const W = {
   checkFailed: "It could not be checked.",
   someRefused: "Some of them would be refused:",
   scope: "Scope",
-  acknowledge: { data_loss: "Data will be lost", outage: "There will be an outage", deletion: "It will be deleted" },
+  acknowledge: {
+    data_loss: "Data will be lost",
+    outage: "There will be an outage",
+    deletion: "It will be deleted",
+    freeze: "It is done in spite of the freeze",
+  },
   flushed: "All data of it is deleted, for good.",
   typeToGoOn: (word: string) => `Type ${word} to go on`,
   typeNumber: (number: number) => `Type the number of instances, ${number}`,

@@ -52,6 +52,8 @@ export interface Wish {
   readonly validateOnly: boolean;
   readonly reason: string;
   readonly acknowledged: ReadonlySet<Acknowledgement>;
+  /** Whether it goes on although a freeze is in the way. */
+  readonly overrideFreeze: boolean;
 }
 
 /** What the server answered. */

@@ -41,9 +41,16 @@ let restarts: RestartRequest[];
 let acknowledged: boolean[];
 let address: string;
 
-const failure = (reason: string, code: Code, outcome: string, message = "no", preconditions: string[] = []) =>
+const failure = (
+  reason: string,
+  code: Code,
+  outcome: string,
+  message = "no",
+  preconditions: string[] = [],
+  more: Record<string, string> = {},
+) =>
   new ConnectError(message, code, {}, [
-    { desc: ErrorInfoSchema, value: { reason, domain: "restartd", metadata: { outcome } } },
+    { desc: ErrorInfoSchema, value: { reason, domain: "restartd", metadata: { outcome, ...more } } },
     ...(preconditions.length === 0
       ? []
       : [
@@ -77,8 +84,8 @@ const routes = (router: ConnectRouter): void => {
   router.service(WorkloadService, {
     restart(request, context) {
       restarts.push(request);
-      context.responseHeader.set("operation-name", NAME);
       world.restart(request, context);
+      context.responseHeader.set("operation-name", NAME);
       return {};
     },
     listClusters: () => ({ clusters: [{ name: "sandbox", reachable: true }] }),
@@ -388,6 +395,27 @@ describe("questions", () => {
     });
     expect(await run([...flush, "--acknowledge-data-loss"])).toMatchObject({ code: 0 });
     expect(acknowledged).toEqual([false, false, false, true, true]);
+  });
+
+  it("about a freeze want its name, of those who may go on in spite of it", async () => {
+    let overridable = true;
+    world.restart = ({ overrideFreeze }) => {
+      if (overrideFreeze) return;
+      const more = { freeze: "incident-7", overridable: String(overridable) };
+      throw failure("FROZEN", Code.FailedPrecondition, "not_applied", "frozen", ["see INC-7"], more);
+    };
+    expect(await run([...WEB, "--yes"])).toMatchObject({ code: 1, stdout: "" });
+    const wrong = await run(WEB, { ask: answers("web") });
+    expect(wrong).toMatchObject({ code: 8, stdout: "" });
+    expect(wrong.stderr).toBe("deployment.apps/web is frozen: see INC-7\nnothing was changed\n");
+    expect(asked).toEqual(["Type the name of the freeze, incident-7, to go on: "]);
+    const done = { code: 0, stdout: "deployment.apps/web restarted\n" };
+    expect(await run(WEB, { ask: answers("incident-7") })).toMatchObject(done);
+    expect(await run([...WEB, "--override-freeze"])).toMatchObject(done);
+    expect(restarts.map(({ overrideFreeze }) => overrideFreeze)).toEqual([false, false, false, true, true]);
+    overridable = false;
+    expect(await run(WEB, { ask: answers("incident-7") })).toMatchObject({ code: 1 });
+    expect(asked).toHaveLength(2);
   });
 });
 

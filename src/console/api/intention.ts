@@ -10,6 +10,8 @@ export interface Ask {
   readonly requestId: string;
   readonly reason: string;
   readonly acknowledged: boolean;
+  /** Whether it goes on although a freeze is in the way. */
+  readonly overrideFreeze: boolean;
 }
 
 /** What a target answers to what is done to it. */
@@ -43,9 +45,9 @@ export interface Intent {
   send(ask: Ask, options: CallOptions): Promise<{ readonly results?: readonly InstanceResult[] }>;
 }
 
-/** What has to be said before something is lost. */
+/** What has to be said before something is lost, or done in spite of a freeze. */
 export interface Acknowledgement {
-  readonly kind: "data_loss" | "outage" | "deletion";
+  readonly kind: "data_loss" | "outage" | "deletion" | "freeze";
   /** Whether it is asked for before the server has asked for it. */
   readonly always: boolean;
   /** What is typed; an outage is ticked. */

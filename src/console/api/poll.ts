@@ -17,6 +17,9 @@ export interface Polled<Value> {
   readonly refresh: () => void;
 }
 
+/** Whether it was answered, be that by a refusal. */
+export const isAnswered = ({ value, problem }: Polled<unknown>): boolean => (value ?? problem) !== undefined;
+
 /** Answers of the pages before, so that going back shows them at once. */
 const remembered = new Map<string, { value: unknown; at: number }>();
 const MAX_REMEMBERED = 50;

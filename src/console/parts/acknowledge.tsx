@@ -1,6 +1,7 @@
 import { useId } from "preact/hooks";
 import { plain } from "../../core/plain.ts";
-import type { Acknowledgement, Intent } from "../api/intention.ts";
+import type { Acknowledgement } from "../api/intention.ts";
+import type { Problem } from "../api/problem.ts";
 import { W } from "../words.ts";
 import { Copy } from "./copy.tsx";
 
@@ -17,11 +18,21 @@ export interface AcknowledgeProps {
 const TICK = "yes";
 
 /** Whether what was typed is what is meant. */
-export const isAcknowledged = ({ acknowledgement }: Intent, typed: string): boolean =>
+export const isAcknowledged = (acknowledgement: Acknowledgement | undefined, typed: string): boolean =>
   acknowledgement !== undefined &&
   typed.trim() === (acknowledgement.kind === "outage" ? TICK : plain(acknowledgement.word).trim());
 
-/** Has a person say that a loss is meant. */
+/** Whether all that is wanted is a person's word: the form says why, and takes it. */
+export const isAboutWord = ({ reason }: Problem): boolean => reason.endsWith("_NOT_ACKNOWLEDGED");
+
+/** What is typed to go on in spite of a freeze: its name. Undefined where there is none, or one may not. */
+export function freezeIn(problem: Problem | undefined): Acknowledgement | undefined {
+  const { freeze = "", overridable } = problem?.metadata ?? {};
+  if (problem?.reason !== "FROZEN" || overridable !== "true") return undefined;
+  return { kind: "freeze", always: false, word: freeze, label: W.typeToGoOn(freeze) };
+}
+
+/** Has a person say that it is meant all the same. */
 export function Acknowledge({ acknowledgement, violations, typed, onType }: AcknowledgeProps) {
   const { kind, word, label } = acknowledgement;
   const id = useId();

@@ -1,11 +1,12 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { type Intent, isLost, type Refused, sendAndAsk } from "../api/intention.ts";
 import { keepDraft, newRequestId, type Pending, pending, remember, settle, takeDraft } from "../api/pending.ts";
+import type { Problem } from "../api/problem.ts";
 import { navigate, urlOf } from "../router.ts";
 import { useServer } from "../server.ts";
 import { W } from "../words.ts";
-import { Acknowledge, isAcknowledged } from "./acknowledge.tsx";
-import { Check, isAboutWord, useCheck } from "./check.tsx";
+import { Acknowledge, freezeIn, isAboutWord, isAcknowledged } from "./acknowledge.tsx";
+import { Check, useCheck } from "./check.tsx";
 import { Dialog } from "./dialog.tsx";
 import { ProblemBox } from "./problem.tsx";
 import { ReasonField } from "./reason.tsx";
@@ -27,8 +28,14 @@ export function ActionDialog({ intent, onClose }: ActionDialogProps) {
   const server = useServer();
   const [reason, setReason] = useState(() => takeDraft(intent.title));
   const [typed, setTyped] = useState("");
-  const acknowledged = isAcknowledged(intent, typed);
-  const [check, checkAgain] = useCheck(intent, acknowledged, reason);
+  const [frozen, setFrozen] = useState<Problem>();
+  const [typedFreeze, setTypedFreeze] = useState("");
+  const freeze = freezeIn(frozen);
+  const said = {
+    acknowledged: isAcknowledged(intent.acknowledgement, typed),
+    overrideFreeze: isAcknowledged(freeze, typedFreeze),
+  };
+  const [check, checkAgain] = useCheck(intent, said, reason);
   const [sending, setSending] = useState<Sending>({ kind: "idle" });
   const requestId = useRef<string>(undefined);
   requestId.current ??= newRequestId();
@@ -42,6 +49,11 @@ export function ActionDialog({ intent, onClose }: ActionDialogProps) {
     },
     [],
   );
+  // A freeze is in the way from when it was met, be that by the check or by the deed.
+  const met = [check, sending].map((each) => ("problem" in each ? each.problem : undefined)).find(freezeIn);
+  useEffect(() => {
+    if (met !== undefined) setFrozen(met);
+  }, [met]);
   const asksFor = "problem" in check && isAboutWord(check.problem) ? check.problem : undefined;
   const busy = sending.kind === "sending" || sending.kind === "asking";
   const reasonMissing = (server?.requireReason ?? false) && reason.trim() === "";
@@ -74,7 +86,7 @@ export function ActionDialog({ intent, onClose }: ActionDialogProps) {
     setSending({ kind: sending.kind === "lost" ? "asking" : "sending" });
     unanswered.current = { requestId: id, title: intent.title };
     remember(unanswered.current);
-    const ask = { validateOnly: false, requestId: id, reason: reason.trim(), acknowledged };
+    const ask = { validateOnly: false, requestId: id, reason: reason.trim(), ...said };
     const answer = await sendAndAsk(intent, ask, () => setSending({ kind: "asking" }));
     if (!open.current) return;
     if (!isLost(answer)) {
@@ -127,6 +139,17 @@ export function ActionDialog({ intent, onClose }: ActionDialogProps) {
             typed={typed}
             onType={(text) => {
               setTyped(text);
+              renew();
+            }}
+          />
+        )}
+        {freeze !== undefined && (
+          <Acknowledge
+            acknowledgement={freeze}
+            violations={frozen?.violations ?? []}
+            typed={typedFreeze}
+            onType={(text) => {
+              setTypedFreeze(text);
               renew();
             }}
           />

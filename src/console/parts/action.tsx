@@ -10,8 +10,11 @@ export interface ActionProps {
   readonly label: string;
   /** What it is called where several stand below each other, such as `Restart web…`. */
   readonly name?: string;
-  /** What is meant; a text where nothing can be: it says why, since a button that does nothing explains nothing. */
-  readonly intent: Intent | string;
+  /**
+   * What is meant; a text where nothing can be: it says why, since a button that does nothing explains nothing. Undefined while what it
+   * is about is being asked for: a dialog that opened now would not know what people call it.
+   */
+  readonly intent: Intent | string | undefined;
   readonly primary?: boolean;
   readonly small?: boolean;
 }
@@ -22,7 +25,14 @@ export function ActionButton({ label, name, intent, primary, small }: ActionProp
   const style = [primary ? "primary" : "", small ? "small" : ""].join(" ").trim();
   return (
     <>
-      <button type="button" class={style || undefined} aria-label={name} data-action onClick={() => setOpen(intent)}>
+      <button
+        type="button"
+        class={style || undefined}
+        aria-label={name}
+        aria-disabled={intent === undefined}
+        data-action
+        onClick={() => setOpen(intent)}
+      >
         {label}
       </button>
       {typeof open === "string" && (

@@ -1,7 +1,8 @@
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
-import { type Answer, type Intent, type Refused, sendOnce } from "../api/intention.ts";
+import { type Answer, type Ask, type Intent, type Refused, sendOnce } from "../api/intention.ts";
 import { type Problem, problemOfStatus } from "../api/problem.ts";
 import { W, WARNINGS } from "../words.ts";
+import { freezeIn, isAboutWord } from "./acknowledge.tsx";
 import { ProblemBox } from "./problem.tsx";
 
 /** How the check stands: what was asked, and what came of it. */
@@ -10,8 +11,15 @@ export type CheckState =
   | { readonly state: "ok"; readonly answer: Answer }
   | { readonly state: "refused" | "failed"; readonly problem: Problem };
 
+/** What a person has typed: what may be lost, and what is done in spite of a freeze. */
+export type Said = Pick<Ask, "acknowledged" | "overrideFreeze">;
+
 /** Makes the check when the dialog opens, and again whenever what is acknowledged changes. */
-export function useCheck(intent: Intent, acknowledged: boolean, reason: string): [CheckState, () => void] {
+export function useCheck(
+  intent: Intent,
+  { acknowledged, overrideFreeze }: Said,
+  reason: string,
+): [CheckState, () => void] {
   const [check, setCheck] = useState<CheckState>({ state: "checking" });
   const said = useRef(reason);
   said.current = reason;
@@ -21,13 +29,14 @@ export function useCheck(intent: Intent, acknowledged: boolean, reason: string):
     const attempt = new AbortController();
     running.current = attempt;
     setCheck({ state: "checking" });
-    sendOnce(intent, { validateOnly: true, requestId: "", reason: said.current, acknowledged }, attempt.signal).then(
+    const ask = { validateOnly: true, requestId: "", reason: said.current, acknowledged, overrideFreeze };
+    sendOnce(intent, ask, attempt.signal).then(
       (answer) => setCheck(judge(answer)),
       (error: unknown) => {
         if (!attempt.signal.aborted) reportError(error);
       },
     );
-  }, [intent, acknowledged]);
+  }, [intent, acknowledged, overrideFreeze]);
   useEffect(() => {
     again();
     return () => running.current?.abort();
@@ -65,7 +74,10 @@ export function Check({ check, intent, onAgain }: CheckProps) {
           onRetry={onAgain}
           retryLabel={W.checkAgain}
           alert
-          brief={isAboutWord(check.problem) && intent.acknowledgement !== undefined}
+          brief={
+            (isAboutWord(check.problem) && intent.acknowledgement !== undefined) ||
+            freezeIn(check.problem) !== undefined
+          }
         />
       )}
       {check.state === "ok" && <Warnings tokens={check.answer.warnings} />}
@@ -73,9 +85,6 @@ export function Check({ check, intent, onAgain }: CheckProps) {
     </>
   );
 }
-
-/** Whether all that is wanted is a person's word: the form below says why, and takes it. */
-export const isAboutWord = ({ reason }: Problem): boolean => reason.endsWith("_NOT_ACKNOWLEDGED");
 
 /** What one should know before, or of what was done: a token that this page does not know stands for itself. */
 export function Warnings({ tokens }: { readonly tokens: readonly string[] }) {

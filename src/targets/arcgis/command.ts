@@ -22,10 +22,10 @@ const subjectOf = (site: string, { id, name }: { id: string; name: string }, ses
   name: name || id,
   action: "refresh",
   done: "refreshed",
-  async send({ requestId, validateOnly, reason, acknowledged }, options) {
+  async send({ acknowledged, ...wish }, options) {
     // The vendor's job is followed by its operation, for as long as somebody waits.
     const request = { site, deploymentId: id, async: true, acknowledgeOutage: acknowledged.has("outage") };
-    await clientOf(session).refreshDeployment({ ...request, requestId, validateOnly, reason }, options);
+    await clientOf(session).refreshDeployment({ ...request, ...wish }, options);
     return {};
   },
 });

@@ -34,10 +34,10 @@ const subjectOf = (projectId: string, { id, name }: { id: string; name: string }
   name: name || id,
   action: "retry",
   done: "retried",
-  async send({ requestId, validateOnly, reason, acknowledged }, options) {
+  async send({ acknowledged, ...wish }, options) {
     const acknowledgeDeletion = acknowledged.has("deletion");
     const request = { projectId, engineId: id, ...enterpriseOf(session), acknowledgeDeletion };
-    const answer = await clientOf(session).retryEngine({ ...request, requestId, validateOnly, reason }, options);
+    const answer = await clientOf(session).retryEngine({ ...request, ...wish }, options);
     return answer.jobId > 0n ? { note: `(job ${answer.jobId})` } : {};
   },
 });

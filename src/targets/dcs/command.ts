@@ -51,10 +51,10 @@ function subjectOf(
     name: name || id,
     action: verb === "flush" ? "flush" : soft ? "soft_restart" : "restart",
     done: verb === "flush" ? "flushed" : soft ? "soft restarted" : "restarted",
-    async send({ requestId, validateOnly, reason, acknowledged }, options) {
+    async send({ acknowledged, ...wish }, options) {
       const client = clientOf(session);
       const acknowledgeDataLoss = acknowledged.has("data-loss");
-      const request = { projectId, instanceIds: [id], acknowledgeDataLoss, requestId, validateOnly, reason };
+      const request = { projectId, instanceIds: [id], acknowledgeDataLoss, ...wish };
       const { results } =
         verb === "flush"
           ? await client.flushInstances(request, options)

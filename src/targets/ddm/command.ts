@@ -44,10 +44,9 @@ const subjectOf = (
   name: name || id,
   action: manner === "hard" ? "hard_restart" : "soft_restart",
   done: manner === "hard" ? "hard restarted" : "soft restarted",
-  async send({ requestId, validateOnly, reason }, options) {
+  async send({ acknowledged: _, ...wish }, options) {
     const type = manner === "hard" ? Type.HARD : Type.SOFT;
-    const request = { projectId, instanceId: id, type, requestId, validateOnly, reason };
-    await clientOf(session).restartInstance(request, options);
+    await clientOf(session).restartInstance({ projectId, instanceId: id, type, ...wish }, options);
     return {};
   },
 });

@@ -97,8 +97,8 @@ function subjectOf(ref: WorkloadRef, session: Session): Subject {
     name,
     action: "restart",
     done: "restarted",
-    async send({ requestId, validateOnly, reason }, options) {
-      await client.restart({ ...request, requestId, validateOnly, reason }, options);
+    async send({ acknowledged: _, ...wish }, options) {
+      await client.restart({ ...request, ...wish }, options);
       return {};
     },
     async *rollout(restartedAt, options) {

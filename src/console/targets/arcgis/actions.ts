@@ -22,16 +22,8 @@ export const refreshIntent = ({ site, deploymentId, name, pods }: DeploymentRef)
   scope: pods === undefined ? [] : [count(pods, "pod")],
   checked: W.check.other,
   acknowledgement: { kind: "outage", always: false, word: "", label: W.acceptOutage },
-  async send({ validateOnly, requestId, reason, acknowledged }, options) {
-    const request = {
-      site,
-      deploymentId,
-      async: true,
-      acknowledgeOutage: acknowledged,
-      validateOnly,
-      requestId,
-      reason,
-    };
+  async send({ acknowledged, ...ask }, options) {
+    const request = { site, deploymentId, async: true, acknowledgeOutage: acknowledged, ...ask };
     await deployments.refreshDeployment(request, options);
     return {};
   },

@@ -1,5 +1,5 @@
 import type { Deployment } from "../../../../gen/restart/arcgis/v1/deployment_pb.ts";
-import { usePoll } from "../../api/poll.ts";
+import { isAnswered, usePoll } from "../../api/poll.ts";
 import { ActionButton } from "../../parts/action.tsx";
 import { VendorBadge } from "../../parts/badge.tsx";
 import { type Column, Known, Loading, Table } from "../../parts/list.tsx";
@@ -113,7 +113,7 @@ export function DeploymentPage({
           <a href={urlOf(`sites/${encodeURIComponent(site)}`)}>{site}</a> / deployments
         </>
       }
-      beside={<ActionButton label="Refresh…" intent={intent} primary />}
+      beside={<ActionButton label="Refresh…" intent={isAnswered(polled) ? intent : undefined} primary />}
     >
       <Known
         polled={polled}
@@ -134,7 +134,7 @@ export function DeploymentPage({
           )
         }
       />
-      {(polled.value ?? polled.problem) !== undefined && <OperationsOf target={target} />}
+      {isAnswered(polled) && <OperationsOf target={target} />}
     </Page>
   );
 }

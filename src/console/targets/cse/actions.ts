@@ -22,11 +22,8 @@ export const retryIntent = ({ projectId, engineId, name, job = "" }: EngineRef):
   scope: [],
   checked: W.check.other,
   acknowledgement: { kind: "deletion", always: false, word: name, label: W.typeToGoOn(name) },
-  async send({ validateOnly, requestId, reason, acknowledged }, options) {
-    await engines.retryEngine(
-      { projectId, engineId, acknowledgeDeletion: acknowledged, validateOnly, requestId, reason },
-      options,
-    );
+  async send({ acknowledged, ...ask }, options) {
+    await engines.retryEngine({ projectId, engineId, acknowledgeDeletion: acknowledged, ...ask }, options);
     return {};
   },
 });

@@ -1,6 +1,6 @@
 import type { Engine } from "../../../../gen/restart/cse/v1/engine_pb.ts";
 import { allPages } from "../../api/pages.ts";
-import { usePoll } from "../../api/poll.ts";
+import { isAnswered, usePoll } from "../../api/poll.ts";
 import { ActionButton } from "../../parts/action.tsx";
 import { VendorBadge } from "../../parts/badge.tsx";
 import { type Column, Known, Loading, Table } from "../../parts/list.tsx";
@@ -72,17 +72,12 @@ export function EnginePage({
   const { engine, job } = polled.value ?? {};
   const name = engine?.name || engineId;
   const latest = job && `${job.id} (${job.type})`;
+  const intent = retryIntent({ projectId, engineId, name, ...(latest && { job: latest }) });
   return (
     <Page
       title={name}
       above={<a href={urlOf(`projects/${encodeURIComponent(projectId)}`)}>{projectId}</a>}
-      beside={
-        <ActionButton
-          label="Retry failed job…"
-          intent={retryIntent({ projectId, engineId, name, ...(latest && { job: latest }) })}
-          primary
-        />
-      }
+      beside={<ActionButton label="Retry failed job…" intent={isAnswered(polled) ? intent : undefined} primary />}
     >
       <Known
         polled={polled}
@@ -118,7 +113,7 @@ export function EnginePage({
           )
         }
       />
-      {(polled.value ?? polled.problem) !== undefined && <OperationsOf target={target} />}
+      {isAnswered(polled) && <OperationsOf target={target} />}
     </Page>
   );
 }

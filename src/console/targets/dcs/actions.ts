@@ -39,8 +39,8 @@ export function instancesIntent({ projectId, instances: chosen }: Chosen, action
       word: only?.name ?? String(chosen.length),
       label: only ? W.typeToGoOn(only.name) : W.typeNumber(chosen.length),
     },
-    send({ validateOnly, requestId, reason, acknowledged }, options) {
-      const request = { projectId, instanceIds, acknowledgeDataLoss: acknowledged, validateOnly, requestId, reason };
+    send({ acknowledged, ...ask }, options) {
+      const request = { projectId, instanceIds, acknowledgeDataLoss: acknowledged, ...ask };
       if (action === "flush") return instances.flushInstances(request, options);
       const how = action === "restart" ? Action.RESTART : Action.SOFT_RESTART;
       return instances.restartInstances({ ...request, action: how }, options);

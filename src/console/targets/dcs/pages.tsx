@@ -1,4 +1,4 @@
-import { usePoll } from "../../api/poll.ts";
+import { isAnswered, usePoll } from "../../api/poll.ts";
 import { ActionButton } from "../../parts/action.tsx";
 import { VendorBadge } from "../../parts/badge.tsx";
 import { type Column, Known, Loading, Table } from "../../parts/list.tsx";
@@ -20,14 +20,15 @@ const ACTIONS: readonly (readonly [action: DcsAction, label: string])[] = [
 /** As many as one call takes. */
 const MOST = 50;
 
-function Buttons({ chosen }: { readonly chosen: Chosen }) {
+/** @param chosen undefined while that is not known. */
+function Buttons({ chosen }: { readonly chosen: Chosen | undefined }) {
   return (
     <>
       {ACTIONS.map(([action, label], index) => (
         <ActionButton
           key={action}
           label={label}
-          intent={chosen.instances.length === 0 ? W.selectFirst : instancesIntent(chosen, action)}
+          intent={chosen?.instances.length === 0 ? W.selectFirst : chosen && instancesIntent(chosen, action)}
           primary={index === 0}
         />
       ))}
@@ -64,7 +65,7 @@ export function InstancesPage({ segments: [, projectId = ""] }: { readonly segme
     <Page
       title="DCS instances"
       above={<a href={urlOf(`projects/${encodeURIComponent(projectId)}`)}>{projectId}</a>}
-      beside={<Buttons chosen={{ projectId, instances: chosen }} />}
+      beside={<Buttons chosen={isAnswered(polled) ? { projectId, instances: chosen } : undefined} />}
     >
       <p class="quiet">{W.selected(selected.length, MOST)}</p>
       <Known
@@ -104,7 +105,9 @@ export function InstancePage({
           <a href={urlOf(`projects/${encodeURIComponent(projectId)}/dcs/instances`)}>DCS instances</a>
         </>
       }
-      beside={<Buttons chosen={{ projectId, instances: [{ id: instanceId, name }] }} />}
+      beside={
+        <Buttons chosen={isAnswered(polled) ? { projectId, instances: [{ id: instanceId, name }] } : undefined} />
+      }
     >
       <Known
         polled={polled}
@@ -126,7 +129,7 @@ export function InstancePage({
           )
         }
       />
-      {(polled.value ?? polled.problem) !== undefined && <OperationsOf target={target} />}
+      {isAnswered(polled) && <OperationsOf target={target} />}
     </Page>
   );
 }

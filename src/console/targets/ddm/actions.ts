@@ -24,9 +24,10 @@ export function restartIntent({ projectId, instanceId, name, nodes }: InstanceRe
     what: hard ? WHAT.ddmHard : WHAT.ddmSoft,
     scope: nodes === undefined ? [] : [count(nodes, "node")],
     checked: W.check.other,
-    async send({ validateOnly, requestId, reason }, options) {
+    async send({ acknowledged: _, ...ask }, options) {
       const type = hard ? Type.HARD : Type.SOFT;
-      await instances.restartInstance({ projectId, instanceId, type, validateOnly, requestId, reason }, options);
+      const request = { projectId, instanceId, type, ...ask };
+      await instances.restartInstance(request, options);
       return {};
     },
   };

@@ -1,6 +1,6 @@
 import type { Instance } from "../../../../gen/restart/ddm/v1/instance_pb.ts";
 import { allPages } from "../../api/pages.ts";
-import { usePoll } from "../../api/poll.ts";
+import { isAnswered, usePoll } from "../../api/poll.ts";
 import { ActionButton } from "../../parts/action.tsx";
 import { VendorBadge } from "../../parts/badge.tsx";
 import { type Column, Known, Loading, Table } from "../../parts/list.tsx";
@@ -62,6 +62,7 @@ export function DdmInstancePage({
     ask: (signal) => instances.getInstance({ projectId, instanceId }, { signal }),
   });
   const name = polled.value?.name || instanceId;
+  const known = isAnswered(polled);
   const ref = { projectId, instanceId, name, ...(polled.value && { nodes: polled.value.nodeCount }) };
   return (
     <Page
@@ -69,8 +70,8 @@ export function DdmInstancePage({
       above={<a href={urlOf(`projects/${encodeURIComponent(projectId)}`)}>{projectId}</a>}
       beside={
         <>
-          <ActionButton label="Soft restart…" intent={restartIntent(ref, false)} primary />
-          <ActionButton label="Hard restart…" intent={restartIntent(ref, true)} />
+          <ActionButton label="Soft restart…" intent={known ? restartIntent(ref, false) : undefined} primary />
+          <ActionButton label="Hard restart…" intent={known ? restartIntent(ref, true) : undefined} />
         </>
       }
     >
@@ -91,7 +92,7 @@ export function DdmInstancePage({
           )
         }
       />
-      {(polled.value ?? polled.problem) !== undefined && <OperationsOf target={target} />}
+      {isAnswered(polled) && <OperationsOf target={target} />}
     </Page>
   );
 }

@@ -31,12 +31,9 @@ export function restartIntent(ref: WorkloadRef, desired?: number): Intent {
     what: ref.group === "argoproj.io" ? WHAT.argo : WHAT.rolling,
     scope: desired === undefined ? [] : [count(desired, "pod")],
     checked: W.check.kubernetes,
-    async send({ validateOnly, requestId, reason }, options) {
+    async send({ acknowledged: _, ...ask }, options) {
       const { cluster, group, version, resource, namespace, name } = ref;
-      await workloads.restart(
-        { cluster, group, version, resource, namespace, name, validateOnly, requestId, reason },
-        options,
-      );
+      await workloads.restart({ cluster, group, version, resource, namespace, name, ...ask }, options);
       return {};
     },
   };

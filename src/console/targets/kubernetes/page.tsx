@@ -64,6 +64,8 @@ function WorkloadOf({ target }: { readonly target: WorkloadRef }) {
     };
   };
   const { reconnecting, problem } = useFollow(nameOf(target), next);
+  const isKnown = rollout !== undefined || problem !== undefined;
+  const intent = isKnown ? restartIntent(target, rollout?.desired) : undefined;
   const cluster = `clusters/${encodeURIComponent(target.cluster)}`;
   return (
     <Page
@@ -73,7 +75,7 @@ function WorkloadOf({ target }: { readonly target: WorkloadRef }) {
           <a href={urlOf(cluster)}>{target.cluster}</a> / {target.namespace} / {typeOf(target)}
         </>
       }
-      beside={<ActionButton label="Restart…" intent={restartIntent(target, rollout?.desired)} primary />}
+      beside={<ActionButton label="Restart…" intent={intent} primary />}
     >
       {reconnecting && <Reconnecting />}
       {rollout === undefined && problem === undefined && <Loading />}
