@@ -14,7 +14,7 @@ import { COMMIT, VERSION, versionLine } from "./core/version.ts";
 import { newValidator } from "./interceptors/validate.ts";
 import { StoreRefused } from "./operations/store/store.ts";
 import { permissionsOf, serve } from "./serve.ts";
-import { createLog, describeCause, type Logger } from "./server/log.ts";
+import { createLog, describeCause, type Logger, logWarnings } from "./server/log.ts";
 import { openLogOutput } from "./server/log-output.ts";
 import { CONSOLE_PATH } from "./server/pages.ts";
 import { sectionsOfKubeconfig, TARGETS } from "./targets/index.ts";
@@ -61,6 +61,7 @@ async function main(): Promise<void> {
 
 async function run({ source, listen, acceptRestore }: Serve, log: Logger): Promise<void> {
   const stopping = interrupted();
+  logWarnings(log);
   process.stdout.on("error", (error) => log.warn({ cause: describeCause(error) }, "stdout cannot be written"));
   await using stack = new AsyncDisposableStack();
   const options = configOptions({ listen, storeInMemory: source.kind === "sandbox" });

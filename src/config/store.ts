@@ -104,9 +104,15 @@ function readPostgres(
   return undefined;
 }
 
+/** As libpq takes them; `pg`, and so restartd, connects to one host. */
+const SEVERAL_HOSTS = /^[a-z]+:\/\/([^/?#@]*@)?[^/?#@]*,[^/?#@]*([/?#]|$)/;
+
 function wrongAddress(url: string): string | undefined {
   if (!/^postgres(ql)?:\/\//.test(url)) {
     return "must hold an address that begins with postgres:// or postgresql://";
+  }
+  if (SEVERAL_HOSTS.test(url)) {
+    return "must hold an address of one host, that always leads to the primary, such as a Service, a proxy or a virtual address";
   }
   return URL.canParse(url)
     ? undefined

@@ -30,6 +30,14 @@ export const createLog = (to: DestinationStream = openLogOutput(() => new Date()
     to,
   );
 
+/** Has what Node and libraries warn of, which Node would write to stderr as text, be lines of a log. */
+export function logWarnings(log: Logger): void {
+  process.removeAllListeners("warning");
+  process.on("warning", ({ name, message }) => {
+    log.warn({ detail: `${name}: ${message}`.slice(0, MAX_MESSAGE) }, "a warning of Node or a library");
+  });
+}
+
 /** What the log says of a call beside what the call itself knows. */
 export interface CallLine {
   /** Full name of the rpc, `package.Service/Method`; of a call that is none, the path that it asked for. */

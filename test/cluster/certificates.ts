@@ -1,5 +1,5 @@
 import { createHash, generateKeyPairSync, type KeyObject, randomBytes, sign } from "node:crypto";
-import { isIPv4 } from "node:net";
+import { isIPv4, isIPv6 } from "node:net";
 
 /** A certificate with its private key, both PEM. */
 export interface Certified {
@@ -15,7 +15,7 @@ export interface CertificateRequest {
   readonly organizations?: readonly string[];
   /** `server` for the address in `hosts`, `client` to authenticate with. */
   readonly usage: "server" | "client";
-  /** Subject alternative names: IPv4 addresses or DNS names. */
+  /** Subject alternative names: addresses or DNS names. */
   readonly hosts?: readonly string[];
   /** Further subject alternative names: URIs. */
   readonly uris?: readonly string[];
@@ -105,13 +105,20 @@ function leafExtensions(request: CertificateRequest): Buffer[] {
     extension(oids.keyUsage, true, der(0x03, Buffer.from([7, 0x80]))),
     extension(oids.extendedKeyUsage, false, sequence(oid(usage))),
   ];
-  const hosts = (request.hosts ?? []).map((host) =>
-    isIPv4(host) ? der(0x87, Buffer.from(host.split(".").map(Number))) : der(0x82, Buffer.from(host, "ascii")),
-  );
+  const hosts = (request.hosts ?? []).map((host) => {
+    if (isIPv4(host)) return der(0x87, Buffer.from(host.split(".").map(Number)));
+    return isIPv6(host) ? der(0x87, ipv6(host)) : der(0x82, Buffer.from(host, "ascii"));
+  });
   const uris = (request.uris ?? []).map((uri) => der(0x86, Buffer.from(uri, "ascii")));
   const names = [...hosts, ...uris];
   if (names.length > 0) extensions.push(extension(oids.subjectAltName, false, sequence(...names)));
   return extensions;
+}
+
+function ipv6(address: string): Buffer {
+  const [head = [], tail = []] = address.split("::").map((part) => part.split(":").filter(Boolean));
+  const groups = [...head, ...Array.from({ length: 8 - head.length - tail.length }, () => "0"), ...tail];
+  return Buffer.from(groups.map((group) => group.padStart(4, "0")).join(""), "hex");
 }
 
 function certificate(parts: {

@@ -7,6 +7,7 @@ import { createInterface } from "node:readline";
 import { describe, expect, it } from "vitest";
 import { NODE, ROOT } from "../support/command.ts";
 import { temporaryFolder } from "../support/folder.ts";
+import { startProgram } from "../support/program.ts";
 
 interface Started extends AsyncDisposable {
   readonly child: ChildProcess;
@@ -120,4 +121,17 @@ it("says on stderr where it listens when stdout is full", async () => {
     return;
   }
   throw new Error("it never became ready");
+});
+
+it("has what Node and libraries warn of as JSON too", async () => {
+  const warning = "process.on('SIGUSR2', () => process.emitWarning('a library is deprecated'))";
+  await using program = await startProgram(undefined, {
+    NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(warning)}`,
+  });
+  program.process.kill("SIGUSR2");
+  expect(await program.line(({ msg }) => msg === "a warning of Node or a library")).toMatchObject({
+    level: "warn",
+    detail: "Warning: a library is deprecated",
+  });
+  expect(await program.stop()).toBe(0);
 });

@@ -25,8 +25,8 @@ export interface Postgres extends AsyncDisposable {
   kill(): Promise<void>;
   /** Ends it in order, whoever is connected. */
   stop(): Promise<void>;
-  /** Starts it again, with these settings on top of its first ones. Resolves when it answers. */
-  start(settings?: Readonly<Record<string, string>>): Promise<void>;
+  /** Starts it again, with these settings on top of its first ones. Resolves when it answers, at `url` where that is given. */
+  start(settings?: Readonly<Record<string, string>>, url?: string): Promise<void>;
   /** SIGSTOP for all of its processes: connections stay open, and nobody answers. */
   pause(): void;
   /** SIGCONT. */
@@ -114,7 +114,7 @@ class Server implements Postgres {
     return this;
   }
 
-  async start(settings: Readonly<Record<string, string>> = {}): Promise<void> {
+  async start(settings: Readonly<Record<string, string>> = {}, url = this.url): Promise<void> {
     const all = {
       listen_addresses: "127.0.0.1",
       port: String(this.port),
@@ -141,13 +141,13 @@ class Server implements Postgres {
       if (child.exitCode !== null || performance.now() > deadline) {
         throw new Error(`PostgreSQL did not start; its log:\n${readFileSync(file, "utf8").slice(-2_000)}`);
       }
-      if (await this.#answers()) return;
+      if (await this.#answers(url)) return;
       await delay(25); // nothing tells when it listens but trying
     }
   }
 
-  async #answers(): Promise<boolean> {
-    const client = new pg.Client({ connectionString: this.url, connectionTimeoutMillis: 1_000 });
+  async #answers(url: string): Promise<boolean> {
+    const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 1_000 });
     client.on("error", () => undefined); // it is asked again
     try {
       await client.connect();

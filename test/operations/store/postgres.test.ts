@@ -151,13 +151,13 @@ describe.skipIf(postgresMissing())("PostgreSQL", () => {
     });
 
     it("tells a server that refuses what it is sent from one that cannot be reached", async () => {
-      const nothing = createServer((socket) => void socket.once("data", () => socket.end("N")));
+      const nothing = createServer((socket) => void socket.once("data", () => socket.end("?")));
       await new Promise<void>((done) => nothing.listen(0, "127.0.0.1", done));
       const { port } = nothing.address() as AddressInfo;
       const said = await refusal(`postgres://u:hunter2@127.0.0.1:${port}/x?sslmode=require`);
       nothing.close();
       expect(said).toBe(
-        "PostgreSQL answers, but cannot be used as a store (The server does not support SSL connections): make sure that the store's address has what the server asks for, such as a password or TLS.",
+        "PostgreSQL answers, but cannot be used as a store (There was an error establishing an SSL connection): make sure that the store's address has what the server asks for, such as a password or TLS.",
       );
     });
 

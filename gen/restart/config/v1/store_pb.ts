@@ -91,7 +91,8 @@ export const SqliteSchema: GenMessage<Sqlite> = /*@__PURE__*/
  */
 export type Postgres = Message<"restart.config.v1.Postgres"> & {
   /**
-   * Its address and our credentials: postgres://user:password@host:port/database.
+   * Its address and our credentials: postgres://user:password@host:port/database, of one host, that leads to the primary. With TLS:
+   * ?sslmode=verify-full&sslrootcert=PATH. What stands in a file may change: connections that are made later go by it.
    *
    * @generated from field: restart.config.v1.Secret url = 1;
    */

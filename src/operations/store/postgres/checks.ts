@@ -8,22 +8,39 @@ interface Settings {
   readonly version: string;
   readonly version_number: number;
   readonly encoding: string;
-  readonly fsync: string;
   readonly full_page_writes: string;
   readonly synchronous_commit: string;
   readonly read_only: string;
-  readonly standby: boolean;
 }
 
 const SETTINGS = `select
   current_setting('server_version') as version,
   current_setting('server_version_num')::int as version_number,
   current_setting('server_encoding') as encoding,
-  current_setting('fsync') as fsync,
   current_setting('full_page_writes') as full_page_writes,
   current_setting('synchronous_commit') as synchronous_commit,
-  current_setting('transaction_read_only') as read_only,
-  pg_is_in_recovery() as standby`;
+  current_setting('transaction_read_only') as read_only`;
+
+/**
+ * Looks at the server at the other end of a connection, each time that one is made: after a failover the address leads to another one.
+ *
+ * @throws StoreRefused when it would forget what it acknowledges, or is a standby, which answers with what was so a moment ago.
+ */
+export async function checkServer(client: pg.ClientBase): Promise<void> {
+  const { rows } = await client.query<{ fsync: string; standby: boolean }>(
+    "select current_setting('fsync') as fsync, pg_is_in_recovery() as standby",
+  );
+  if (rows[0]?.standby !== false) {
+    throw new StoreRefused(
+      "PostgreSQL is a standby, which cannot be written to: let the store's address name the primary.",
+    );
+  }
+  if (rows[0].fsync === "off") {
+    throw new StoreRefused(
+      "PostgreSQL runs with fsync=off: a power loss loses operations that were acknowledged, and a restart may then be sent twice. Set fsync=on in postgresql.conf and restart PostgreSQL.",
+    );
+  }
+}
 
 /**
  * Makes sure that what the database says is written is written.
@@ -56,14 +73,8 @@ function refusalOf(settings: Settings): string | undefined {
   if (settings.version_number < OLDEST) {
     return `The server is PostgreSQL ${settings.version}: restartd needs 13 or newer.`;
   }
-  if (settings.fsync === "off") {
-    return "PostgreSQL runs with fsync=off: a power loss loses operations that were acknowledged, and a restart may then be sent twice. Set fsync=on in postgresql.conf and restart PostgreSQL.";
-  }
   if (settings.synchronous_commit === "off") {
     return "PostgreSQL has synchronous_commit=off for restartd: a crash loses operations that were acknowledged, and a restart may then be sent twice. Set synchronous_commit=on in postgresql.conf, and reset it where a role, a database or the address of the store sets it: ALTER ROLE ... RESET synchronous_commit.";
-  }
-  if (settings.standby) {
-    return "PostgreSQL is a standby, which cannot be written to: let the store's address name the primary.";
   }
   if (settings.read_only === "on") {
     return "PostgreSQL lets restartd only read: reset default_transaction_read_only for its role and database.";

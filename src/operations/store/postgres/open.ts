@@ -7,6 +7,7 @@ import type { Tables } from "../schema.ts";
 import { type Store, StoreRefused } from "../store.ts";
 import { followAddress, type GiveAddress } from "./address.ts";
 import { checkDurability } from "./checks.ts";
+import { explain } from "./failure.ts";
 import { createAnnouncer, listen } from "./notify.ts";
 import { openPool, type Pool } from "./pool.ts";
 import { refuseSharedSessions } from "./pooler.ts";
@@ -102,21 +103,12 @@ function createEngine(db: Kysely<Tables>, pool: Pool, { url, replica, warn }: Po
   };
 }
 
-/** Whether nobody answered: an error of the system's, or what `pg` says of a connection that took too long, or ended. */
-const isUnreachable = (error: Error): boolean =>
-  error instanceof AggregateError || "syscall" in error || /timeout|timed out|terminated/i.test(error.message);
-
 /** What went wrong while opening, for whoever starts the process; PostgreSQL's words name no secrets. */
-function refusalOf(error: unknown): unknown {
+function refusalOf(given: unknown): unknown {
+  const error = explain(given);
   if (error instanceof StoreRefused || !(error instanceof Error)) return error;
-  const words = error.message || ("code" in error ? String(error.code) : error.name);
+  const words = error.message || error.name;
   if (!(error instanceof pg.DatabaseError)) {
-    if (isUnreachable(error)) {
-      return new StoreRefused(
-        `PostgreSQL cannot be reached (${words}): make sure that it runs, and that the store's address names it.`,
-        { cause: error },
-      );
-    }
     // What pg itself says is a plain error; another kind is a defect, whose place somebody has to find.
     return error.name === "Error"
       ? new StoreRefused(

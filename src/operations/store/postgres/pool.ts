@@ -1,7 +1,10 @@
 import type { PostgresCursor, PostgresPool, PostgresPoolClient, PostgresQueryResult } from "kysely";
 import pg from "pg";
 import type { Statement } from "../statements.ts";
-import type { GiveAddress } from "./address.ts";
+import { StoreRefused } from "../store.ts";
+import { type GiveAddress, wrongAddress } from "./address.ts";
+import { checkServer } from "./checks.ts";
+import { explain } from "./failure.ts";
 import { guardedQuery, guardedStatement } from "./guard.ts";
 
 /** Until a connection must be there, also one from the pool. */
@@ -27,11 +30,38 @@ const CONNECTION: pg.ClientConfig = {
   keepAliveInitialDelayMillis: 10_000,
 };
 
-/** What makes connections to where the address says then. */
+/**
+ * What makes connections to where the address says then. That one cannot be made is StoreRefused where something can be done about it, also
+ * while a file that the address names is away: whoever makes one is told when it connects, and not before.
+ */
 export const clientOf = (url: GiveAddress) =>
   class extends pg.Client {
+    readonly #wrong: string | undefined;
+
     constructor(config: pg.ClientConfig = {}) {
-      super({ ...CONNECTION, ...config, connectionString: url() });
+      const connectionString = url();
+      const wrong = wrongAddress(connectionString);
+      super({ ...CONNECTION, ...config, ...(wrong === undefined && { connectionString }) });
+      this.#wrong = wrong;
+    }
+
+    override connect(): Promise<pg.Client>;
+    override connect(callback: (error: Error) => void): void;
+    override connect(callback?: (error: Error) => void): Promise<pg.Client> | undefined {
+      const connecting = this.#connect();
+      if (callback === undefined) return connecting;
+      // As a pool calls it: with nothing where it went well.
+      connecting.then(() => callback(undefined as unknown as Error), callback);
+      return undefined;
+    }
+
+    async #connect(): Promise<pg.Client> {
+      if (this.#wrong !== undefined) throw new StoreRefused(this.#wrong);
+      try {
+        return await super.connect();
+      } catch (error) {
+        throw explain(error);
+      }
     }
   };
 
@@ -76,6 +106,7 @@ export function openPool(url: GiveAddress, warn: (message: string) => void, purp
     allowExitOnIdle: true,
     onConnect: async (client) => {
       await client.query(session.join("; "));
+      await checkServer(client);
     },
   });
   const clients = new Set<pg.PoolClient>();
