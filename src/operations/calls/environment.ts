@@ -1,7 +1,6 @@
 import { setTimeout } from "node:timers/promises";
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
-import { isDeadline } from "../../core/abandoned.ts";
 import { judgeKey } from "../../core/access.ts";
 import { type Call, callKey, OPERATION_HEADER, type Warned, warn } from "../../core/call.ts";
 import { remainingMs } from "../../core/deadline.ts";
@@ -15,7 +14,7 @@ import {
   type PrepareContext,
 } from "../../core/operation.ts";
 import { principalKey } from "../../core/principal.ts";
-import { answerOf, outcomeUnknown } from "../records/answer.ts";
+import { answerOf, wentOn } from "../records/answer.ts";
 import type { FreezeGuard, Override } from "../records/freezes.ts";
 import type { Waiter } from "../records/wait.ts";
 import type { OperationRecord } from "../store/record.ts";
@@ -153,16 +152,14 @@ export async function waitForAnswer<Output extends DescMessage>(
       call.outcome = outcomeOfJoined(record.state) ?? call.outcome;
     }
     record = await waiter.nextChange(record ?? first, signal).catch((error: unknown) => {
-      throw signal.aborted && call.outcome !== "not_applied"
-        ? outcomeUnknown(first, { deadlineExceeded: isDeadline(signal), cause: error })
-        : error;
+      throw signal.aborted && call.outcome !== "not_applied" ? wentOn(first, signal, call.outcome, error) : error;
     });
     response = answerOf(action, record);
   }
   return { response, warnings: record?.warnings ?? [] };
 }
 
-/** Waits as long as the caller does: one who leaves after something left is told that the outcome is unknown. */
+/** Waits as long as the caller does: one who leaves after something left is told what is known of it then. */
 export async function whileWanted<Result>(
   record: OperationRecord,
   { signal, values }: HandlerContext,
@@ -174,7 +171,7 @@ export async function whileWanted<Result>(
   const onAbort = (): void => {
     if (call.outcome !== "not_applied") {
       background(call, answered);
-      reject(outcomeUnknown(record, { deadlineExceeded: isDeadline(signal), cause: signal.reason }));
+      reject(wentOn(record, signal, call.outcome));
     }
   };
   signal.addEventListener("abort", onAbort, { once: true });

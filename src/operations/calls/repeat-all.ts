@@ -1,9 +1,8 @@
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
-import { isDeadline } from "../../core/abandoned.ts";
 import { callKey, warn } from "../../core/call.ts";
 import type { BatchAction } from "../../core/operation.ts";
-import { answerOf, endOf, outcomeUnknown } from "../records/answer.ts";
+import { answerOf, endOf, wentOn } from "../records/answer.ts";
 import { notFound } from "../records/find.ts";
 import { resultOf } from "../records/parent.ts";
 import { guarded } from "../records/unavailable.ts";
@@ -71,9 +70,7 @@ async function knownParts<Input extends DescMessage, Output extends DescMessage>
     if (open === undefined) return parts;
     call.outcome = outcomeOfAll(parts.map(({ state }) => outcomeOfJoined(state) ?? "not_applied"));
     await waiter.nextChange(open, signal).catch((error: unknown) => {
-      throw signal.aborted && call.outcome !== "not_applied"
-        ? outcomeUnknown(whole, { deadlineExceeded: isDeadline(signal), cause: error })
-        : error;
+      throw signal.aborted && call.outcome !== "not_applied" ? wentOn(whole, signal, call.outcome, error) : error;
     });
   }
 }

@@ -1,5 +1,6 @@
 import { create, type DescMessage, fromJsonString, type MessageShape } from "@bufbuild/protobuf";
-import { Failure, type FailureOptions, resourceInfo } from "../../core/errors.ts";
+import { isDeadline } from "../../core/abandoned.ts";
+import { Failure, type FailureOptions, type Outcome, resourceInfo } from "../../core/errors.ts";
 import { type Action, outcomeOfState } from "../../core/operation.ts";
 import { parseFailure, registry } from "../../core/status.ts";
 import type { OperationRecord, Tombstone } from "../store/record.ts";
@@ -41,8 +42,30 @@ export const endOf = ({ name, state, error }: Pick<OperationRecord, "name" | "st
       })
     : parseFailure(error);
 
-/** The failure of a call whose request may have left, and that ends before anybody knows what became of it. */
-export const outcomeUnknown = (
+/**
+ * The failure of a call that its caller, or its deadline, ends while its operation goes on.
+ *
+ * @param signal has fired.
+ * @param outcome what is known of it: `applied` where the vendor has taken the request, and only its end is waited for.
+ */
+export function wentOn(
+  known: Pick<OperationRecord, "name" | "target">,
+  signal: AbortSignal,
+  outcome: Exclude<Outcome, "not_applied">,
+  cause: unknown = signal.reason,
+): Failure {
+  const deadlineExceeded = isDeadline(signal);
+  if (outcome === "unknown") return outcomeUnknown(known, { deadlineExceeded, cause });
+  const { name, target } = known;
+  return new Failure(
+    deadlineExceeded ? "DEADLINE_EXCEEDED" : "CANCELLED",
+    `the request for ${target} was applied, and has not ended; ${name} tells how it ends, and it is not sent again`,
+    { outcome, metadata: { operation: name }, details: [resourceInfo("restartd.operation", name)], cause },
+  );
+}
+
+/** The failure of a call whose request may have left, and of which nobody knows what became of it. */
+const outcomeUnknown = (
   { name, target }: Pick<OperationRecord, "name" | "target">,
   options: Pick<FailureOptions, "deadlineExceeded" | "cause"> = {},
 ): Failure =>

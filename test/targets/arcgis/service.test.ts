@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { toJson } from "@bufbuild/protobuf";
+import { Code } from "@connectrpc/connect";
 import { afterEach, describe, expect, it } from "vitest";
 import { DeploymentSchema, JobSchema } from "../../../gen/restart/arcgis/v1/deployment_pb.ts";
 import { ListDeploymentsResponseSchema } from "../../../gen/restart/arcgis/v1/deployment_service_pb.ts";
@@ -164,9 +165,11 @@ describe("RefreshDeployment", () => {
     const { client, simulator, until } = await start({ deadlineMs: 300, jobMs: 10 });
     simulator.hold();
     const requestId = randomUUID();
-    const { reason, operation } = await told(client.refreshDeployment({ ...features, requestId }));
+    const first = await told(client.refreshDeployment({ ...features, requestId }));
     const { name } = await until("SENT");
-    expect([reason, operation]).toEqual(["OUTCOME_UNKNOWN", name]);
+    const goesOn = { code: Code.DeadlineExceeded, reason: "DEADLINE_EXCEEDED", outcome: "applied", operation: name };
+    expect(first).toMatchObject(goesOn);
+    expect(await told(client.refreshDeployment({ ...features, requestId }))).toMatchObject(goesOn);
     const again = client.refreshDeployment({ ...features, requestId }, { timeoutMs: 10_000 });
     simulator.release();
     expect(await until("SUCCEEDED")).toMatchObject({ name, response: '{"status":"success"}' });

@@ -81,7 +81,8 @@ export const told = async (call: Promise<unknown>) => {
     ),
   );
   const [info] = error.findDetails(ErrorInfoSchema);
-  return { reason: info?.reason, outcome: info?.metadata.outcome, operation: error.metadata.get(OPERATION_HEADER) };
+  const operation = error.metadata.get(OPERATION_HEADER);
+  return { code: error.code, reason: info?.reason, outcome: info?.metadata.outcome, operation };
 };
 
 /** The target with a simulated site `gis`, behind all interceptors, with operations in memory. */
