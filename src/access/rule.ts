@@ -1,5 +1,6 @@
 import type { Registry } from "@bufbuild/protobuf";
 import type { ReasonRule, Rule } from "../../gen/restart/config/v1/authorization_pb.ts";
+import { lowerCaseTarget } from "../core/lower-case-id.ts";
 import { nearName } from "../core/near-name.ts";
 import type { Principal } from "../core/principal.ts";
 import type { FieldPath } from "../core/problem.ts";
@@ -175,7 +176,7 @@ export function anyTarget(
     if (text !== "**" && !templates.some((template) => canMatch(text, template))) {
       return { wrong: "must be able to match the name of something" };
     }
-    const [kind = "", name = ""] = text.split("/");
+    const [kind = "", name = ""] = lowerCaseTarget(text).split("/");
     if (!name.startsWith("*") && context.systems.get(kind)?.has(decodeURIComponent(name)) === false) {
       context.warning(at, `${quote(`${kind}/${name}`)} is not configured here`);
     }

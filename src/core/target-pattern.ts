@@ -1,3 +1,5 @@
+import { lowerCaseTarget } from "./lower-case-id.ts";
+
 /** Whether a text is what a pattern means. */
 export type Matches = (text: string) => boolean;
 
@@ -6,10 +8,11 @@ export type Pattern = { readonly matches: Matches; readonly wrong?: undefined } 
 
 /**
  * Reads a pattern of targets: segments with slashes between them, percent-encoded as names are. `*` is exactly one segment, and `**`
- * at the end one or more; of a pattern that is itself judged as a target, `**` is not one. Case counts, and there is no other wildcard: what begins alike is not the same thing.
+ * at the end one or more; of a pattern that is itself judged as a target, `**` is not one. Case counts,
+ * but in ids of projects that have the form of a UUID, and there is no other wildcard: what begins alike is not the same thing.
  */
 export function targetPattern(text: string): Pattern {
-  const segments = text.split("/");
+  const segments = lowerCaseTarget(text).split("/");
   const last = segments.length - 1;
   for (const [at, segment] of segments.entries()) {
     if (segment === "**" && at !== last) return { wrong: "must have ** only at its end" };
@@ -28,7 +31,7 @@ export function targetPattern(text: string): Pattern {
         : segment.replace(/[.()]/g, "\\$&"),
   );
   const regex = new RegExp(`^${parts.join("/")}$`);
-  return { matches: (target) => regex.test(target) };
+  return { matches: (target) => regex.test(lowerCaseTarget(target)) };
 }
 
 /** A segment that no name can have: names are encoded in one way only. */

@@ -4,6 +4,8 @@ import { canMatch, type Matches, targetPattern } from "../../src/core/target-pat
 
 const WEB = "clusters/prod/apps/v1/namespaces/shop/deployments/web";
 
+const UUID = "e3a7019c-8824-4c4b-9db8-4da7d7a3ffb1";
+
 /** A pattern, a name, and whether the one means the other. */
 type Row = readonly [pattern: string, name: string, matches: boolean];
 
@@ -31,6 +33,10 @@ const TARGETS: readonly Row[] = [
   ["clusters/a%2Fb", "clusters/a/b", false],
   ["clusters/*/b", "clusters/a%2Fb", false],
   ["projects/p/dcs/instances/*", "projects/p/dcs/instances", false],
+  [`projects/${UUID.toUpperCase()}/**`, `projects/${UUID}/dcs/instances/a`, true],
+  [`projects/p/dcs/instances/${UUID}`, `projects/p/dcs/instances/${UUID.toUpperCase()}`, true],
+  ["projects/P/**", "projects/p/dcs/instances/a", false],
+  [`clusters/${UUID.toUpperCase()}/**`, `clusters/${UUID}/a`, false],
   ["sites/gis.eu/**", "sites/gisxeu/deployments/a", false],
 ];
 

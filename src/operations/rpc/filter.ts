@@ -1,4 +1,5 @@
 import { badRequest, excerpt, Failure } from "../../core/errors.ts";
+import { lowerCaseTarget } from "../../core/lower-case-id.ts";
 import { nearName } from "../../core/near-name.ts";
 import type { OperationState } from "../../core/operation.ts";
 import type { Comparison } from "../store/store.ts";
@@ -142,6 +143,8 @@ function compare(field: Field, operator: Operator, operatorAt: number, value: To
       return { field: "state", operator, value: readState(value) };
     case "create_time":
       return { field: "createTime", operator, value: readTime(value) };
+    case "target":
+      return { field, operator, value: lowerCaseTarget(value.text) };
     default:
       return { field, operator, value: value.text };
   }

@@ -41,6 +41,17 @@ describe("parseFilter()", () => {
       ],
     ],
     [
+      "target = projects/5F0E6D7C8B9A4A3B8C7D6E5F4A3B2C1D/ddm/instances/28E8A3B6C0D14BB2A7B54D7E6A1F9C00IN09",
+      [
+        {
+          field: "target",
+          operator: "=",
+          value: "projects/5f0e6d7c8b9a4a3b8c7d6e5f4a3b2c1d/ddm/instances/28e8a3b6c0d14bb2a7b54d7e6a1f9c00in09",
+        },
+      ],
+    ],
+    ["target = sites/GIS/deployments/K1", [{ field: "target", operator: "=", value: "sites/GIS/deployments/K1" }]],
+    [
       'principal = "a \\"b\\" \\\\ AND \\* = (c)"',
       [{ field: "principal", operator: "=", value: 'a "b" \\ AND * = (c)' }],
     ],
