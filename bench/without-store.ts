@@ -11,6 +11,7 @@ import { callKey, type Warned, warn } from "../src/core/call.ts";
 import { remainingMs } from "../src/core/deadline.ts";
 import { noMeter } from "../src/core/meter.ts";
 import type { Action, MutatingRequest, Operations, PrepareContext } from "../src/core/operation.ts";
+import { principalKey } from "../src/core/principal.ts";
 import { withDependencies } from "../src/core/schema.ts";
 import { newValidator } from "../src/interceptors/validate.ts";
 import { createBackground, createLog } from "../src/server/log.ts";
@@ -30,6 +31,7 @@ async function runNow<Input extends DescMessage, Output extends DescMessage, Pla
   const warnings = new Set<Warned>();
   const asking: PrepareContext = {
     call,
+    principal: context.values.get(principalKey),
     signal: context.signal,
     remainingMs: () => remainingMs(context.values),
     validateOnly: false,

@@ -121,7 +121,9 @@ export async function serve(options: ServeOptions): Promise<Served> {
   const { freezes } = runner;
   const routes = [
     createAboutRoute({ sandbox, systems: config.systems, access }),
-    createAccessRoute(catalog, freezes),
+    createAccessRoute(catalog, freezes, (principal) =>
+      targets.flatMap((target) => target.impersonates?.(principal) ?? []),
+    ),
     createFreezeRoute({ freezes, catalog, now }),
     ...targetRoutes,
     ...createOperationRoutes({

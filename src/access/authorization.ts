@@ -1,13 +1,11 @@
-import type { Authentication } from "../../gen/restart/config/v1/authentication_pb.ts";
 import { type Authorization, PolicySchema } from "../../gen/restart/config/v1/authorization_pb.ts";
 import type { Config } from "../../gen/restart/config/v1/config_pb.ts";
 import { readNamedFile } from "../config/file.ts";
+import { authenticatorsOf } from "../core/authenticators.ts";
 import type { SectionReader } from "../core/section-reader.ts";
-import { CERT } from "./certificates.ts";
 import { compilePolicy, type Policy, type PolicyText } from "./policy.ts";
 import { type AccessOptions, fixed, type Reloaded, reloadedFile } from "./reloaded.ts";
 import type { RuleContext } from "./rule.ts";
-import { TOKEN } from "./tokens.ts";
 
 const NO_RULES: PolicyText = { rules: [], reasons: [] };
 
@@ -36,13 +34,6 @@ export function readAuthorization(
     return { value: compilePolicy(message ?? NO_RULES, [], context(report.reader)), ...report };
   });
 }
-
-const authenticatorsOf = (section: Authentication | undefined): ReadonlySet<string> =>
-  new Set([
-    ...(section?.issuers.map(({ name }) => name) ?? []),
-    ...(section?.tokens === undefined ? [] : [TOKEN]),
-    ...(section?.certificates === undefined ? [] : [CERT]),
-  ]);
 
 /** The systems that the configuration names, by the first segment of their resource names. */
 export const systemsOf = ({ kubernetes, arcgis, huaweicloud }: Config): ReadonlyMap<string, ReadonlySet<string>> =>

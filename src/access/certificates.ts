@@ -1,6 +1,7 @@
 import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { Certificates as Section } from "../../gen/restart/config/v1/authentication_pb.ts";
+import { CERT } from "../core/authenticators.ts";
 import type { Failure } from "../core/errors.ts";
 import { wrongUsername } from "../core/principal.ts";
 import { readFailure } from "../core/problem.ts";
@@ -8,9 +9,6 @@ import type { SectionReader } from "../core/section-reader.ts";
 import { quote } from "../core/show-value.ts";
 import type { Authenticated } from "./authenticated.ts";
 import { unauthenticated, type Why } from "./unauthenticated.ts";
-
-/** The authenticator of client certificates. */
-export const CERT = "cert";
 
 /** A client certificate as a connection shows it. */
 export interface PeerCertificate {

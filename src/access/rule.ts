@@ -1,5 +1,6 @@
 import type { Registry } from "@bufbuild/protobuf";
 import type { ReasonRule, Rule } from "../../gen/restart/config/v1/authorization_pb.ts";
+import { callerPattern } from "../core/caller-pattern.ts";
 import { lowerCaseTarget } from "../core/lower-case-id.ts";
 import { nearName } from "../core/near-name.ts";
 import type { Principal } from "../core/principal.ts";
@@ -9,7 +10,7 @@ import { canMatch, type Matches, type Pattern, targetPattern } from "../core/tar
 import { type Catalog, type Permission, templatesOf } from "./catalog.ts";
 import { ANY, type Scope, type Type, VALUE } from "./check.ts";
 import { compileExpression, type Evaluate } from "./expression.ts";
-import { callerPattern, permissionPattern } from "./pattern.ts";
+import { permissionPattern } from "./pattern.ts";
 
 /** A rule that was understood. */
 export interface CompiledRule {

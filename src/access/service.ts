@@ -8,20 +8,31 @@ import {
 import { judgeKey } from "../core/access.ts";
 import { badRequest, Failure } from "../core/errors.ts";
 import type { FreezeKeeper } from "../core/freeze.ts";
-import { principalKey } from "../core/principal.ts";
+import { type Principal, principalKey } from "../core/principal.ts";
 import { type Route, route } from "../core/route.ts";
+import type { Impersonated } from "../core/target.ts";
 import { type Catalog, emptyRequest, mindsFreezes, unknownPermission } from "./catalog.ts";
 
-/** restart.access.v1.AccessService: callers are told of themselves alone. */
-export const createAccessRoute = (catalog: Catalog, freezes: FreezeKeeper): Route =>
+/**
+ * restart.access.v1.AccessService: callers are told of themselves alone.
+ *
+ * @param impersonates who a caller is to systems that are told.
+ */
+export const createAccessRoute = (
+  catalog: Catalog,
+  freezes: FreezeKeeper,
+  impersonates: (principal: Principal) => readonly Impersonated[],
+): Route =>
   route(AccessService, {
     whoAmI(_, { values }) {
-      const { id, authenticator, username, groups, expireTime } = values.get(principalKey);
+      const principal = values.get(principalKey);
+      const { id, authenticator, username, groups, expireTime } = principal;
       return create(WhoAmIResponseSchema, {
         principal: id,
         authenticator,
         username,
         groups: [...groups],
+        impersonates: impersonates(principal).map((one) => ({ ...one, groups: [...one.groups] })),
         ...(expireTime !== undefined && { expireTime: timestampFromMs(expireTime) }),
       });
     },

@@ -3,6 +3,7 @@ import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Validator } from "@bufbuild/protovalidate";
 import { type Tokens as Section, type Token, TokenFileSchema } from "../../gen/restart/config/v1/authentication_pb.ts";
 import { type NamedFile, readNamedFile } from "../config/file.ts";
+import { TOKEN } from "../core/authenticators.ts";
 import { Failure } from "../core/errors.ts";
 import { type Principal, wrongGroups, wrongUsername } from "../core/principal.ts";
 import { formatPath } from "../core/problem.ts";
@@ -10,9 +11,6 @@ import type { SectionReader } from "../core/section-reader.ts";
 import type { Authenticated } from "./authenticated.ts";
 import { type AccessOptions, fixed, type Reading, type Reloaded, reloadedFile } from "./reloaded.ts";
 import { unauthenticated } from "./unauthenticated.ts";
-
-/** The authenticator of static tokens. */
-export const TOKEN = "token";
 
 /** Every static token, by its hash. */
 export type Tokens = ReadonlyMap<string, Principal>;

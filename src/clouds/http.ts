@@ -54,7 +54,8 @@ export interface SendOptions {
 export interface WireRequest {
   readonly url: URL;
   readonly method: "GET" | "PATCH" | "POST" | "PUT";
-  readonly headers: Readonly<Record<string, string>>;
+  /** A list is a header that stands several times: over HTTP/1.1 alone. */
+  readonly headers: Readonly<Record<string, string | string[]>>;
   readonly body?: string | undefined;
   /** The connections to its host. */
   readonly dispatcher: Dispatcher;

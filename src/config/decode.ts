@@ -152,9 +152,46 @@ function decodeField(
   // `key:` with nothing behind it has a value of no length; the key is the better place to show.
   const node = isNode(value) && !isEmpty(value) ? value : key;
   place(context, node, path);
-  if (field.fieldKind === "map") throw new Error(`${field}: a configuration has no maps`);
+  if (field.fieldKind === "map") return decodeMap(context, field, value, node, path);
   if (field.fieldKind === "list") return decodeList(context, field, value, node, path);
   return decodeSingular(context, field, value, node, path);
+}
+
+/** A map from names to sections. One without any would be taken for one that is not there: it is a mistake. */
+function decodeMap(
+  context: Context,
+  field: DescField & { fieldKind: "map" },
+  value: unknown,
+  node: Node,
+  path: FieldPath,
+): JsonValue | undefined {
+  const { message } = field;
+  if (message === undefined) throw new Error(`${field}: a map of a configuration has sections`);
+  if (!isMap(value) || value.items.length === 0) {
+    const found = isMap(value) ? "empty" : kindOf(value);
+    reject(context, node, path, `must have a section for each of some names, or be left out, but is ${found}`);
+    return undefined;
+  }
+  const sections = new Map<string, JsonObject>();
+  const lines = new Map<string, number | undefined>();
+  for (const pair of value.items) {
+    const key = context.source.resolve(pair.key);
+    if (!isScalar(key) || key.value === "__proto__") {
+      report(context, isNode(key) ? key : value, path, "must have only names as keys");
+      continue;
+    }
+    const name = String(key.value);
+    if (lines.has(name)) {
+      report(context, key, [...path, name], `stands twice, first on line ${lines.get(name)}`);
+      continue;
+    }
+    lines.set(name, context.source.positionOf(key)?.line);
+    const section = context.source.resolve(pair.value);
+    const shown = isNode(section) && !isEmpty(section) ? section : key;
+    sections.set(name, isNode(section) ? decodeMessage(context, message, section, [...path, name]) : {});
+    place(context, shown, [...path, name]);
+  }
+  return Object.fromEntries(sections);
 }
 
 function decodeList(

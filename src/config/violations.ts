@@ -1,5 +1,12 @@
 import { type DescField, type DescMessage, getOption, type MessageShape, toJson } from "@bufbuild/protobuf";
-import { isReflectList, isReflectMessage, type Path, type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
+import {
+  isReflectList,
+  isReflectMap,
+  isReflectMessage,
+  type Path,
+  type ReflectMessage,
+  reflect,
+} from "@bufbuild/protobuf/reflect";
 import type { Validator } from "@bufbuild/protovalidate";
 import { message as messageRules } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import { type FieldPath, formatPath } from "../core/problem.ts";
@@ -64,6 +71,8 @@ function pathPart(part: Path[number]): FieldPath {
       return [part.name];
     case "list_sub":
       return [part.index];
+    case "map_sub":
+      return [String(part.key)];
     case "oneof":
       return [];
     default:
@@ -76,6 +85,7 @@ function valueAt(message: ReflectMessage, path: Path): unknown {
   for (const part of path) {
     if (part.kind === "field" && isReflectMessage(value)) value = value.get(part);
     else if (part.kind === "list_sub" && isReflectList(value)) value = value.get(part.index);
+    else if (part.kind === "map_sub" && isReflectMap(value)) value = value.get(part.key);
   }
   return value;
 }

@@ -91,6 +91,7 @@ export const REASONS = {
   ADMISSION_WEBHOOK_UNAVAILABLE: Code.Unavailable,
   CLUSTER_CREDENTIALS_REJECTED: Code.Internal,
   IMPERSONATION_DENIED: Code.Internal,
+  IDENTITY_NOT_ENCODABLE: Code.PermissionDenied,
   VENDOR_CREDENTIALS_REJECTED: Code.Internal,
   OUTCOME_UNKNOWN: Code.Unknown,
   VENDOR_REFUSED_REQUEST: Code.InvalidArgument,

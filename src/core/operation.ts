@@ -2,6 +2,7 @@ import type { DescMessage, DescMethodUnary, JsonObject, MessageShape } from "@bu
 import type { HandlerContext } from "@connectrpc/connect";
 import type { Call, Warned } from "./call.ts";
 import type { Failure, Outcome } from "./errors.ts";
+import type { Principal } from "./principal.ts";
 
 /**
  * Where an operation stands (restart.operation.v1.RestartMetadata.State). ACCEPTED has sent nothing; SENDING and UNKNOWN may have
@@ -107,6 +108,8 @@ export interface Follower<Output extends DescMessage = DescMessage> {
 /** What an action gets for its checks. */
 export interface PrepareContext {
   readonly call: Call;
+  /** Who makes it. */
+  readonly principal: Principal;
   /** Fires when the caller goes away or its deadline passes. */
   readonly signal: AbortSignal;
   /** Milliseconds until the call's deadline. */
@@ -117,7 +120,7 @@ export interface PrepareContext {
 }
 
 /** What an action gets to send by. */
-export interface SendContext extends Omit<PrepareContext, "validateOnly"> {
+export interface SendContext extends Omit<PrepareContext, "validateOnly" | "principal"> {
   /** operations/{id}. */
   readonly operation: string;
   /**

@@ -3,6 +3,7 @@ import type { Config, ConfigSchema } from "../../gen/restart/config/v1/config_pb
 import type { Call } from "./call.ts";
 import type { Meter } from "./meter.ts";
 import type { Action, BatchAction, Operations } from "./operation.ts";
+import type { Principal } from "./principal.ts";
 import type { Route } from "./route.ts";
 import type { SectionReader } from "./section-reader.ts";
 
@@ -47,8 +48,18 @@ export interface RunningTarget extends AsyncDisposable {
   readonly actions: readonly (Action<any, any, any> | BatchAction<any, any, any>)[];
   /** The closed labels of the metrics of its requests. */
   readonly vendor: VendorLabels;
+  /** Who a caller is to those of its systems that are told; undefined where none is told of anybody. */
+  readonly impersonates?: (principal: Principal) => readonly Impersonated[];
   /** Loads what the first call would otherwise wait for. */
   warmUp(): Promise<void>;
+}
+
+/** Who a caller is to a system. */
+export interface Impersonated {
+  /** The system's configured name. */
+  readonly cluster: string;
+  readonly user: string;
+  readonly groups: readonly string[];
 }
 
 /** What metrics call the places that a target asks, and what it asks there. */

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { callerPattern, permissionPattern } from "../../src/access/pattern.ts";
+import { permissionPattern } from "../../src/access/pattern.ts";
+import { callerPattern } from "../../src/core/caller-pattern.ts";
 import { canMatch, type Matches, targetPattern } from "../../src/core/target-pattern.ts";
 
 const WEB = "clusters/prod/apps/v1/namespaces/shop/deployments/web";

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { newCall } from "../../src/core/call.ts";
 import type { Action } from "../../src/core/operation.ts";
+import { ANONYMOUS } from "../../src/core/principal.ts";
 import type { OpenTarget } from "../../src/core/target.ts";
 
 // biome-ignore lint/suspicious/noExplicitAny: whoever holds an action of some target does not know its messages
@@ -31,6 +32,7 @@ const resendingAction = (action: AnyAction): AnyAction => ({
     if (operation.state !== "UNKNOWN") return action.observe(operation, request, signal);
     const asking = {
       call: newCall(randomUUID()),
+      principal: ANONYMOUS,
       signal,
       remainingMs: () => AGAIN_MS,
       validateOnly: false,

@@ -387,7 +387,7 @@ describe("--kubeconfig", () => {
     const file = await folder.kubeconfig({ server: "https://10.0.0.1" }, { token: "T", "as-groups": ["g"] });
     const { code, stderr } = await runProgram(["--kubeconfig", file]);
     expect(code).toBe(2);
-    expect(stderr).toMatch(/:\d+:\d+: users\[0\]\.user\.as-groups: is not supported yet/);
+    expect(stderr).toMatch(/:\d+:\d+: users\[0\]\.user\.as-groups: must have as beside it/);
   });
 });
 

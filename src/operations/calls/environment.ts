@@ -124,6 +124,7 @@ export function prepareContext(
   const warnings = new Set<Warned>();
   const asking: PrepareContext = {
     call: context.values.get(callKey),
+    principal: context.values.get(principalKey),
     signal: context.signal,
     remainingMs: () => remainingMs(context.values),
     validateOnly,

@@ -64,7 +64,7 @@ export function createRestartAction(options: RestartActionOptions): RestartActio
   const contextOf = (
     found: Found,
     ref: WorkloadRef,
-    asking: PrepareContext,
+    asking: Omit<PrepareContext, "principal">,
     permit: SendContext["permit"],
   ): RestartContext => ({
     ...found,
@@ -88,7 +88,7 @@ export function createRestartAction(options: RestartActionOptions): RestartActio
 
     async prepare(request, asking) {
       const ref = toRef(request);
-      const found = await find(clusters, ref);
+      const found = await find(clusters, ref, asking.principal);
       const context = contextOf(found, ref, asking, async () => () => {});
       const preflight = await check(context);
       if (asking.validateOnly) {

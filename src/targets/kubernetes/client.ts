@@ -1,8 +1,17 @@
+import { isDeepStrictEqual } from "node:util";
 import { resultOfStatus, sendCounted, type VendorCounter } from "../../clouds/counted.ts";
 import { type Answer, readAnswer, type SendOptions } from "../../clouds/http.ts";
+import { Failure } from "../../core/errors.ts";
 import type { VendorResult } from "../../core/meter.ts";
 import type { Connection, Credentials } from "./cluster/credentials.ts";
+import { isHeaderValue } from "./cluster/header-value.ts";
 import type { ServerClock } from "./cluster/server-clock.ts";
+
+/** In whose name a request is made. */
+export interface As {
+  readonly user: string;
+  readonly groups: readonly string[];
+}
 
 /** One request to an API server. */
 export interface Request extends Omit<SendOptions, "changes"> {
@@ -14,6 +23,8 @@ export interface Request extends Omit<SendOptions, "changes"> {
   readonly body?: unknown;
   readonly contentType?: string;
   readonly headers?: Readonly<Record<string, string>>;
+  /** Default: restartd's own account, or whom its kubeconfig acts as. */
+  readonly as?: As;
   /** Bound (bytes) on the answer's body. */
   readonly maxBytes?: number;
   /** What metrics call it. Default by the method: `get`, `patch`. */
@@ -27,6 +38,8 @@ type VendorOperation = (typeof VENDOR_OPERATIONS)[number];
 
 /** Raw requests to one cluster: no redirect is followed and nothing is sent twice. */
 export interface Client extends AsyncDisposable {
+  /** In whose name every request is made; undefined: each says it by itself. */
+  readonly as?: As;
   /** Rejects with NoAnswer or what `onSend` threw, never because of a status. */
   request(request: Request): Promise<Answer>;
   /**
@@ -80,13 +93,7 @@ export function createClient(
           url: urlOf(connection.server, options),
           method: options.method,
           dispatcher: connection.dispatcher,
-          headers: {
-            ...connection.headers,
-            accept: "application/json",
-            "user-agent": userAgent,
-            ...(options.body === undefined ? {} : { "content-type": options.contentType ?? "application/json" }),
-            ...options.headers,
-          },
+          headers: headersOf(connection, options, userAgent),
           body: options.body === undefined ? undefined : JSON.stringify(options.body),
         };
       },
@@ -120,6 +127,38 @@ export function createClient(
   };
 }
 
+/** A header, or the lines that it is. */
+type Header = [name: string, value: string | string[]];
+
+function headersOf(connection: Connection, { as, body, contentType, headers }: Request, userAgent: string) {
+  const all: Header[] = Object.entries(connection.headers);
+  all.push(["accept", "application/json"], ["user-agent", userAgent]);
+  if (body !== undefined) all.push(["content-type", contentType ?? "application/json"]);
+  all.push(...Object.entries(headers ?? {}));
+  if (as !== undefined) all.push(["Impersonate-User", as.user]);
+  if (as !== undefined && as.groups.length > 0) all.push(["Impersonate-Group", [...as.groups]]);
+  if (as !== undefined) requireNamed(all, as, connection);
+  return Object.fromEntries(all);
+}
+
+/**
+ * Makes sure that a request says in whose name it is made, and once: API servers take one that does not for their client's own, and of
+ * two names the first. A list of groups has to go by HTTP/1.1: over HTTP/2 undici makes one group of it.
+ *
+ * @throws Failure INTERNAL: nothing is sent.
+ */
+function requireNamed(headers: readonly Header[], { user, groups }: As, { http1 }: Connection): void {
+  const said = headers
+    .filter(([name]) => /^impersonate-/i.test(name))
+    .map(([name, value]) => [name.toLowerCase(), value]);
+  const wanted = [["impersonate-user", user], ...(groups.length > 0 ? [["impersonate-group", groups]] : [])];
+  const sound = [user, ...groups].every(isHeaderValue) && (http1 || groups.length < 2);
+  if (!sound || !isDeepStrictEqual(said, wanted)) {
+    const cause = new Error("a request would not have been made in its caller's name");
+    throw new Failure("INTERNAL", "internal error", { cause });
+  }
+}
+
 /** What an answer, or a watch that began, counts as. */
 function resultOf(answer: Answer | AsyncIterable<string>): VendorResult {
   if (!("status" in answer)) return "2xx";
@@ -133,7 +172,7 @@ const isOfServer = ({ statusCode, headers }: Response): boolean =>
 /** An error without our own credentials, should something before the API server quote them: its text goes into the log. */
 function concealed(answer: Answer, { headers }: Connection): Answer {
   const [, authorization = ""] = Object.entries(headers).find(([name]) => /^authorization$/i.test(name)) ?? [];
-  const secret = authorization.replace(/^\S+ /, "");
+  const secret = String(authorization).replace(/^\S+ /, "");
   const text = JSON.stringify(answer);
   return secret.length >= MIN_SECRET && text.includes(secret)
     ? JSON.parse(text.replaceAll(secret, "[concealed]"))

@@ -1,12 +1,13 @@
 import { readFileSync } from "node:fs";
 import { delimiter, relative, resolve } from "node:path";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import type { Config } from "../../../gen/restart/config/v1/config_pb.ts";
 import {
-  type Kubernetes,
   type KubernetesCluster,
   type KubernetesClusterSchema,
   KubernetesSchema,
 } from "../../../gen/restart/config/v1/kubernetes_pb.ts";
+import { authenticatorsOf } from "../../core/authenticators.ts";
 import { type FieldPath, formatProblem } from "../../core/problem.ts";
 import type { SectionReader } from "../../core/section-reader.ts";
 import { quote } from "../../core/show-value.ts";
@@ -14,6 +15,7 @@ import { uniqueKeys } from "../../core/unique-keys.ts";
 import type { ClusterSource } from "./cluster/credentials.ts";
 import { kubeconfigPaths, readKubeconfig } from "./cluster/kubeconfig-file.ts";
 import { checkContext } from "./cluster/material.ts";
+import { type Impersonation, readImpersonation } from "./impersonate.ts";
 
 /** One cluster that requests can choose. */
 export interface ClusterSettings {
@@ -21,6 +23,8 @@ export interface ClusterSettings {
   readonly name: string;
   /** Where its address and our credentials are: an absolute path and a context that is in the file. */
   readonly source: ClusterSource;
+  /** Who callers are to it. Default: nobody, and restartd's own account makes every request. */
+  readonly impersonation?: Impersonation | undefined;
 }
 
 /** What the section `kubernetes` says. */
@@ -37,29 +41,32 @@ const IN_CLUSTER_VARIABLES = ["KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_POR
 /**
  * Reads the section `kubernetes`: kubeconfig files have to be there, to have the context, and to say where its API server is.
  *
- * @param section undefined stands for one without clusters.
+ * @param sections of which `kubernetes` may be missing: there are no clusters then.
  * @param environment the process's variables.
  */
 export function readKubernetes(
-  section: Kubernetes | undefined,
+  { kubernetes: section, authentication }: Pick<Config, "kubernetes" | "authentication">,
   reader: SectionReader,
   environment: Readonly<Record<string, string | undefined>> = process.env,
 ): KubernetesSettings {
   const { fieldManager, clusters } = section ?? create(KubernetesSchema);
+  const authenticators = authenticatorsOf(authentication);
   const refuseRepeated = uniqueKeys("name", reader);
   return {
     fieldManager,
     clusters: clusters.flatMap((cluster, index) => {
       const path = ["kubernetes", "clusters", index];
       refuseRepeated(cluster.name, path);
+      const at = [...path, "impersonation"];
+      const impersonation = readImpersonation(cluster.impersonation, at, reader, authenticators);
       const source = readSource(cluster, path, reader, environment);
-      return source === undefined ? [] : [{ name: cluster.name, source }];
+      return source === undefined ? [] : [{ name: cluster.name, source, impersonation }];
     }),
   };
 }
 
 function readSource(
-  { source, context }: KubernetesCluster,
+  { source, context, impersonation }: KubernetesCluster,
   path: FieldPath,
   reader: SectionReader,
   environment: Readonly<Record<string, string | undefined>>,
@@ -67,7 +74,8 @@ function readSource(
   switch (source.case) {
     case "kubeconfig": {
       const paths = kubeconfigPaths(source.value, reader.resolve);
-      const chosen = readContext(paths, context, path, reader, environment);
+      const impersonates = Object.keys(impersonation).length > 0;
+      const chosen = readContext(paths, context, impersonates, path, reader, environment);
       return chosen === undefined ? undefined : { kubeconfig: paths.join(delimiter), context: chosen };
     }
     case "inCluster": {
@@ -88,6 +96,7 @@ function readSource(
 function readContext(
   paths: readonly string[],
   wanted: string,
+  impersonates: boolean,
   path: FieldPath,
   reader: SectionReader,
   environment: Readonly<Record<string, string | undefined>>,
@@ -117,7 +126,11 @@ function readContext(
     );
     return undefined;
   }
-  const { problems, warnings } = checkContext(kubeconfig, context, readFileSync, environment);
+  const { problems, warnings, actsAs } = checkContext(kubeconfig, context, readFileSync, environment);
+  if (impersonates && actsAs) {
+    const message = `cannot stand beside context ${quote(context)} of ${shown}, whose user acts as somebody else itself (as)`;
+    reader.problem([...path, "impersonation"], message);
+  }
   problems.forEach(reader.problemElsewhere);
   warnings.forEach(reader.warningElsewhere);
   return context;

@@ -1,5 +1,6 @@
 import { type Answer, NoAnswer } from "../../clouds/http.ts";
 import { type Detail, Failure, preconditionFailure, type Reason, resourceInfo, retryInfo } from "../../core/errors.ts";
+import type { As } from "./client.ts";
 import { CredentialsError } from "./cluster/credentials-error.ts";
 import { inFront, isRefusedByApiServer, type Status, statusIn } from "./cluster/who-answered.ts";
 import { targetName, type WorkloadRef } from "./workload/object.ts";
@@ -13,6 +14,8 @@ export interface RequestSubject {
   readonly what: string;
   /** The workload, where it is about one. */
   readonly ref?: WorkloadRef;
+  /** In whose name it was made. Default: restartd's own account. */
+  readonly as?: As | undefined;
 }
 
 /** A refusal that is recognised: it surely changed nothing. `sentence` continues "cluster NAME: ". */
@@ -34,6 +37,14 @@ interface Rule {
 const WEBHOOK_DENIED = /^admission webhook "([^"]+)" denied the request/;
 const POLICY_DENIED = /ValidatingAdmissionPolicy '([^']+)' with binding '([^']+)' denied request/;
 const WEBHOOK_DOWN = /failed calling webhook "([^"]+)"/;
+
+/** A name as Go quotes it: callers choose theirs, and must not be able to say anything else by it. */
+const QUOTED = String.raw`"(?:[^"\\]|\\.)*"`;
+const MAY_NOT = new RegExp(`(?:^|: )User ${QUOTED} cannot \\S+ (?:resource|path)`);
+const MAY_NOT_IMPERSONATE = new RegExp(`(?:^|: )User ${QUOTED} cannot impersonate`);
+
+/** Who was not allowed to do something. */
+const actor = (as: As | undefined): string => as?.user ?? "restartd's account";
 
 const first = (pattern: RegExp, text: string): string => pattern.exec(text)?.[1] ?? "";
 
@@ -102,14 +113,13 @@ const RULES: readonly Rule[] = [
   },
   {
     reason: "IMPERSONATION_DENIED",
-    matches: ({ status }, { message }) => status === 403 && /cannot impersonate/.test(message ?? ""),
+    matches: ({ status }, { message }) => status === 403 && MAY_NOT_IMPERSONATE.test(message ?? ""),
     sentence: () => "restartd's own account may not impersonate; its operator has to grant it that",
   },
   {
     reason: "RBAC_DENIED",
-    matches: ({ status }, { message }) =>
-      status === 403 && /User "[^"]*" cannot \S+ (resource|path)/.test(message ?? ""),
-    sentence: ({ verb, what }) => `restartd's account may not ${verb} ${what}; RBAC has to grant it that`,
+    matches: ({ status }, { message }) => status === 403 && MAY_NOT.test(message ?? ""),
+    sentence: ({ verb, what, as }) => `${actor(as)} may not ${verb} ${what}; RBAC has to grant it that`,
     metadata: (_message, _answer, { verb, ref }) => ({
       verb,
       ...(ref && { group: ref.group, resource: ref.resource, namespace: ref.namespace }),
@@ -120,7 +130,7 @@ const RULES: readonly Rule[] = [
     reason: "RBAC_DENIED",
     of: "reads",
     matches: ({ status }) => status === 403,
-    sentence: ({ verb, what }) => `the API server does not let restartd's account ${verb} ${what}`,
+    sentence: ({ verb, what, as }) => `the API server does not let ${actor(as)} ${verb} ${what}`,
     details: target,
   },
   {
@@ -342,6 +352,9 @@ function unusable(answer: Answer): { reason: Reason; sentence: string; retryMs?:
 /** The cluster was not reached, or its answer did not come: surely nothing changed where nothing was sent, or only a read was. */
 export function unreachable(error: unknown, asked: RequestSubject): Failure {
   const cause = error instanceof NoAnswer ? error.cause : error;
+  if (cause instanceof Failure) {
+    return cause; // what kept it from being sent
+  }
   if (cause instanceof CredentialsError) {
     return new Failure(
       "CLUSTER_CREDENTIALS_REJECTED",

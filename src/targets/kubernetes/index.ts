@@ -1,11 +1,13 @@
 import { WorkloadService } from "../../../gen/restart/kubernetes/v1/workload_service_pb.ts";
 import { vendorCounter } from "../../clouds/counted.ts";
+import { Failure } from "../../core/errors.ts";
+import type { Principal } from "../../core/principal.ts";
 import { route } from "../../core/route.ts";
 import type { RunningTarget, Runtime, Target } from "../../core/target.ts";
 import { USER_AGENT } from "../../core/version.ts";
 import { createRestartAction } from "./action.ts";
-import { createClient, VENDOR_OPERATIONS } from "./client.ts";
-import type { OpenCluster } from "./cluster/cluster.ts";
+import { type Client, createClient, VENDOR_OPERATIONS } from "./client.ts";
+import type { ConfiguredCluster, OpenCluster } from "./cluster/cluster.ts";
 import { openCredentials } from "./cluster/credentials.ts";
 import { createDiscovery } from "./cluster/discovery.ts";
 import { createMemory } from "./cluster/memory.ts";
@@ -16,17 +18,22 @@ import { createTemplateUser } from "./cluster/template-users.ts";
 import { createTroubles } from "./cluster/troubles.ts";
 import { createWatchHub } from "./cluster/watch.ts";
 import { type ClusterSettings, type KubernetesSettings, readKubernetes } from "./config.ts";
+import { actingAs, identify } from "./impersonate.ts";
 import { createWorkloadService } from "./service.ts";
+import type { WorkloadObject } from "./workload/object.ts";
 
 /** Objects that are remembered per cluster, so that restarting one again needs no read: a few hundred bytes each. */
 const KNOWN_OBJECTS = 10_000;
+
+/** Callers for whom it is remembered what they were shown a moment ago. */
+const CALLERS = 1_000;
 
 /** Workloads of Kubernetes clusters: Deployments, StatefulSets, DaemonSets, Argo Rollouts. */
 export const kubernetes: Target = {
   name: "kubernetes",
   services: [WorkloadService],
   read(sections, reader) {
-    const settings = readKubernetes(sections.kubernetes, reader);
+    const settings = readKubernetes(sections, reader);
     return (runtime) => openKubernetes(settings, runtime);
   },
   async simulate(folder) {
@@ -42,6 +49,11 @@ export function openKubernetes({ fieldManager, clusters }: KubernetesSettings, r
   return {
     routes: [route(WorkloadService, createWorkloadService({ clusters: open, restart, runtime }))],
     actions: [restart],
+    impersonates: (principal) =>
+      [...open.values()].flatMap(({ name: cluster, identityOf }) => {
+        const as = identityOf(principal);
+        return as === undefined ? [] : [{ cluster, ...as }];
+      }),
     vendor: { system: "kubernetes", names: [...open.keys()], operations: VENDOR_OPERATIONS },
     async warmUp() {
       await import("./cluster/transport.ts");
@@ -55,7 +67,7 @@ export function openKubernetes({ fieldManager, clusters }: KubernetesSettings, r
   };
 }
 
-function openCluster({ name, source }: ClusterSettings, runtime: Runtime): OpenCluster {
+function openCluster({ name, source, impersonation }: ClusterSettings, runtime: Runtime): ConfiguredCluster {
   const { monotonic, now, random, warn, meter } = runtime;
   const clock = createServerClock({ cluster: name, monotonic, now, warn });
   const credentials = openCredentials(source, {
@@ -63,18 +75,48 @@ function openCluster({ name, source }: ClusterSettings, runtime: Runtime): OpenC
     now,
     tell: (sentence) => warn(`what is needed to reach the cluster cannot be used: ${sentence}`, { cluster: name }),
     expires: (at) => meter.credentialsExpire("kubernetes", name, at),
+    actsAsCallers: impersonation !== undefined,
   });
   const client = createClient(credentials, USER_AGENT, clock, vendorCounter(runtime, "kubernetes", name));
-  const sideList = createSideList(name, client, monotonic);
-  return {
+  const seenBy = (reader: Client) => {
+    const sideList = createSideList(name, reader, monotonic);
+    return {
+      client: reader,
+      troubles: createTroubles(sideList, monotonic),
+      templateUser: createTemplateUser(sideList, monotonic),
+      reads: createShared<WorkloadObject>(),
+    };
+  };
+  const own: OpenCluster = {
     name,
-    client,
     clock,
     discovery: createDiscovery(name, client, monotonic),
     watches: createWatchHub(name, client, { random }),
     known: createMemory(KNOWN_OBJECTS),
-    troubles: createTroubles(sideList, monotonic),
-    templateUser: createTemplateUser(sideList, monotonic),
-    reads: createShared(),
+    ...seenBy(client),
+  };
+  const callers = createMemory<OpenCluster>(CALLERS);
+  const forCaller = (principal: Principal): OpenCluster => {
+    if (impersonation === undefined) return own;
+    const as = identify(name, impersonation, principal);
+    const key = JSON.stringify(as);
+    const known = callers.get(key);
+    if (known !== undefined) return known;
+    const made = { ...own, ...seenBy(actingAs(client, as)) };
+    callers.set(key, made);
+    return made;
+  };
+  return {
+    ...own,
+    forCaller,
+    identityOf(principal) {
+      if (impersonation === undefined) return undefined;
+      try {
+        return identify(name, impersonation, principal);
+      } catch (error) {
+        if (error instanceof Failure) return undefined;
+        throw error;
+      }
+    },
   };
 }

@@ -1,6 +1,7 @@
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import type { ListWorkloadsRequest, WorkloadService } from "../../../gen/restart/kubernetes/v1/workload_service_pb.ts";
 import { callKey } from "../../core/call.ts";
+import { principalKey } from "../../core/principal.ts";
 import type { Runtime } from "../../core/target.ts";
 import type { RestartAction } from "./action.ts";
 import type { OpenCluster } from "./cluster/cluster.ts";
@@ -23,7 +24,7 @@ export function createWorkloadService(options: ServiceOptions): ServiceImpl<type
 
   const found = (ref: WorkloadRef, context: HandlerContext) => {
     context.values.get(callKey).target = targetName(ref);
-    return find(clusters, ref);
+    return find(clusters, ref, context.values.get(principalKey));
   };
 
   return {
@@ -47,7 +48,7 @@ export function createWorkloadService(options: ServiceOptions): ServiceImpl<type
     listClusters: (request, context) => listClusters(clusters, request, context.signal),
 
     async listWorkloads(request, context) {
-      const cluster = findCluster(clusters, request.cluster);
+      const cluster = findCluster(clusters, request.cluster).forCaller(context.values.get(principalKey));
       const kinds = await kindsAskedFor(cluster, request);
       return listWorkloads(cluster, kinds, request, context.signal);
     },

@@ -6,6 +6,7 @@ import { callKey, newCall, OPERATION_HEADER } from "../../../src/core/call.ts";
 import { Failure } from "../../../src/core/errors.ts";
 import { noMeter } from "../../../src/core/meter.ts";
 import type { PrepareContext, SendContext } from "../../../src/core/operation.ts";
+import { ANONYMOUS } from "../../../src/core/principal.ts";
 import { schemaOf } from "../../../src/core/schema.ts";
 import { interceptors } from "../../../src/interceptors/index.ts";
 import { newValidator } from "../../../src/interceptors/validate.ts";
@@ -40,6 +41,7 @@ export const settingsOf = (simulator: ArcgisSimulator, changes: Partial<SiteSett
 /** What operations give an action for its checks, of a caller who has a minute. */
 export const newAsking = (changes: Partial<PrepareContext> = {}): PrepareContext => ({
   call: newCall(randomUUID()),
+  principal: ANONYMOUS,
   signal: new AbortController().signal,
   remainingMs: () => 60_000,
   validateOnly: false,

@@ -178,7 +178,7 @@ describe("a PATCH is never sent twice", () => {
     });
     const client = createClient(
       {
-        connection: async () => ({ server: "http://127.0.0.1:1", dispatcher: twice, headers: {} }),
+        connection: async () => ({ server: "http://127.0.0.1:1", dispatcher: twice, headers: {}, http1: true }),
         rejected() {},
         [Symbol.asyncDispose]: () => dispatcher.destroy(),
       },

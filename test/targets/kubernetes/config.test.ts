@@ -186,7 +186,7 @@ describe("kubernetesOfKubeconfig()", () => {
 
 const options: ConfigOptions<KubernetesSettings> = {
   validator,
-  readSections: ({ kubernetes }: Sections, reader: SectionReader) => readKubernetes(kubernetes, reader, IN_A_POD),
+  readSections: (sections: Sections, reader: SectionReader) => readKubernetes(sections, reader, IN_A_POD),
 };
 
 function load(section: string, more: Partial<typeof options> = {}): Config<KubernetesSettings> {
@@ -202,7 +202,7 @@ function make(file: string): Config<KubernetesSettings> {
 
 /** What a section makes of a process outside of any cluster: its mistakes, the folder left out. */
 function mistakes(section: string): string[] {
-  const outside: typeof options.readSections = ({ kubernetes }, reader) => readKubernetes(kubernetes, reader, {});
+  const outside: typeof options.readSections = (sections, reader) => readKubernetes(sections, reader, {});
   try {
     load(section, { readSections: outside });
   } catch (error) {

@@ -1,6 +1,7 @@
 import { newCall } from "../../../src/core/call.ts";
 import { noMeter } from "../../../src/core/meter.ts";
 import type { PrepareContext } from "../../../src/core/operation.ts";
+import { ANONYMOUS } from "../../../src/core/principal.ts";
 import type { RunningTarget, Runtime } from "../../../src/core/target.ts";
 import { openKubernetes } from "../../../src/targets/kubernetes/index.ts";
 import { contextsOf } from "../../support/restartd.ts";
@@ -8,6 +9,7 @@ import { contextsOf } from "../../support/restartd.ts";
 /** What operations give an action for its checks, of a caller who has a minute. */
 export const newAsking = (changes: Partial<PrepareContext> = {}): PrepareContext => ({
   call: newCall("00000000-0000-4000-8000-000000000000"),
+  principal: ANONYMOUS,
   signal: new AbortController().signal,
   remainingMs: () => 60_000,
   validateOnly: false,

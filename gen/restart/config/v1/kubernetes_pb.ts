@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file restart/config/v1/kubernetes.proto.
  */
 export const file_restart_config_v1_kubernetes: GenFile = /*@__PURE__*/
-  fileDesc("CiJyZXN0YXJ0L2NvbmZpZy92MS9rdWJlcm5ldGVzLnByb3RvEhFyZXN0YXJ0LmNvbmZpZy52MSLGAgoKS3ViZXJuZXRlcxKKAQoNZmllbGRfbWFuYWdlchgBIAEoCToIcmVzdGFydGRCabpIZroBYwoUY29uZmlnLmZpZWxkX21hbmFnZXISK211c3QgYmUgMSB0byAxMjggcHJpbnRhYmxlIEFTQ0lJIGNoYXJhY3RlcnMaHnRoaXMubWF0Y2hlcygnXlsgLX5dezEsMTI4fSQnKRKqAQoIY2x1c3RlcnMYAiADKAsyJC5yZXN0YXJ0LmNvbmZpZy52MS5LdWJlcm5ldGVzQ2x1c3RlckJyukhvugFsCg9jb25maWcuY2x1c3RlcnMSMG11c3QgaGF2ZSBhdCBsZWFzdCBvbmUgY2x1c3RlciwgYW5kIGF0IG1vc3QgMTAwMBondGhpcy5zaXplKCkgPj0gMSAmJiB0aGlzLnNpemUoKSA8PSAxMDAwIuYDChFLdWJlcm5ldGVzQ2x1c3RlchIfCgRuYW1lGAEgASgJQhGqAQIIArpICcgBAXIE6PMYARJqCgprdWJlY29uZmlnGAIgASgJQlS6SFG6AU4KGWNvbmZpZy5jbHVzdGVyLmt1YmVjb25maWcSJW11c3QgYmUgdGhlIHBhdGggb2YgYSBrdWJlY29uZmlnIGZpbGUaCnRoaXMgIT0gJydIABJYCgppbl9jbHVzdGVyGAMgASgIQkK6SD+6ATwKGWNvbmZpZy5jbHVzdGVyLmluX2NsdXN0ZXISGW11c3QgYmUgdHJ1ZSwgb3IgbGVmdCBvdXQaBHRoaXNIABJfCgdjb250ZXh0GAQgASgJQk66SEu6AUgKG2NvbmZpZy5jbHVzdGVyLmNvbnRleHRfbmFtZRIdbXVzdCBiZSB0aGUgbmFtZSBvZiBhIGNvbnRleHQaCnRoaXMgIT0gJyc6eLpIdRpzChZjb25maWcuY2x1c3Rlci5jb250ZXh0EixtdXN0IGhhdmUgYSBjb250ZXh0IG9ubHkgYmVzaWRlIGEga3ViZWNvbmZpZxorIWhhcyh0aGlzLmNvbnRleHQpIHx8ICFoYXModGhpcy5pbl9jbHVzdGVyKUIPCgZzb3VyY2USBbpIAggBYghlZGl0aW9uc3DoBw", [file_buf_validate_validate, file_restart_kubernetes_v1_rules]);
+  fileDesc("CiJyZXN0YXJ0L2NvbmZpZy92MS9rdWJlcm5ldGVzLnByb3RvEhFyZXN0YXJ0LmNvbmZpZy52MSLGAgoKS3ViZXJuZXRlcxKKAQoNZmllbGRfbWFuYWdlchgBIAEoCToIcmVzdGFydGRCabpIZroBYwoUY29uZmlnLmZpZWxkX21hbmFnZXISK211c3QgYmUgMSB0byAxMjggcHJpbnRhYmxlIEFTQ0lJIGNoYXJhY3RlcnMaHnRoaXMubWF0Y2hlcygnXlsgLX5dezEsMTI4fSQnKRKqAQoIY2x1c3RlcnMYAiADKAsyJC5yZXN0YXJ0LmNvbmZpZy52MS5LdWJlcm5ldGVzQ2x1c3RlckJyukhvugFsCg9jb25maWcuY2x1c3RlcnMSMG11c3QgaGF2ZSBhdCBsZWFzdCBvbmUgY2x1c3RlciwgYW5kIGF0IG1vc3QgMTAwMBondGhpcy5zaXplKCkgPj0gMSAmJiB0aGlzLnNpemUoKSA8PSAxMDAwIo4FChFLdWJlcm5ldGVzQ2x1c3RlchIfCgRuYW1lGAEgASgJQhGqAQIIArpICcgBAXIE6PMYARJqCgprdWJlY29uZmlnGAIgASgJQlS6SFG6AU4KGWNvbmZpZy5jbHVzdGVyLmt1YmVjb25maWcSJW11c3QgYmUgdGhlIHBhdGggb2YgYSBrdWJlY29uZmlnIGZpbGUaCnRoaXMgIT0gJydIABJYCgppbl9jbHVzdGVyGAMgASgIQkK6SD+6ATwKGWNvbmZpZy5jbHVzdGVyLmluX2NsdXN0ZXISGW11c3QgYmUgdHJ1ZSwgb3IgbGVmdCBvdXQaBHRoaXNIABJfCgdjb250ZXh0GAQgASgJQk66SEu6AUgKG2NvbmZpZy5jbHVzdGVyLmNvbnRleHRfbmFtZRIdbXVzdCBiZSB0aGUgbmFtZSBvZiBhIGNvbnRleHQaCnRoaXMgIT0gJycSTgoNaW1wZXJzb25hdGlvbhgFIAMoCzI3LnJlc3RhcnQuY29uZmlnLnYxLkt1YmVybmV0ZXNDbHVzdGVyLkltcGVyc29uYXRpb25FbnRyeRpWChJJbXBlcnNvbmF0aW9uRW50cnkSCwoDa2V5GAEgASgJEi8KBXZhbHVlGAIgASgLMiAucmVzdGFydC5jb25maWcudjEuSW1wZXJzb25hdGlvbjoCOAE6eLpIdRpzChZjb25maWcuY2x1c3Rlci5jb250ZXh0EixtdXN0IGhhdmUgYSBjb250ZXh0IG9ubHkgYmVzaWRlIGEga3ViZWNvbmZpZxorIWhhcyh0aGlzLmNvbnRleHQpIHx8ICFoYXModGhpcy5pbl9jbHVzdGVyKUIPCgZzb3VyY2USBbpIAggBIn0KDUltcGVyc29uYXRpb24SGgoLdXNlcl9wcmVmaXgYASABKAlCBaoBAggCEjUKBmdyb3VwcxgCIAEoCzIlLnJlc3RhcnQuY29uZmlnLnYxLkltcGVyc29uYXRlZEdyb3VwcxIZCgp1bnByZWZpeGVkGAMgASgIQgWqAQIIAiI5ChJJbXBlcnNvbmF0ZWRHcm91cHMSFQoGcHJlZml4GAEgASgJQgWqAQIIAhIMCgRvbmx5GAIgAygJYghlZGl0aW9uc3DoBw", [file_buf_validate_validate, file_restart_kubernetes_v1_rules]);
 
 /**
  * Kubernetes says which clusters there are and how they see us.
@@ -86,6 +86,15 @@ export type KubernetesCluster = Message<"restart.config.v1.KubernetesCluster"> &
    * @generated from field: string context = 4;
    */
   context: string;
+
+  /**
+   * Who callers are to the cluster, by the authenticator that vouches for them: then every request of a call is made in its caller's
+   * name, and the cluster's own RBAC judges it. Callers that none of these vouches for are refused. Default: restartd's own account
+   * makes every request.
+   *
+   * @generated from field: map<string, restart.config.v1.Impersonation> impersonation = 5;
+   */
+  impersonation: { [key: string]: Impersonation };
 };
 
 /**
@@ -94,4 +103,67 @@ export type KubernetesCluster = Message<"restart.config.v1.KubernetesCluster"> &
  */
 export const KubernetesClusterSchema: GenMessage<KubernetesCluster> = /*@__PURE__*/
   messageDesc(file_restart_config_v1_kubernetes, 1);
+
+/**
+ * Impersonation is who the callers of one authenticator are to a cluster.
+ *
+ * @generated from message restart.config.v1.Impersonation
+ */
+export type Impersonation = Message<"restart.config.v1.Impersonation"> & {
+  /**
+   * Stands before their names there, such as `oidc:`.
+   *
+   * @generated from field: string user_prefix = 1 [features.field_presence = IMPLICIT];
+   */
+  userPrefix: string;
+
+  /**
+   * Which of their groups the cluster is told. Default: none.
+   *
+   * @generated from field: restart.config.v1.ImpersonatedGroups groups = 2;
+   */
+  groups?: ImpersonatedGroups | undefined;
+
+  /**
+   * Whether prefixes may be empty: whoever names callers can then make them anybody of the cluster.
+   *
+   * @generated from field: bool unprefixed = 3 [features.field_presence = IMPLICIT];
+   */
+  unprefixed: boolean;
+};
+
+/**
+ * Describes the message restart.config.v1.Impersonation.
+ * Use `create(ImpersonationSchema)` to create a new message.
+ */
+export const ImpersonationSchema: GenMessage<Impersonation> = /*@__PURE__*/
+  messageDesc(file_restart_config_v1_kubernetes, 2);
+
+/**
+ * ImpersonatedGroups is what a cluster is told of its callers' groups.
+ *
+ * @generated from message restart.config.v1.ImpersonatedGroups
+ */
+export type ImpersonatedGroups = Message<"restart.config.v1.ImpersonatedGroups"> & {
+  /**
+   * Stands before their names there.
+   *
+   * @generated from field: string prefix = 1 [features.field_presence = IMPLICIT];
+   */
+  prefix: string;
+
+  /**
+   * Which ones, as rules name them: `okta:admins`, `okta:*`, `okta:k8s-*`. Default: all. More than 100 for one caller are refused.
+   *
+   * @generated from field: repeated string only = 2;
+   */
+  only: string[];
+};
+
+/**
+ * Describes the message restart.config.v1.ImpersonatedGroups.
+ * Use `create(ImpersonatedGroupsSchema)` to create a new message.
+ */
+export const ImpersonatedGroupsSchema: GenMessage<ImpersonatedGroups> = /*@__PURE__*/
+  messageDesc(file_restart_config_v1_kubernetes, 3);
 

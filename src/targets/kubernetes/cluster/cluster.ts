@@ -1,4 +1,5 @@
-import type { Client } from "../client.ts";
+import type { Principal } from "../../../core/principal.ts";
+import type { As, Client } from "../client.ts";
 import type { Known } from "../workload/known.ts";
 import type { WorkloadObject } from "../workload/object.ts";
 import type { Discovery } from "./discovery.ts";
@@ -25,4 +26,21 @@ export interface OpenCluster {
   readonly templateUser: TemplateUser;
   /** Reads of objects that many want at once, by their path. */
   readonly reads: Shared<WorkloadObject>;
+}
+
+/**
+ * A configured cluster. By itself it is as restartd's own account sees it, which is who looks what became of restarts; what is shown or
+ * done to callers goes by {@link forCaller}.
+ */
+export interface ConfiguredCluster extends OpenCluster {
+  /**
+   * The cluster as a caller has it: where callers are somebody there, requests are made in the caller's name, and what they showed is
+   * kept for the same name alone. What the cluster serves, its clock, and its watches are restartd's own, for everybody: a watch is
+   * joined after a read in the caller's name.
+   *
+   * @throws Failure PERMISSION_DENIED or IDENTITY_NOT_ENCODABLE for whoever cannot be somebody there.
+   */
+  forCaller(principal: Principal): OpenCluster;
+  /** Who a caller is there; undefined where callers are nobody, or this one is. */
+  identityOf(principal: Principal): As | undefined;
 }

@@ -29,9 +29,14 @@ export interface Connection {
   readonly server: string;
   /** One pool of connections; HTTP/2 where the server speaks it. */
   readonly dispatcher: Dispatcher;
-  /** Authorization, and Impersonate-User where the kubeconfig says so. */
-  readonly headers: Readonly<Record<string, string>>;
+  /** Authorization, and Impersonate-* where the kubeconfig says so. */
+  readonly headers: ConnectionHeaders;
+  /** Whether its pool speaks HTTP/1.1 alone. */
+  readonly http1: boolean;
 }
+
+/** Headers of a request; one with a list stands several times, which HTTP/1.1 alone does. */
+export type ConnectionHeaders = Readonly<Record<string, string | string[]>>;
 
 /** Keeps the credentials of one cluster fresh. */
 export interface Credentials extends AsyncDisposable {
@@ -52,6 +57,11 @@ export interface CredentialsOptions {
   readonly now: () => Date;
   /** Told once when they cannot be read any more, with what is wrong, for the log. */
   readonly tell: (sentence: string) => void;
+  /**
+   * Whether requests are made in the names of callers: then a kubeconfig's user cannot act as somebody else itself, and HTTP/1.1 is
+   * spoken. Default false.
+   */
+  readonly actsAsCallers?: boolean;
   /** Told until when (epoch ms) what a person has to renew holds, when that changes; undefined: it does not say. */
   readonly expires?: (at: number | undefined) => void;
 }
@@ -79,7 +89,7 @@ interface Loaded {
  * again when somebody asks, at most once a second.
  */
 export function openCredentials(source: ClusterSource, options: CredentialsOptions): Credentials {
-  const { monotonic, tell, expires = () => {} } = options;
+  const { monotonic, tell, expires = () => {}, actsAsCallers = false } = options;
   const expiry = createExpiry(expires);
   let loaded: Loaded | undefined;
   let pool: { transport: Transport; dispatcher: Dispatcher } | undefined;
@@ -109,7 +119,10 @@ export function openCredentials(source: ClusterSource, options: CredentialsOptio
     const material = materialOf(loaded.entry, read, process.env, problems);
     if (material === undefined) throw problemsError(problems);
     expiry(material, loaded.entry.proof.kind === "token");
-    const { transport, headers } = await within(signal, prove(loaded, material, read, signal, refused));
+    const proven = await within(signal, prove(loaded, material, read, signal, refused));
+    const { headers } = proven;
+    const http1 = actsAsCallers || Object.values(headers).some(Array.isArray);
+    const transport: Transport = { ...proven.transport, http1 };
     refused = false;
     if (pool === undefined || !isDeepStrictEqual(pool.transport, transport)) {
       // Loading undici takes a while: not before a cluster is asked for.
@@ -120,7 +133,7 @@ export function openCredentials(source: ClusterSource, options: CredentialsOptio
       }
       pool = next;
     }
-    return { server: loaded.entry.server, dispatcher: pool.dispatcher, headers };
+    return { server: loaded.entry.server, dispatcher: pool.dispatcher, headers, http1 };
   };
   const lookAnew = async (previous: Promise<unknown>, at: number): Promise<Connection> => {
     await previous;
@@ -188,7 +201,11 @@ function lookUp(texts: Texts): ReadFile {
   };
 }
 
-async function load(source: ClusterSource, texts: Texts, { monotonic, now }: CredentialsOptions): Promise<Loaded> {
+async function load(
+  source: ClusterSource,
+  texts: Texts,
+  { monotonic, now, actsAsCallers }: CredentialsOptions,
+): Promise<Loaded> {
   const kubeconfig = readKubeconfig([...texts.keys()], lookUp(texts));
   if (!("contexts" in kubeconfig)) throw problemsError(kubeconfig);
   const wanted = "inCluster" in source ? undefined : source.context;
@@ -198,6 +215,9 @@ async function load(source: ClusterSource, texts: Texts, { monotonic, now }: Cre
   const entry = found && readEntry(found, { problems, warnings: [] });
   if (entry === undefined || problems.length > 0) {
     throw problems.length > 0 ? problemsError(problems) : new CredentialsError(`there is no context ${context ?? ""}`);
+  }
+  if (actsAsCallers && entry.as !== undefined) {
+    throw new CredentialsError("the user of the kubeconfig acts as somebody else, where callers are acted as");
   }
   const { proof } = entry;
   const idTokens =
@@ -214,9 +234,11 @@ async function prove(
   read: ReadFile,
   signal: AbortSignal,
   refused: boolean,
-): Promise<{ transport: Transport; headers: Record<string, string> }> {
-  const as = entry.as === undefined ? {} : { "Impersonate-User": entry.as };
-  const headers = (value: string | undefined) => ({ ...(value !== undefined && { Authorization: value }), ...as });
+): Promise<{ transport: Transport; headers: ConnectionHeaders }> {
+  const headers = (value: string | undefined) => ({
+    ...(value !== undefined && { Authorization: value }),
+    ...entry.as,
+  });
   if (idTokens !== undefined) {
     const ca = entry.proof.kind === "oidc" && entry.proof.ca ? authoritiesIn(entry.proof.ca, read, []) : undefined;
     return { transport, headers: headers(`Bearer ${await idTokens({ signal, ca, refused })}`) };

@@ -1,12 +1,13 @@
 import { Failure, resourceInfo } from "../../../core/errors.ts";
+import type { Principal } from "../../../core/principal.ts";
 import { notSupported } from "../workload/hints.ts";
 import { findKind, type Kind } from "../workload/kinds.ts";
 import type { WorkloadRef } from "../workload/object.ts";
-import type { OpenCluster } from "./cluster.ts";
+import type { ConfiguredCluster, OpenCluster } from "./cluster.ts";
 import { recognize, requirePatchable } from "./discovery.ts";
 
 /** The configured clusters by name. */
-export type Clusters = ReadonlyMap<string, OpenCluster>;
+export type Clusters = ReadonlyMap<string, ConfiguredCluster>;
 
 /** What a request names, found. */
 export interface Found {
@@ -14,8 +15,8 @@ export interface Found {
   readonly kind: Kind;
 }
 
-/** A configured cluster. */
-export function findCluster(clusters: Clusters, name: string): OpenCluster {
+/** A configured cluster, as restartd's own account sees it. */
+export function findCluster(clusters: Clusters, name: string): ConfiguredCluster {
   const cluster = clusters.get(name);
   if (cluster === undefined) {
     throw new Failure("CLUSTER_NOT_FOUND", `no cluster ${name} is configured; ListClusters names those that are`, {
@@ -42,8 +43,11 @@ export function findRestartable(ref: WorkloadRef): Kind {
   return kind;
 }
 
-/** Checks, in this order: the cluster, what it serves under that name, and whether its kind can be restarted. */
-export async function find(clusters: Clusters, ref: WorkloadRef): Promise<Found> {
-  const cluster = findCluster(clusters, ref.cluster);
+/**
+ * Finds what a caller's request names. Checks, in this order: the cluster, who the caller is there, what it serves under that name, and
+ * whether its kind can be restarted.
+ */
+export async function find(clusters: Clusters, ref: WorkloadRef, caller: Principal): Promise<Found> {
+  const cluster = findCluster(clusters, ref.cluster).forCaller(caller);
   return { cluster, kind: await findServedKind(cluster, ref) };
 }

@@ -5,6 +5,7 @@ import type { ExecConfig } from "./exec-plugin.ts";
 import { isHeaderValue } from "./header-value.ts";
 import type { KubeconfigEntry } from "./kubeconfig-file.ts";
 import {
+  entriesOf,
   fieldOf,
   flagOf,
   itemsOf,
@@ -43,8 +44,8 @@ export interface Entry {
   readonly execExtension: unknown;
   readonly proof: Proof;
   readonly certificate: { readonly cert: Pem; readonly key: Pem } | undefined;
-  /** Whom the user acts as. */
-  readonly as: string | undefined;
+  /** Whom the user acts as, as headers say it. */
+  readonly as: Readonly<Record<string, string | string[]>> | undefined;
 }
 
 /** What deserves a line of the report, or of the log. */
@@ -88,7 +89,7 @@ export function readEntry({ cluster, user }: KubeconfigEntry, findings: Findings
     execExtension: field(() => readExtension(about)),
     certificate: field(() => readCertificate(account, problems)),
     proof: field(() => readProof(account, problems)) ?? { kind: "none" },
-    as: field(() => readImpersonation(account, problems)),
+    as: field(() => readActor(account, problems)),
   };
 }
 
@@ -248,18 +249,49 @@ function readExec(exec: Value, problems: Problem[]): Proof {
   };
 }
 
-/** Whom the user acts as. What cannot be sent yet is refused: without it, it would be somebody else who acts. */
-function readImpersonation(account: Value | undefined, problems: Problem[]): string | undefined {
+/** Whom the user acts as, as client-go says it in headers. */
+function readActor(account: Value | undefined, problems: Problem[]): Entry["as"] {
   if (account === undefined) return undefined;
-  const as = textOf(account, "as");
-  if (as !== "" && !isHeaderValue(as)) {
-    problems.push(problemIn(account, "as", "must be a name that a header can hold: ASCII letters, no blank at an end"));
-  }
-  for (const key of ["as-groups", "as-uid", "as-user-extra"]) {
-    const said = jsonOf(fieldOf(account, key));
-    if (said !== undefined && !["[]", "{}", '""'].includes(JSON.stringify(said))) {
-      problems.push(problemIn(account, key, "is not supported yet: of the ways to act as somebody else, only as is"));
+  const text = (value: Value): string => {
+    const said = textIn(value);
+    if (!isHeaderValue(said)) {
+      problems.push(problemAt(value, "must be a name that a header can hold: ASCII letters, no blank at an end"));
     }
+    return said;
+  };
+  const named = (key: string): string | undefined => {
+    const field = fieldOf(account, key);
+    return field === undefined || textIn(field) === "" ? undefined : text(field);
+  };
+  const listed = (value: Value | undefined): string[] => itemsOf(value).map(text);
+  const user = named("as");
+  const groups = listed(fieldOf(account, "as-groups"));
+  const uid = named("as-uid");
+  const extras = entriesOf(fieldOf(account, "as-user-extra")).flatMap(([key, value]): [string, string[]][] => {
+    const values = listed(value);
+    return values.length === 0 ? [] : [[`Impersonate-Extra-${escapeKey(key)}`, values]];
+  });
+  if (user === undefined) {
+    const said = { "as-groups": groups.length > 0, "as-uid": uid !== undefined, "as-user-extra": extras.length > 0 };
+    for (const [key] of Object.entries(said).filter(([, alone]) => alone)) {
+      problems.push(problemIn(account, key, "must have as beside it: it is said of somebody to act as"));
+    }
+    return undefined;
   }
-  return as || undefined;
+  return {
+    "Impersonate-User": user,
+    ...(groups.length > 0 && { "Impersonate-Group": groups }),
+    ...(uid !== undefined && { "Impersonate-Uid": uid }),
+    ...Object.fromEntries(extras),
+  };
 }
+
+/** A key as client-go writes it into a header's name (transport/round_trippers.go). */
+const escapeKey = (key: string): string =>
+  [...Buffer.from(key)]
+    .map((byte) => {
+      const letter = String.fromCharCode(byte);
+      const plain = byte < 0x80 && letter !== "%" && /[A-Za-z0-9!#$&'*+\-.^_`|~]/.test(letter);
+      return plain ? letter : `%${byte.toString(16).toUpperCase().padStart(2, "0")}`;
+    })
+    .join("");

@@ -165,7 +165,21 @@ export function fieldOf(value: Value | undefined, key: string): Value | undefine
   return field === undefined || (isScalar(field.node) && field.node.value === null) ? undefined : field;
 }
 
-/** The items of a list; none where it is not there. */
+/** The keys of a map, with their values that are not null; none where it is not there. */
+export function entriesOf(value: Value | undefined): readonly (readonly [key: string, value: Value])[] {
+  if (value === undefined) {
+    return [];
+  }
+  if (!isMap(value.node)) {
+    throw new Unreadable(problemAt(value, "must be a map"));
+  }
+  return [...fieldsOf(value, value.node).keys()].flatMap((key) => {
+    const field = fieldOf(value, key);
+    return field === undefined ? [] : [[key, field] as const];
+  });
+}
+
+/** The text of a key; empty a list; none where it is not there. */
 export function itemsOf(value: Value | undefined): readonly Value[] {
   if (value === undefined) {
     return [];

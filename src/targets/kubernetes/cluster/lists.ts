@@ -165,7 +165,7 @@ async function listPage(
     return undefined;
   }
   const where = namespace === "" ? "" : `namespaces/${namespace}/`;
-  const asked: RequestSubject = { cluster, verb: "list", what: `${resource}.${group}` };
+  const asked: RequestSubject = { cluster, verb: "list", what: `${resource}.${group}`, as: client.as };
   const query = { limit: String(limit), continue: token || undefined, labelSelector: labelSelector || undefined };
   const path = `${apiPath(group, version)}/${where}${resource}`;
   const answer = await client

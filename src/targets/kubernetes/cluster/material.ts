@@ -20,18 +20,24 @@ export interface Material {
   readonly authorization: string | undefined;
 }
 
+/** What is found of a context. */
+export interface Checked extends Findings {
+  /** Whether its user acts as somebody else. */
+  readonly actsAs: boolean;
+}
+
 /** Judges a context and all that a connection by it is made of, but for what plugins and providers give: nothing is run or asked. */
 export function checkContext(
   kubeconfig: Kubeconfig,
   context: string,
   read: ReadFile,
   environment: Readonly<Record<string, string | undefined>>,
-): Findings {
+): Checked {
   const findings: Findings = { problems: [], warnings: [] };
   const found = kubeconfig.find(context, findings.problems);
   const entry = found && readEntry(found, findings);
   if (entry !== undefined) materialOf(entry, read, environment, findings.problems);
-  return findings;
+  return { ...findings, actsAs: entry?.as !== undefined };
 }
 
 /** Paths of the files that an entry names, as {@link materialOf} reads them. */

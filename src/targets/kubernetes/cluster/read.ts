@@ -32,7 +32,7 @@ async function fetchWorkload(
   timeoutMs: number,
   verb: "get" | "patch",
 ): Promise<WorkloadObject> {
-  const asked: RequestSubject = { cluster: ref.cluster, verb, what: subjectOf(ref), ref };
+  const asked: RequestSubject = { cluster: ref.cluster, verb, what: subjectOf(ref), ref, as: client.as };
   const request = {
     path: objectPath(ref),
     signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),

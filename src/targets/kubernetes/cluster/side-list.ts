@@ -47,9 +47,10 @@ export function createSideList(cluster: string, client: Client, monotonic: () =>
       if (answer.status === 200 && Array.isArray(items)) {
         return items;
       }
-      throw failureOfRead(answer, { cluster, verb: "list", what: path });
+      throw failureOfRead(answer, { cluster, verb: "list", what: path, as: client.as });
     } catch (error) {
-      const failure = error instanceof Failure ? error : failureOfRead(error, { cluster, verb: "list", what: path });
+      const failure =
+        error instanceof Failure ? error : failureOfRead(error, { cluster, verb: "list", what: path, as: client.as });
       if (failure.reason !== "RBAC_DENIED" && failure.reason !== "API_VERSION_NOT_SERVED") {
         return failure;
       }

@@ -12,6 +12,8 @@ export interface Transport {
   readonly serverName: string | undefined;
   readonly skipVerify: boolean;
   readonly proxy: string | undefined;
+  /** Whether it is HTTP/1.1 alone. Default: HTTP/2 where the server speaks it. */
+  readonly http1?: boolean;
 }
 
 /** Bounds the TCP and TLS handshakes, and a proxy's (ms). */
@@ -27,7 +29,14 @@ const KEEP_ALIVE_MS = 30_000;
 const PROBE_MS = 30_000;
 
 /** Makes the connections of a cluster. Throws when its certificates and keys are none, or do not fit together. */
-export function openTransport({ ca, certificate, serverName, skipVerify, proxy }: Transport): Dispatcher {
+export function openTransport({
+  ca,
+  certificate,
+  serverName,
+  skipVerify,
+  proxy,
+  http1 = false,
+}: Transport): Dispatcher {
   const secureContext = createSecureContext({ ca: [...(ca ?? systemAuthorities())], ...certificate });
   const tls = {
     secureContext,
@@ -35,13 +44,13 @@ export function openTransport({ ca, certificate, serverName, skipVerify, proxy }
     timeout: CONNECT_TIMEOUT_MS,
     ...(serverName !== undefined && { servername: serverName }),
   };
-  const common = { h2Options: { pingInterval: PING_INTERVAL_MS }, keepAliveTimeout: KEEP_ALIVE_MS };
+  const common = { allowH2: !http1, h2Options: { pingInterval: PING_INTERVAL_MS }, keepAliveTimeout: KEEP_ALIVE_MS };
   if (proxy === undefined) {
     const connect = { ...tls, keepAlive: true, keepAliveInitialDelay: PROBE_MS };
     return new FreshPool((factory) => new Agent({ ...common, connect, factory } as Agent.Options));
   }
   // undici's SOCKS does not ask for HTTP/2 by itself.
-  const requestTls = { ...tls, ALPNProtocols: ["h2", "http/1.1"] };
+  const requestTls = { ...tls, ALPNProtocols: http1 ? ["http/1.1"] : ["h2", "http/1.1"] };
   const proxyTls = proxy.startsWith("https:") ? { proxyTls: { secureContext: proxyContext() } } : {};
   const options = { ...common, ...proxyTls, uri: proxy, requestTls, connectTimeout: CONNECT_TIMEOUT_MS };
   return new FreshPool((factory) => new ProxyAgent({ ...options, factory } as ProxyAgent.Options));

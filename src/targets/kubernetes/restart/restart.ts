@@ -23,7 +23,7 @@ import { restartPatch, restartValue } from "./patch.ts";
 import { refusalByGuards, refusalByState, refusalOfTemplate, stripped, warningsOf } from "./state.ts";
 
 /** What a restart needs beside its target. */
-export interface RestartContext extends PrepareContext {
+export interface RestartContext extends Omit<PrepareContext, "principal"> {
   readonly cluster: OpenCluster;
   readonly kind: Kind;
   readonly ref: WorkloadRef;
@@ -303,11 +303,12 @@ function forget({ cluster, ref }: RestartContext, refusal: Failure): void {
   }
 }
 
-const asked = ({ ref }: RestartContext): RequestSubject => ({
+const asked = ({ cluster, ref }: RestartContext): RequestSubject => ({
   cluster: ref.cluster,
   verb: "patch",
   what: subjectOf(ref),
   ref,
+  as: cluster.client.as,
 });
 
 /** The failure of a call that was left, or ran out of time, while nothing of it had been sent. */

@@ -22,8 +22,8 @@ export interface SimulatorUser {
   readonly groups?: readonly string[];
   /** Default none: discovery and health alone. */
   readonly rules?: readonly Rule[];
-  /** Whether the user may act as others (`Impersonate-*` headers). Default false; `system:masters` may. */
-  readonly impersonates?: boolean;
+  /** Whom the user may act as (`Impersonate-*` headers): everybody, or some names. Default nobody; `system:masters` may. */
+  readonly impersonates?: boolean | { readonly users: readonly string[]; readonly groups: readonly string[] };
 }
 
 /** Who asks, after impersonation. */
@@ -79,7 +79,12 @@ export function impersonate(
     );
   }
   const masters = user.groups?.includes("system:masters") === true;
-  if (!masters && user.impersonates !== true) throw mayNotImpersonate(user, name, info);
+  const { impersonates = false } = user;
+  const may =
+    typeof impersonates === "boolean"
+      ? impersonates
+      : impersonates.users.includes(name) && groups.every((group) => impersonates.groups.includes(group));
+  if (!masters && !may) throw mayNotImpersonate(user, name, info);
   const known = users.find((candidate) => candidate.name === name);
   return { name, groups, rules: known?.rules ?? [] };
 }

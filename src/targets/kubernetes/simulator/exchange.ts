@@ -13,7 +13,7 @@ export type Outgoing = ServerResponse | Http2ServerResponse;
 /** Answers above this are compressed for clients that accept gzip, as a real server does. */
 const compressAbove = 128 * 1024;
 
-/** Headers that may come several times and must not be joined. */
+/** Headers that may come several times and must not be joined. Of several impersonate-user, Go takes the first. */
 const separate = new Set(["impersonate-group"]);
 
 /** The headers of a request by lower-case name, HTTP/2's pseudo headers left out. */
@@ -26,6 +26,7 @@ export function headersOf(request: Incoming): Record<string, string | string[] |
     if (name.startsWith(":")) continue;
     const before = headers[name];
     if (separate.has(name)) headers[name] = [...(Array.isArray(before) ? before : []), value];
+    else if (name === "impersonate-user" && before !== undefined) headers[name] = [before, value].flat();
     else headers[name] = typeof before === "string" ? `${before}, ${value}` : value;
   }
   return headers;

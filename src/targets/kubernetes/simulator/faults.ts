@@ -6,7 +6,7 @@ export interface RecordedRequest {
   readonly method: string;
   /** Path and query as they came. */
   readonly path: string;
-  /** Lower-case names; several values are joined, but `impersonate-group` keeps an array. */
+  /** Lower-case names; several values are joined, but of `impersonate-group`, and of several `impersonate-user`, there is an array. */
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   /** Name of the user behind the token; empty for nobody. */
   readonly user: string;

@@ -301,15 +301,36 @@ describe("other ways to authenticate", () => {
     expect(server.requests[0]?.head).toMatch(/^Impersonate-User: ann\r?$/m);
   });
 
-  test.each(["as-groups", "as-uid", "as-user-extra"])("%s is refused, not ignored", async (key) => {
+  test("as somebody in groups, each of which is a line of its own", async () => {
     const { url, server } = await plainServer();
-    const user = { token: "t", as: "ann", [key]: ["g"] };
-    const { get } = open({ kubeconfig: await (await folderOf()).kubeconfig({ server: url }, user) });
+    const user = {
+      token: "t",
+      as: "ann",
+      "as-groups": ["a", "b, c"],
+      "as-uid": "7",
+      "as-user-extra": { "acme.com/team ü": ["x", "z"], none: [] },
+    };
+    await open({ kubeconfig: await (await folderOf()).kubeconfig({ server: url }, user) }).get();
+    const head = server.requests[0]?.head ?? "";
+    expect(head.split("\r\n").filter((line) => /^impersonate/i.test(line))).toEqual([
+      "Impersonate-User: ann",
+      "Impersonate-Group: a",
+      "Impersonate-Group: b, c",
+      "Impersonate-Uid: 7",
+      "Impersonate-Extra-acme.com%2Fteam%20%C3%BC: x",
+      "Impersonate-Extra-acme.com%2Fteam%20%C3%BC: z",
+    ]);
+  });
+
+  test.each(["as-groups", "as-uid", "as-user-extra"])("%s without as is refused, not ignored", async (key) => {
+    const { url, server } = await plainServer();
+    const said = { "as-groups": ["g"], "as-uid": "7", "as-user-extra": { a: ["b"] } }[key];
+    const { get } = open({
+      kubeconfig: await (await folderOf()).kubeconfig({ server: url }, { token: "t", [key]: said }),
+    });
     expect((await failureOf(get())).cause).toMatchObject({
       name: "CredentialsError",
-      message: expect.stringContaining(
-        `users[0].user.${key}: is not supported yet: of the ways to act as somebody else, only as is`,
-      ),
+      message: expect.stringContaining(`users[0].user.${key}: must have as beside it`),
     });
     expect(server.connections).toBe(0);
   });

@@ -86,7 +86,10 @@ describe("a kubeconfig is read as kubectl reads it", () => {
     ["aliases", "x-as: &a limited\nx-t: &t T\n", "as: *a, token: *t"],
     ["a quoted merge key, which is none", "x-u: &u {as: x}\n", '"<<": *u, as: limited, token: T'],
   ])("%s", (_what, before, user) => {
-    expect(understood(before + withUser(user))).toMatchObject({ as: "limited", proof: { kind: "token", token: "T" } });
+    expect(understood(before + withUser(user))).toMatchObject({
+      as: { "Impersonate-User": "limited" },
+      proof: { kind: "token", token: "T" },
+    });
   });
 
   test("a user that is an alias, a merged cluster, kind: Config twice", () => {
@@ -141,7 +144,7 @@ describe("a kubeconfig is read as kubectl reads it", () => {
   test("dates and numbers of base 60 are text", () => {
     expect(understood(withUser("token: 1:30, as: 2026-11-30"))).toMatchObject({
       proof: { token: "1:30" },
-      as: "2026-11-30",
+      as: { "Impersonate-User": "2026-11-30" },
     });
   });
 
@@ -205,17 +208,21 @@ describe("what a context needs is judged at start, with its line and field", () 
       withUser('token: T, as: "ann "'),
       "config:5: users[0].user.as: must be a name that a header can hold: ASCII letters, no blank at an end",
     ],
-    "as-groups": [
-      withUser("token: T, as: ann, as-groups: [g]"),
-      "config:5: users[0].user.as-groups: is not supported yet: of the ways to act as somebody else, only as is",
+    "as-groups without as": [
+      withUser("token: T, as-groups: [g]"),
+      "config:5: users[0].user.as-groups: must have as beside it: it is said of somebody to act as",
+    ],
+    "an empty one of as-groups": [
+      withUser('token: T, as: ann, as-groups: [g, ""]'),
+      "config:5: users[0].user.as-groups[1]: must be a name that a header can hold: ASCII letters, no blank at an end",
     ],
     "merged as-uid": [
       `x-u: &u {as-uid: "7"}\n${withUser("<<: *u, token: T")}`,
-      "config:1: users[0].user.as-uid: is not supported yet: of the ways to act as somebody else, only as is",
+      "config:1: users[0].user.as-uid: must have as beside it: it is said of somebody to act as",
     ],
-    "as-user-extra": [
-      withUser("token: T, as: ann, as-user-extra: {a: [b]}"),
-      "config:5: users[0].user.as-user-extra: is not supported yet: of the ways to act as somebody else, only as is",
+    "as-user-extra of which a value is in two lines": [
+      withUser('token: T, as: ann, as-user-extra: {a: ["hunter2\\nx"]}'),
+      "config:5: users[0].user.as-user-extra.a[0]: must be a name that a header can hold: ASCII letters, no blank at an end",
     ],
     "a certificate without a key": [
       withUser("client-certificate: alice.crt"),
