@@ -5,6 +5,7 @@ import type { HuaweiRequest, Project } from "../../../src/clouds/huawei/project.
 import { createPace, keepPace, takeTurn } from "../../../src/clouds/pace.ts";
 import { newCall } from "../../../src/core/call.ts";
 import { Failure } from "../../../src/core/errors.ts";
+import { ANONYMOUS } from "../../../src/core/principal.ts";
 import { createRestartAction } from "../../../src/targets/dcs/action.ts";
 import { idOf, PROJECT } from "./support.ts";
 
@@ -94,7 +95,13 @@ async function restart(project: Project, count: number): Promise<{ sent: number;
   });
   const deadline = Date.now() + 60_000;
   const signal = new AbortController().signal;
-  const asking = { signal, remainingMs: () => deadline - Date.now(), validateOnly: false, warn: () => {} };
+  const asking = {
+    principal: ANONYMOUS,
+    signal,
+    remainingMs: () => deadline - Date.now(),
+    validateOnly: false,
+    warn: () => {},
+  };
   const instanceIds = Array.from({ length: count }, (_, at) => idOf(at));
   const request = create(RestartInstancesRequestSchema, { projectId: PROJECT, instanceIds });
   const items = action.itemsOf(request);
