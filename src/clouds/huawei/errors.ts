@@ -26,9 +26,9 @@ export function refusal(answer: Answer, asked: RequestSubject, codes: CodeTable)
   if (rule !== undefined) {
     return failureBy(rule, rule.reason, answer, asked);
   }
-  const { reason, ...status } = OWN_CODE.test(code ?? "")
+  const { reason, ...status } = OWN_CODES[asked.service].test(code ?? "")
     ? statusRule(answer.status)
-    : foreignRule(answer.status, asked);
+    : foreignRule(answer.status, asked.changes || GATEWAY_CODE.test(code ?? ""));
   return failureBy(status, reason === "missing" ? (asked.missing ?? "TARGET_NOT_FOUND") : reason, answer, asked);
 }
 
@@ -103,12 +103,20 @@ const ruleFor = (code: string | undefined, text: string, { status }: Answer, cod
           codes.includes(code) && (statuses?.includes(status) ?? true) && (message?.test(text) ?? true),
       );
 
-/** What the codes of the services look like: `DCS.3022`, `DBS.200002`, `SVCSTG.00501116`, and the older 111404022. */
-const OWN_CODE = /^[A-Z]{2,8}\.\d{3,8}$|^\d{6,9}$/;
+/** What the codes of each service look like, older ones too (contracts: huaweicloud B.3, C.4, D.3): the gateway's and others' are not its word. */
+const OWN_CODES: Readonly<Record<HuaweiService, RegExp>> = {
+  cse: /^(?:SVCSTG|CSE)\.\d{3,8}$/,
+  dcs: /^(?:DCS\.\d{3,8}|111\d{6})$/,
+  ddm: /^(?:(?:DBS|DDM)\.\d{3,8}|\d{8})$/,
+};
 
-/** Who answers without a code of the service's may be anything in front of it: that something is missing is not for it to say. */
-const foreignRule = (status: number, { changes }: RequestSubject): StatusRule =>
-  [...FOREIGN, ...(changes ? [] : FOREIGN_TO_READS)].find(({ from, to }) => from <= status && status <= to) ??
+/**
+ * Who answers without a code of the service's may be anything in front of it: that something is missing is not for it to say.
+ *
+ * @param passedOn whether the request may have come further than to a proxy, and may have changed something or failed there.
+ */
+const foreignRule = (status: number, passedOn: boolean): StatusRule =>
+  [...FOREIGN, ...(passedOn ? [] : FOREIGN_TO_READS)].find(({ from, to }) => from <= status && status <= to) ??
   statusRule(status);
 
 /** Every status has a line. */

@@ -90,7 +90,7 @@ export function readRefreshed(body: Body): Refreshed | undefined {
   const { status, jobid, jobsurl, jobstatus = status } = anyCase(body);
   if (!isAboutJob(body)) return status === "success" ? { kind: "done", status } : undefined;
   const jobsUrl = textOf(jobsurl);
-  const jobId = jobid ?? /\/jobs\/([^/?#]+)\/?(?:[?#].*)?$/.exec(jobsUrl)?.[1];
+  const jobId = jobid || /\/jobs\/([^/?#]+)\/?(?:[?#].*)?$/.exec(jobsUrl)?.[1];
   return typeof jobId === "string" && ID.test(jobId)
     ? { kind: "job", jobId, jobsUrl, jobStatus: textOf(jobstatus) }
     : undefined;

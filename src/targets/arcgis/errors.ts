@@ -283,7 +283,9 @@ const ABSENT: ReadonlySet<number> = new Set([404, 410]);
 
 /** Whether an error is in one of the shapes of ArcGIS (contracts: arcgis §A.5), and not of something in front of it. */
 const isOwn = ({ json }: Pick<Answer, "json">): boolean =>
-  isObject(json) && (isObject(json.error) || (FAILED_WORDS.has(json.status) && Array.isArray(json.messages)));
+  isObject(json) &&
+  ((isObject(json.error) && errorOf({ json })?.code !== undefined) ||
+    (FAILED_WORDS.has(json.status) && Array.isArray(json.messages)));
 
 /** Something in front of the site has nothing at an address: that is not for it to say of what the site has. */
 const FOREIGN: Rule = {

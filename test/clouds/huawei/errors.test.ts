@@ -208,12 +208,18 @@ describe("refusal() by the status", () => {
     expect(refusal(coded(status, "DCS.5999"), READ, CODES).reason).toBe(stated);
   });
 
-  it.each(["DCS.4922", "111404099", "DBS.289999", "SVCSTG.00509999"])(
-    "takes 404 and 410 for something that is missing only where it comes with a code of a service's, such as %s",
-    (code) => {
+  it.each([
+    ["dcs", "DCS.4922"],
+    ["dcs", "111404099"],
+    ["ddm", "DBS.289999"],
+    ["cse", "SVCSTG.00509999"],
+  ] as const)(
+    "takes 404 and 410 for something that is missing only where it comes with a code of the service's: %s says %s",
+    (service, code) => {
       for (const status of [404, 410]) {
-        expect(told(refusal(coded(status, code), RESTART, CODES))).toEqual(["TARGET_NOT_FOUND", "not_applied"]);
-        const job = { ...READ, missing: "JOB_NOT_FOUND" } as const;
+        const change = { ...RESTART, service };
+        expect(told(refusal(coded(status, code), change, CODES))).toEqual(["TARGET_NOT_FOUND", "not_applied"]);
+        const job = { ...READ, service, missing: "JOB_NOT_FOUND" } as const;
         expect(refusal(coded(status, code), job, CODES).reason).toBe("JOB_NOT_FOUND");
       }
     },
@@ -222,6 +228,9 @@ describe("refusal() by the status", () => {
   it.each([
     ["nothing", answer(404)],
     ["another's code", coded(404, "NotFound")],
+    ["a code of the gateway's that is not known", coded(404, "APIG.0999")],
+    ["a code of another service's", coded(404, "IAM.0011")],
+    ["a number for a code", coded(410, "404001")],
     ["a status for a code", { ...answer(410), json: { error: { message: "Not Found", code: 404 } } }],
     ["another's JSON", { ...answer(404), json: { type: "error", code: "NotFound", status: 404 } }],
   ])("takes a 404 with %s for something in front of the service, which knows of nothing there", (_what, given) => {

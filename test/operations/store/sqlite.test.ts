@@ -124,6 +124,20 @@ describe("openSqliteStore()", () => {
       await rename(`${folder.path}-moved`, folder.path).catch(() => {});
     });
 
+    it.each([
+      ["removed", "cannot be found any longer", () => rm(path)],
+      ["replaced", "was replaced by another file", () => replace(path)],
+    ] as const)("writes nothing when the database was %s while it was opened", async (_, message, harm) => {
+      let isHarmed = false;
+      const migrations = MIGRATIONS.map((step): (typeof MIGRATIONS)[number] => async (...args) => {
+        await step(...args);
+        if (!isHarmed) await harm();
+        isHarmed = true;
+      });
+      await using store = await open(path, { migrations });
+      await expect(store.insert([record()], { event: "accepted" })).rejects.toThrow(message);
+    });
+
     it("goes on when the same file is in its place again", async () => {
       await using store = await open(path);
       await rename(path, `${path}.aside`);

@@ -143,6 +143,12 @@ describe("createRefreshAction()", () => {
     },
   );
 
+  it("finds the job by its address where its id is empty", async () => {
+    const body = { jobID: "", jobsUrl: "https://gis.example.com/context/admin/jobs/j1?f=json", status: "SUBMITTED" };
+    simulator.inject({ path: /refresh$/, answer: { status: 200, body } });
+    expect(await send(requestFor(FEATURES, { async: true }))).toMatchObject({ vendorJob: "j1" });
+  });
+
   it("takes the end from a site that has not heard of jobs", async () => {
     simulator.asyncForm = "ignored";
     const sending = newSending();

@@ -59,6 +59,11 @@ const TABLE: readonly [what: string, reply: VendorReply, onRead: Reason, onSubmi
   ["HTTP 404 with HTML", httpError(404, "html"), ...thrice("VENDOR_BAD_RESPONSE")],
   ["HTTP 404 without a body", httpError(404, "empty"), ...thrice("VENDOR_BAD_RESPONSE")],
   ["another's 404", { status: 404, body: { status: 404, error: "Not Found" } }, ...thrice("VENDOR_BAD_RESPONSE")],
+  [
+    "an application gateway's 404",
+    { status: 404, body: { error: { code: "ResourceNotFound", message: "not found" } } },
+    ...thrice("VENDOR_BAD_RESPONSE"),
+  ],
   ["another's 410", { status: 410, body: { type: "error", code: "Gone" } }, ...thrice("VENDOR_BAD_RESPONSE")],
   ["409", errorReply("server", 409, "Busy"), ...thrice("CONFLICT")],
   ["412", errorReply("server", 412, "State"), ...thrice("TARGET_STATE_FORBIDS")],

@@ -11,7 +11,7 @@ import { APPLICATION_ID, refuseDamage, refuseDamagedLog, refuseForeign } from ".
 import { adaptDatabase, codeOf, SQLITE_BUSY } from "./database.ts";
 import { prepareFile, type Statfs } from "./file.ts";
 import { createGroups } from "./group.ts";
-import { type FileGuard, guardFiles } from "./same-file.ts";
+import { type FileGuard, fileAt, guardFiles } from "./same-file.ts";
 import { countStart, refuseRestored } from "./starts.ts";
 
 /** `path` of a store that lives as long as the process. */
@@ -68,9 +68,10 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
   const path = options.path === IN_MEMORY ? IN_MEMORY : resolve(options.path);
   refuseVersion(options.version ?? process.versions.sqlite ?? "0");
   if (path !== IN_MEMORY) prepareFile(path, options.warn, options.statfs);
+  const file = path === IN_MEMORY ? undefined : fileAt(path);
   const database = openDatabase(path);
   try {
-    return await prepareStore(database, path, options);
+    return await prepareStore(database, path, file, options);
   } catch (error) {
     if (database.isOpen) database.close();
     if (error instanceof StoreRefused || codeOf(error) === undefined) throw error;
@@ -80,7 +81,12 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
   }
 }
 
-async function prepareStore(database: DatabaseSync, path: string, options: SqliteStoreOptions): Promise<Store> {
+async function prepareStore(
+  database: DatabaseSync,
+  path: string,
+  file: ReturnType<typeof fileAt>,
+  options: SqliteStoreOptions,
+): Promise<Store> {
   const { migrations = MIGRATIONS, minProgram } = options;
   if (path !== IN_MEMORY) takeFile(database, path);
   const db = openKysely(database);
@@ -99,7 +105,7 @@ async function prepareStore(database: DatabaseSync, path: string, options: Sqlit
     await setMeta(trx, "starts", String(starts));
   });
   if (path !== IN_MEMORY) countStart(path, starts);
-  const files = path === IN_MEMORY ? undefined : guardFiles(path);
+  const files = path === IN_MEMORY ? undefined : guardFiles(path, file);
   return createKyselyStore({ ...options, db, engine: createEngine(database, db, files, options.patienceMs) });
 }
 

@@ -19,12 +19,22 @@ const COMPARED = ["dev", "ino", "nlink", "size", "mtimeNs"] as const satisfies (
 /** What of a file stays as it is when we write to it ourselves. */
 const LASTING = ["dev", "ino", "nlink"] as const satisfies (keyof BigIntStats)[];
 
+/** What a path leads to, before a database is opened there: another file may be put in its place while that goes on. */
+export const fileAt = (path: string): BigIntStats | undefined => statOf(path);
+
 /**
  * Guards the file of a database, and its write-ahead log, which both have to be there. SQLite holds them open, so that no other file
  * can get their inodes as long.
+ *
+ * @param opened the file that was at the path before it was opened: one that is another by now is not the database.
  */
-export function guardFiles(path: string): FileGuard {
-  const files = [path, `${path}-wal`].map((name) => ({ name, known: statOf(name) }));
+export function guardFiles(path: string, opened: BigIntStats | undefined): FileGuard {
+  const found = statOf(path);
+  const database = found?.ino === opened?.ino && found?.dev === opened?.dev ? found : opened;
+  const files = [
+    { name: path, known: database },
+    { name: `${path}-wal`, known: statOf(`${path}-wal`) },
+  ];
   return {
     check() {
       for (const { name, known } of files) {
