@@ -15,6 +15,7 @@ import { newValidator } from "./interceptors/validate.ts";
 import { StoreRefused } from "./operations/store/store.ts";
 import { permissionsOf, serve } from "./serve.ts";
 import { createLog, describeCause, type Logger, logWarnings } from "./server/log.ts";
+import type { Message } from "./server/log-messages.ts";
 import { openLogOutput } from "./server/log-output.ts";
 import { CONSOLE_PATH } from "./server/pages.ts";
 import { sectionsOfKubeconfig, TARGETS } from "./targets/index.ts";
@@ -67,7 +68,7 @@ async function run({ source, listen, acceptRestore }: Serve, log: Logger): Promi
   const options = configOptions({ listen, storeInMemory: source.kind === "sandbox" });
   const config = await configOf(source, options, stack);
   for (const { file, line, field, message } of config.warnings) {
-    log.warn({ file, line, field }, message);
+    log.warn({ file, line, field, detail: message }, "the configuration has something that is likely a mistake");
   }
   log.level = config.logLevel;
   const served = stack.use(await serve({ config, log, acceptRestore, sandbox: source.kind === "sandbox" }));
@@ -199,12 +200,12 @@ async function interrupted(): Promise<NodeJS.Signals> {
 }
 
 /** One line of the log for what ends the process, whatever it is. */
-function fatal(error: unknown, msg: string): void {
-  stderr.write(`${JSON.stringify({ level: "fatal", ...describeCause(error), msg })}\n`);
+function fatal(fields: { readonly detail?: string | undefined; readonly cause?: unknown }, msg: Message): void {
+  stderr.write(`${JSON.stringify({ level: "fatal", time: new Date().toISOString(), ...fields, msg })}\n`);
 }
 
 process.once("uncaughtException", (error) => {
-  fatal(error, "a defect: please report it");
+  fatal({ cause: describeCause(error) }, "a defect: please report it");
   void stderr.end(LAST_LINES_MS).then(() => process.exit(1));
 });
 
@@ -218,11 +219,12 @@ try {
     stderr.write(`${error.message}\n`);
     process.exitCode = MISTAKE;
   } else if (error instanceof StoreRefused) {
-    stderr.write(`${JSON.stringify({ level: "fatal", msg: `cannot start: ${error.message}` })}\n`);
+    fatal({ detail: error.message }, "cannot start");
     process.exitCode = 1;
   } else {
     const taken = (error as { code?: unknown } | null)?.code === "EADDRINUSE";
-    fatal(error, taken ? "cannot start: the port is taken; choose another by --listen HOST:PORT" : "cannot start");
+    const detail = taken ? "the port is taken; choose another by --listen HOST:PORT" : undefined;
+    fatal({ detail, cause: describeCause(error) }, "cannot start");
     process.exitCode = 1;
   }
 }

@@ -99,7 +99,8 @@ export async function serve(options: ServeOptions): Promise<Served> {
         storeHealth.tell(available, cause);
         admin?.storeUsable(available);
       },
-      onError: (error, what) => log.warn({ cause: describeCause(error) }, `${what} failed; it is tried again`),
+      onError: (error, what) =>
+        log.warn({ detail: what, cause: describeCause(error) }, "work on operations failed; it is tried again"),
       ...(options.failpoint && { failpoint: options.failpoint }),
     }),
   );
@@ -107,14 +108,18 @@ export async function serve(options: ServeOptions): Promise<Served> {
     now,
     monotonic,
     random: Math.random,
-    warn: (message, fields) => log.warn(fields, message),
+    warn: (message, fields) => log.warn({ ...fields, detail: message }, "a system is not as it should be"),
     background,
     operations: runner.operations,
     meter,
   };
   for (const open of config.targets) targets.push(open(runtime));
   await runner.begin(targets.flatMap(({ actions }) => actions));
-  const access = config.access?.({ now, monotonic, warn: (message) => log.warn(message) });
+  const access = config.access?.({
+    now,
+    monotonic,
+    warn: (message) => log.warn({ detail: message }, "something is wrong with who may do what"),
+  });
   if (access !== undefined) stack.use(access);
   const targetRoutes = targets.flatMap((target) => target.routes);
   const { catalog } = permissionsOf(targetRoutes.map(({ service }) => service));
@@ -204,7 +209,8 @@ interface StoreContext {
 
 /** Opens the store; nothing of the other kind is loaded. */
 async function openStore(settings: StoreSettings, { log, acceptRestore, ...context }: StoreContext): Promise<Store> {
-  const warn = (message: string): void => log.warn({ store: settings.kind }, message);
+  const warn = (message: string): void =>
+    log.warn({ store: settings.kind, detail: message }, "the store has something to complain about");
   switch (settings.kind) {
     case "memory": {
       const { openSqliteStore } = await import("./operations/store/sqlite/open.ts");
@@ -228,7 +234,7 @@ function createStoreHealth(log: Logger) {
   return {
     tell(now: boolean, cause?: unknown): void {
       available = now;
-      if (now) log.info("the store can be used again");
+      if (now) log.info({}, "the store can be used again");
       else log.error({ cause: describeCause(cause) }, "the store cannot be used: nothing is sent until it can");
       apply();
     },

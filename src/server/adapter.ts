@@ -82,7 +82,7 @@ export const createAdapter =
     if ("stream" in response && response.stream.closed) {
       gone.abort(CLIENT_GONE);
     }
-    response.on("error", (error) => options.log.debug({ request_id: call.id, error: error.message }, "response"));
+    response.on("error", (error) => options.log.debug({ request_id: call.id, detail: error.message }, "response"));
     const patience = createPatience(options, options.shutdown.signal, () => {
       sent = false;
       cutOff(response);

@@ -1,5 +1,6 @@
 import { constants, fstatSync, openSync, write } from "node:fs";
 import { isatty } from "node:tty";
+import type { Message } from "./log-messages.ts";
 
 /** Where lines of the log go. It takes every line at once, and never waits for whoever reads them. */
 export interface LogOutput {
@@ -62,7 +63,7 @@ export function createLogOutput(writeBytes: WriteBytes, now: () => Date, maxWait
   };
   const next = (): void => {
     if (dropped > 0) {
-      const msg = "the log could not be written: lines were dropped";
+      const msg: Message = "the log could not be written: lines were dropped";
       take(`${JSON.stringify({ level: "warn", time: now().toISOString(), lines: dropped, msg })}\n`);
       dropped = 0;
     }

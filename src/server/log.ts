@@ -1,11 +1,19 @@
 import { codeToString } from "@connectrpc/connect/protocol-connect";
-import { type DestinationStream, type Logger, pino } from "pino";
+import { type DestinationStream, pino } from "pino";
 import type { Call } from "../core/call.ts";
 import { type Failure, toFailure } from "../core/errors.ts";
+import type { Message } from "./log-messages.ts";
 import { openLogOutput } from "./log-output.ts";
 import type { Shutdown } from "./shutdown.ts";
 
-export type { Logger } from "pino";
+/** Writes a line. Its fields are those of docs/operations/log.schema.json. */
+type WriteLine = (fields: object, message: Message) => void;
+
+/** The log: JSON lines whose `msg` is one of a closed list. */
+export interface Logger extends Readonly<Record<"debug" | "info" | "warn" | "error", WriteLine>> {
+  /** The least important level that is written. */
+  level: string;
+}
 
 /** At most so many errors of a chain of causes are logged. */
 const MAX_CAUSES = 5;
@@ -118,7 +126,7 @@ export function describeCause(error: unknown, depth = 1): Record<string, unknown
   return {
     type: error.name,
     message: error.message.slice(0, MAX_MESSAGE),
-    code: "code" in error ? error.code : undefined,
+    code: "code" in error && /string|number/.test(typeof error.code) ? error.code : undefined,
     // The frames alone: what stands above them is the message again, in full.
     stack: error.stack?.match(/^ +at .+$/gm)?.map((frame) => frame.trim()),
     cause: error.cause === undefined || depth === MAX_CAUSES ? undefined : describeCause(error.cause, depth + 1),

@@ -100,7 +100,7 @@ export class Port implements AsyncDisposable {
     this.#http1.listen({ host, port }, resolve);
     await promise;
     this.#http1.off("error", reject);
-    this.#http1.on("error", (error) => this.#log.error({ error: error.message }, "listener"));
+    this.#http1.on("error", (error) => this.#log.error({ detail: error.message }, "listener"));
     const address = this.#http1.address();
     return address === null || typeof address === "string" ? port : address.port;
   }
@@ -182,7 +182,7 @@ export class Port implements AsyncDisposable {
     server.on("connection", (socket: Socket) => {
       this.#sockets.add(socket);
       socket.once("close", () => this.#sockets.delete(socket));
-      socket.on("error", (error) => this.#log.debug({ error: error.message }, "connection"));
+      socket.on("error", (error) => this.#log.debug({ detail: error.message }, "connection"));
       if (tls === undefined) this.#peek(socket, () => speakHttp1(socket));
       else this.#waitForHandshake(socket);
     });
@@ -198,8 +198,10 @@ export class Port implements AsyncDisposable {
       refused++;
       if (performance.now() - said < SAY_AGAIN_MS) return;
       said = performance.now();
-      const message = "too many connections: new ones are refused; raise the limit of open files, or add replicas";
-      this.#log.warn({ connections: this.#limits.maxConnections, refused }, message);
+      this.#log.warn(
+        { connections: this.#limits.maxConnections, refused },
+        "too many connections: new ones are refused; raise the limit of open files, or add replicas",
+      );
     };
   }
 
@@ -240,13 +242,13 @@ export class Port implements AsyncDisposable {
     // Node's own listener would have HTTP answer what is no TLS.
     server.removeAllListeners("tlsClientError");
     server.on("tlsClientError", (error, socket) => {
-      this.#log.debug({ peer: socket.remoteAddress, error: error.message }, "tls handshake");
+      this.#log.debug({ peer: socket.remoteAddress, detail: error.message }, "tls handshake");
       socket.destroy();
     });
     server.on("secureConnection", (socket: TLSSocket) => {
       const raw = this.#handshaking.get(peerOf(socket));
       if (raw !== undefined) this.#silent.delete(raw);
-      socket.on("error", (error) => this.#log.debug({ error: error.message }, "connection"));
+      socket.on("error", (error) => this.#log.debug({ detail: error.message }, "connection"));
       if (socket.alpnProtocol === "h2") {
         this.#http2.emit("connection", socket);
         return;
@@ -271,7 +273,7 @@ export class Port implements AsyncDisposable {
     for (const event of ["request", "checkExpectation", "connect"]) {
       server.on(event, (request, response) => this.#handlers.request(request, response));
     }
-    server.on("sessionError", (error) => this.#log.debug({ error: String(error) }, "http/2 session"));
+    server.on("sessionError", (error) => this.#log.debug({ detail: String(error) }, "http/2 session"));
     server.on("session", (session) => {
       this.#sessions.add(session);
       session.once("close", () => this.#sessions.delete(session));

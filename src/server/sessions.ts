@@ -34,7 +34,7 @@ export function superviseSession(session: ServerHttp2Session, options: SessionOp
     clearTimeout(idle);
     clearInterval(pings);
   });
-  session.on("error", (error) => log.debug({ error: error.message }, "http/2 session"));
+  session.on("error", (error) => log.debug({ detail: error.message }, "http/2 session"));
 }
 
 function ping(session: ServerHttp2Session, timeoutMs: number, log: Logger): void {

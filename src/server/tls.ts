@@ -66,7 +66,7 @@ export function openTls(
   const changed = (): void => {
     const next = load();
     if (typeof next === "string") {
-      log.warn({ field: "tls" }, `the certificate of before is served on: ${next}`);
+      log.warn({ field: "tls", detail: next }, "the certificate of before is served on");
       return;
     }
     const { context: before } = current;
@@ -80,7 +80,7 @@ export function openTls(
   const watching = watchFiles([...settings.files, ...(clients?.files ?? [])], { everyMs: lookEveryMs, changed });
   const timer = setInterval(() => {
     const warning = endsSoon(current.certified, now().getTime());
-    if (warning !== undefined) log.warn({ field: "tls.certificate" }, warning);
+    if (warning !== undefined) log.warn({ field: "tls.certificate", detail: warning }, "the certificate ends soon");
   }, LOOK_AT_END_MS);
   timer.unref();
   return {

@@ -61,8 +61,8 @@ it("serves holders of tokens, whose operations are theirs, and reads the file ag
 
   // A file that is wrong leaves the tokens of before, and says so.
   await writeFile(file, `${line("rsd_second")}- { name: "" }\n`);
-  await configured.program.line(({ msg }) =>
-    /tokens.yaml is wrong, and what it said before holds: .*\[1\]\.name: must be set/.test(String(msg)),
+  await configured.program.line(({ detail }) =>
+    /tokens.yaml is wrong, and what it said before holds: .*\[1\]\.name: must be set/.test(String(detail)),
   );
   expect(await codeOf(workloads.listClusters({}, as("rsd_second")))).toBe(Code.Unauthenticated);
 
@@ -351,8 +351,8 @@ describe("rules", () => {
     const workloads = createClient(WorkloadService, transport);
     await workloads.restart(WEB, as("shop"));
     await writeFile(policy, "rules: [{ name: a, effect: allowx }]");
-    await configured.program.line(({ msg }) =>
-      /policy.yaml is wrong, and what it said before holds: .*allowx/.test(String(msg)),
+    await configured.program.line(({ detail }) =>
+      /policy.yaml is wrong, and what it said before holds: .*allowx/.test(String(detail)),
     );
     await workloads.restart(WEB, as("shop"));
     await writeFile(policy, stringify({ rules: POLICY.rules.filter(({ name }) => name !== "shop-team") }));

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { NODE, ROOT } from "../support/command.ts";
+import { readLine } from "../support/log.ts";
 import { type Mishap, PLAN, type ReplicaPlan } from "./plan.ts";
 import type { Random } from "./random.ts";
 
@@ -212,6 +213,12 @@ class Member {
     process.once("exit", kill);
     const log: string[] = [];
     createInterface({ input: child.stderr }).on("line", (line) => {
+      try {
+        readLine(line);
+      } catch (error) {
+        const cut = error instanceof SyntaxError; // by a kill in the middle of it
+        if (!cut) losses.crashes.push(`wrote what is no line of the log (${error})`);
+      }
       log.push(line);
       if (log.length > 40) log.shift();
     });

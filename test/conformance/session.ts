@@ -1,6 +1,5 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { Writable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { create, createRegistry, type JsonObject } from "@bufbuild/protobuf";
 import { anyUnpack } from "@bufbuild/protobuf/wkt";
@@ -23,8 +22,8 @@ import { newValidator } from "../../src/interceptors/validate.ts";
 import type { FailpointHook } from "../../src/operations/records/failpoint.ts";
 import type { Timing } from "../../src/operations/records/timing.ts";
 import { serve } from "../../src/serve.ts";
-import { createLog } from "../../src/server/log.ts";
 import { temporaryFolder } from "../support/folder.ts";
+import { heldLog } from "../support/log.ts";
 import type { Subject, Thing, World } from "./subject.ts";
 import { type Asking, ask, type Told } from "./told.ts";
 
@@ -85,18 +84,12 @@ export async function openSession(
   await using stack = new AsyncDisposableStack();
   const folder = stack.use(await temporaryFolder());
   const seen: Record<"told" | "log", string[]> = { told: [], log: [] };
-  const sink = new Writable({
-    write(chunk: Buffer, _encoding, done) {
-      seen.log.push(chunk.toString());
-      done();
-    },
-  });
   const config = makeConfig(() => create(ConfigSchema, { ...world.sections, ...placesOf(file) }), {
     validator,
     readSections: (read, reader) => [spoil(subject.target.read(read, reader))],
     storeInMemory: file === undefined,
   });
-  const log = createLog(sink, "trace");
+  const log = heldLog("trace", (_, text) => void seen.log.push(text));
   const served = stack.use(await serve({ config, log, timing: TIMING, ...(failpoint && { failpoint }) }));
   const transport = createConnectTransport({ baseUrl: served.url, httpVersion: "1.1" });
   const operations = createClient(Operations, transport);

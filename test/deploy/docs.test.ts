@@ -2,10 +2,13 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parseAllDocuments } from "yaml";
+import schema from "../../docs/operations/log.schema.json" with { type: "json" };
 import { ConfigSchema } from "../../gen/restart/config/v1/config_pb.ts";
 import { createMetrics } from "../../src/admin/metrics.ts";
+import { MESSAGES } from "../../src/server/log-messages.ts";
 import { ROOT, run } from "../support/command.ts";
 import { type Folder, temporaryFolder } from "../support/folder.ts";
+import { wrongLine } from "../support/log-schema.ts";
 
 const FOLDER = join(ROOT, "docs/operations");
 const PAGES = readdirSync(FOLDER).filter((name) => name.endsWith(".md"));
@@ -81,5 +84,29 @@ describe("docs/operations", () => {
   it("tells of every section of the configuration", () => {
     const sections = [...textOf("configuration.md").matchAll(/^\| `(\w+)` \|/gm)].map(([, name]) => name);
     expect(sections.sort()).toEqual(ConfigSchema.fields.map(({ name }) => name).sort());
+  });
+
+  it("has every message of the log in its schema, and on its page none that there is not", () => {
+    expect(schema.properties.msg.enum).toEqual(MESSAGES);
+    const told = [...textOf("log.md").matchAll(/^\| (`.*?) \|/gm)].flatMap(
+      ([, cell = ""]) => cell.match(/(?<=`)[^`,]+(?=`)/g) ?? [],
+    );
+    expect(schema.properties.msg.enum).toEqual(expect.arrayContaining(told.filter((word) => word !== "msg")));
+  });
+
+  it.each([
+    [{}, "has no level"],
+    [{ msg: "hello" }, '"hello" is not one of those'],
+    [{ time: "yesterday" }, "is not ^"],
+    [{ token: "t" }, "the schema has no token"],
+    [{ constructor: "t" }, "the schema has no constructor"],
+    [{ duration_ms: "1" }, "is no number"],
+    [{ duration_ms: -1 }, "is below 0"],
+    [{ cause: { message: "m", cause: { message: "m", body: "b" } } }, "the schema has no body"],
+    [{ cause: { message: "m", stack: [1] } }, "is no string"],
+  ])("has a schema that refuses %j", (fields, why) => {
+    const line = { level: "info", time: "2026-01-31T12:00:00.000Z", msg: "call" };
+    expect(wrongLine(line)).toBeUndefined();
+    expect(wrongLine(Object.keys(fields).length === 0 ? fields : { ...line, ...fields })).toContain(why);
   });
 });

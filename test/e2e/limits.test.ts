@@ -9,6 +9,7 @@ import { expect, it } from "vitest";
 import { WorkloadService } from "../../gen/restart/kubernetes/v1/workload_service_pb.ts";
 import { NODE, ROOT } from "../support/command.ts";
 import { temporaryFolder } from "../support/folder.ts";
+import { readLine } from "../support/log.ts";
 import { WEB } from "./calls.ts";
 
 it("connections are refused before the process has no file left for its work, and the log says so", async () => {
@@ -27,11 +28,11 @@ it("connections are refused before the process has no file left for its work, an
       for (;;) {
         const { value, done } = await log.next();
         if (done) throw new Error("the log ended");
-        const read = JSON.parse(value);
+        const read = readLine(value);
         if (wanted(read)) return read;
       }
     };
-    const { url } = await line(({ msg }) => msg === "ready");
+    const url = String((await line(({ msg }) => msg === "ready")).url);
     // One that is there already goes on to be served.
     const transport = createConnectTransport({ baseUrl: url, httpVersion: "2" });
     const client = createClient(WorkloadService, transport);

@@ -7,6 +7,7 @@ import { createInterface } from "node:readline";
 import { describe, expect, it } from "vitest";
 import { NODE, ROOT } from "../support/command.ts";
 import { temporaryFolder } from "../support/folder.ts";
+import { readLine } from "../support/log.ts";
 import { startProgram } from "../support/program.ts";
 
 interface Started extends AsyncDisposable {
@@ -97,10 +98,10 @@ describe("a log that cannot be written", () => {
     if (child.stderr === null) throw new Error("stderr is not a pipe");
     let calls = 0;
     for await (const line of createInterface({ input: child.stderr })) {
-      const { msg, lines } = JSON.parse(line);
+      const { msg, lines } = readLine(line);
       if (msg === "call") calls++;
       if (msg === "the log could not be written: lines were dropped") {
-        expect(calls + lines).toBe(5000);
+        expect(calls + Number(lines)).toBe(5000);
         return;
       }
     }
@@ -113,7 +114,7 @@ it("says on stderr where it listens when stdout is full", async () => {
   const { child } = program;
   if (child.stderr === null) throw new Error("stderr is not a pipe");
   for await (const line of createInterface({ input: child.stderr })) {
-    const { msg, url } = JSON.parse(line);
+    const { msg, url } = readLine(line);
     if (msg !== "ready") continue;
     expect(await statusOf(`${url}/nothing`)).toBe(404);
     child.kill("SIGTERM");

@@ -14,7 +14,8 @@ import { createAuthority } from "../cluster/certificates.ts";
 import { send } from "../server/fixture.ts";
 import { run } from "../support/command.ts";
 import { temporaryFolder } from "../support/folder.ts";
-import { type LogLine, type Program, runProgram, startProgram } from "../support/program.ts";
+import type { LogLine } from "../support/log.ts";
+import { type Program, runProgram, startProgram } from "../support/program.ts";
 import { startSimulatorBackend } from "../support/simulator-backend.ts";
 import { CHECKOUT, PAUSED, SERVICE, WEB } from "./calls.ts";
 
@@ -266,8 +267,9 @@ describe("command line", () => {
     expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
     expect(JSON.parse(stderr)).toMatchObject({
       level: "fatal",
-      msg: "cannot start: the port is taken; choose another by --listen HOST:PORT",
-      message: `listen EADDRINUSE: address already in use 127.0.0.1:${port}`,
+      msg: "cannot start",
+      detail: "the port is taken; choose another by --listen HOST:PORT",
+      cause: { message: `listen EADDRINUSE: address already in use 127.0.0.1:${port}` },
     });
   });
 });

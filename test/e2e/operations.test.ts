@@ -197,9 +197,10 @@ describe("the store", () => {
     expect(await readdir(folder)).toContain("restartd.db");
     const { code, stdout, stderr } = await runProgram(["--config", configured.file]);
     expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
-    expect(JSON.parse(stderr)).toEqual({
+    expect(JSON.parse(stderr)).toMatchObject({
       level: "fatal",
-      msg: `cannot start: ${folder}/restartd.db is in use by another process, most likely another restartd: a SQLite store serves one process. Stop the other one, or use store.postgres for several.`,
+      msg: "cannot start",
+      detail: `${folder}/restartd.db is in use by another process, most likely another restartd: a SQLite store serves one process. Stop the other one, or use store.postgres for several.`,
     });
     expect(await connectTo(configured.program.url).health.check({})).toMatchObject({ status: Status.SERVING });
   });
@@ -214,9 +215,9 @@ describe("the store", () => {
     const { code, stdout, stderr } = await runProgram(args, { DATABASE_URL: url });
     expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
     expect(stderr).not.toContain("hunter2");
-    const { level, msg, stack } = JSON.parse(stderr);
-    expect({ level, stack }).toEqual({ level: "fatal", stack: undefined });
-    expect(msg).toMatch(/^cannot start: .*ECONNREFUSED/);
+    const { level, msg, detail, cause } = JSON.parse(stderr);
+    expect({ level, msg, cause }).toEqual({ level: "fatal", msg: "cannot start", cause: undefined });
+    expect(detail).toMatch(/ECONNREFUSED/);
   });
 });
 

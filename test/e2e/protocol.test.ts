@@ -1,13 +1,12 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { Writable } from "node:stream";
 import { describe, expect, it } from "vitest";
 import { stringify } from "yaml";
 import { hashOf } from "../../src/access/tokens.ts";
-import { createLog } from "../../src/server/log.ts";
 import { conformanceProtos } from "../cluster/modules.ts";
 import { NODE, run } from "../support/command.ts";
 import { temporaryFolder } from "../support/folder.ts";
+import { heldLog } from "../support/log.ts";
 import { readSchema } from "./protocol/schema.ts";
 import { listenForRunner } from "./protocol/server.ts";
 import { need, tools } from "./tools.ts";
@@ -40,19 +39,13 @@ async function conformance(
   await folder.write("tokens.yaml", stringify([{ name: "runner", sha256: hashOf(TOKEN) }]));
   await folder.write("policy.yaml", stringify({ rules }));
   const log: string[] = [];
-  const sink = new Writable({
-    write(line, _, done) {
-      log.push(String(line));
-      done();
-    },
-  });
   const socket = join(folder.path, "runner.sock");
   const registry = readSchema(await readFile(schema));
   await using _host = await listenForRunner(socket, {
     registry,
     folder: folder.path,
     token,
-    log: createLog(sink, "error"),
+    log: heldLog("error", (_, text) => void log.push(text)),
   });
   const options = ["--mode", "server", "--conf", join(HERE, "runner.yaml"), "--max-servers", "2", "--parallel", "4"];
   const command = [NODE, join(HERE, "forward.ts"), socket];

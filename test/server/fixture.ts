@@ -1,7 +1,6 @@
 import { once } from "node:events";
 import { request as httpRequest } from "node:http";
 import { connect, constants } from "node:http2";
-import { Writable } from "node:stream";
 import { gzipSync } from "node:zlib";
 import { create } from "@bufbuild/protobuf";
 import { EmptySchema } from "@bufbuild/protobuf/wkt";
@@ -18,8 +17,8 @@ import { trailerFlag, trailerParse } from "@connectrpc/connect/protocol-grpc-web
 import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { WorkloadService } from "../../gen/restart/kubernetes/v1/workload_service_pb.ts";
 import { route } from "../../src/core/route.ts";
-import { createLog } from "../../src/server/log.ts";
 import { type RunningServer, type ServerOptions, startServer } from "../../src/server/server.ts";
+import { heldLog } from "../support/log.ts";
 
 export const ORIGIN = "http://localhost:5173";
 
@@ -40,19 +39,16 @@ export async function serve(
 ): Promise<Fixture> {
   const lines: Line[] = [];
   const changed = new EventTarget();
-  const sink = new Writable({
-    write(chunk: Buffer, _encoding, done) {
-      lines.push(JSON.parse(chunk.toString()));
-      changed.dispatchEvent(new Event("line"));
-      done();
-    },
+  const log = heldLog("debug", (line) => {
+    lines.push(line);
+    changed.dispatchEvent(new Event("line"));
   });
   const server = await startServer({
     host: "127.0.0.1",
     port: 0,
     allowedOrigins: [ORIGIN],
     deadline: { defaultMs: 60_000, maxMs: 600_000 },
-    log: createLog(sink, "debug"),
+    log,
     routes: [
       route(WorkloadService, {
         restart: () => create(EmptySchema),

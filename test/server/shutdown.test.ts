@@ -4,8 +4,9 @@ import { describe, expect, it } from "vitest";
 import { Health, HealthCheckResponse_ServingStatus as Status } from "../../gen/health/v1/health_pb.ts";
 import { WorkloadService } from "../../gen/restart/kubernetes/v1/workload_service_pb.ts";
 import { callKey, newCall } from "../../src/core/call.ts";
-import { createBackground, createLog } from "../../src/server/log.ts";
+import { createBackground } from "../../src/server/log.ts";
 import { Shutdown } from "../../src/server/shutdown.ts";
+import { heldLog } from "../support/log.ts";
 import { FORMS, send, serve, summary, validJson } from "./fixture.ts";
 
 describe("close()", () => {
@@ -176,7 +177,7 @@ describe("createBackground()", () => {
   it("logs work that failed", async () => {
     const shutdown = new Shutdown();
     const lines: unknown[] = [];
-    const log = createLog({ write: (line) => lines.push(JSON.parse(line)) });
+    const log = heldLog("info", (line) => void lines.push(line));
     createBackground(shutdown, log)(newCall("id"), Promise.reject(new Error("lost")));
     expect(await shutdown.drain(1000)).toBe(0);
     expect(lines).toMatchObject([{ level: "error", request_id: "id", reason: "INTERNAL", cause: { message: "lost" } }]);

@@ -9,8 +9,8 @@ import { withDependencies } from "../../src/core/schema.ts";
 import { newValidator } from "../../src/interceptors/validate.ts";
 import { startSandbox } from "../../src/sandbox/sandbox.ts";
 import { type Served, serve } from "../../src/serve.ts";
-import { createLog } from "../../src/server/log.ts";
 import { TARGETS } from "../../src/targets/index.ts";
+import { heldLog } from "../support/log.ts";
 
 /** The longest error that any request of 64 kB may be answered with. */
 const MAX_ANSWER = 16_000;
@@ -25,7 +25,7 @@ beforeAll(async () => {
     readSections: (read, reader) => TARGETS.map((target) => target.read(read, reader)),
     storeInMemory: true,
   });
-  served = stack.use(await serve({ config, log: createLog({ write: () => {} }) }));
+  served = stack.use(await serve({ config, log: heldLog("info") }));
 });
 
 afterAll(() => stack.disposeAsync());

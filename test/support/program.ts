@@ -4,11 +4,9 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { type Finished, NODE, ROOT, run } from "./command.ts";
 import { temporaryFolder } from "./folder.ts";
+import { type LogLine, readLine } from "./log.ts";
 
 const MAIN = join(ROOT, "src/main.ts");
-
-/** A line of the log. */
-export type LogLine = Readonly<Record<string, unknown>>;
 
 /** The real program, as a process. */
 export interface Program extends AsyncDisposable {
@@ -20,7 +18,7 @@ export interface Program extends AsyncDisposable {
   readonly readyMs: number;
   /** Everything on stdout so far. */
   readonly stdout: readonly string[];
-  /** Every line of the log so far. Whatever on stderr is no JSON fails {@link stop} and the dispose. */
+  /** Every line of the log so far. Whatever on stderr is none by docs/operations/log.schema.json fails {@link stop} and the dispose. */
   readonly log: readonly LogLine[];
   /** The first line of the log, from now on or before, that `matches`; rejects when the process ends without one. */
   line(matches: (line: LogLine) => boolean): Promise<LogLine>;
@@ -33,9 +31,12 @@ export interface Program extends AsyncDisposable {
 /** Variables beside the process's own. */
 export type Environment = Readonly<Record<string, string>>;
 
-/** Runs the program until it ends by itself: for command lines that start nothing. */
-export const runProgram = (args: readonly string[], env: Environment = {}): Promise<Finished> =>
-  run(NODE, [MAIN, ...args], { env });
+/** Runs the program until it ends by itself: for command lines that start nothing. Lines of its log have to be some. */
+export async function runProgram(args: readonly string[], env: Environment = {}): Promise<Finished> {
+  const finished = await run(NODE, [MAIN, ...args], { env });
+  for (const line of finished.stderr.split("\n")) if (line.startsWith("{")) readLine(line);
+  return finished;
+}
 
 /** Starts the program and waits until it says where it listens. Default: the sandbox, on a free port. */
 export async function startProgram(
@@ -58,7 +59,7 @@ export async function startProgram(
     child.kill(signal);
     const code = await ended;
     process.off("exit", kill);
-    if (log.strays.length > 0) throw new Error(`on stderr, but no JSON:\n${log.strays.join("\n")}`);
+    if (log.strays.length > 0) throw new Error(`on stderr, but no line of the log:\n${log.strays.join("\n")}`);
     return code;
   };
   stack.defer(async () => void (await end("SIGKILL")));
@@ -89,7 +90,7 @@ export async function startProgram(
 /** The JSON lines of a stream, and whoever waits for one. */
 class LogLines {
   readonly lines: LogLine[] = [];
-  /** Lines that are no JSON. */
+  /** Lines that are none by the schema, and why. */
   readonly strays: string[] = [];
   readonly #changed = new EventTarget();
   #over = false;
@@ -97,9 +98,9 @@ class LogLines {
   constructor(stream: NodeJS.ReadableStream, ended: Promise<unknown>) {
     createInterface({ input: stream }).on("line", (line) => {
       try {
-        this.lines.push(JSON.parse(line));
-      } catch {
-        this.strays.push(line);
+        this.lines.push(readLine(line));
+      } catch (error) {
+        this.strays.push(`${error instanceof Error ? error.message : error}: ${line}`);
       }
       this.#changed.dispatchEvent(new Event("change"));
     });

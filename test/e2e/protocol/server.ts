@@ -127,7 +127,11 @@ function openAccess({ folder, token, log }: TestedOptions): RunningAccess {
   const now = (): Date => new Date();
   const options = { validator: newValidator(registry), now, catalog: catalogOf([], [ACCESS]), registry };
   const open = readAccess(sections, readerIn(folder), options) ?? refuse("nobody is asked who they are");
-  const access = open({ now, monotonic: () => performance.now(), warn: (message) => log.warn(message) });
+  const access = open({
+    now,
+    monotonic: () => performance.now(),
+    warn: (detail) => log.warn({ detail }, "something is wrong with who may do what"),
+  });
   return {
     ...access,
     authenticate: ({ authorization, ...others }) =>
