@@ -13,6 +13,7 @@ import { noMeter } from "../src/core/meter.ts";
 import type { Action, MutatingRequest, Operations, PrepareContext } from "../src/core/operation.ts";
 import { principalKey } from "../src/core/principal.ts";
 import { withDependencies } from "../src/core/schema.ts";
+import { noTracer } from "../src/core/tracer.ts";
 import { newValidator } from "../src/interceptors/validate.ts";
 import { createBackground, createLog } from "../src/server/log.ts";
 import { startServer } from "../src/server/server.ts";
@@ -68,6 +69,7 @@ const targets = config.targets.map((open) =>
     warn: () => {},
     background: createBackground(shutdown, log),
     meter: noMeter,
+    tracer: noTracer,
     operations,
   }),
 );

@@ -10,6 +10,7 @@ import { readLimits, type ShareSettings } from "./config/limits.ts";
 import { readNetwork } from "./config/network.ts";
 import { createReport, type Origin, type Report } from "./config/report.ts";
 import { readStore, type StoreSettings } from "./config/store.ts";
+import { readTelemetry, type TraceSettings } from "./config/telemetry.ts";
 import type { TlsSettings } from "./config/tls.ts";
 import { brokenRules, knownBroken } from "./config/violations.ts";
 import { readYaml } from "./config/yaml.ts";
@@ -41,6 +42,8 @@ export interface Config<Settings, Access = undefined> {
   readonly drain: { readonly delayMs: number; readonly limitMs: number };
   /** The least important level that is logged. */
   readonly logLevel: string;
+  /** Where traces go; undefined: there are none. */
+  readonly traces: TraceSettings | undefined;
   /** SHA-256 of the file's bytes, in hex; empty without a file. */
   readonly sha256: string;
   /** What the targets made of their sections. */
@@ -150,6 +153,7 @@ function finish<Settings, Access>(
     host: place.host,
     listenProblem: (message) => listenProblem(report, listen !== undefined, `${message}, but is "${sections.listen}"`),
   });
+  const traces = readTelemetry(sections.telemetry, report.reader);
   const calendar = readCalendar?.(sections, report.reader) ?? [];
   if (store === undefined || report.problems.length > 0) throw new ConfigError(report.problems);
   return {
@@ -165,6 +169,7 @@ function finish<Settings, Access>(
       limitMs: sections.drain?.limit === undefined ? DRAIN_LIMIT_MS : durationMs(sections.drain.limit),
     },
     logLevel: (sections.log ?? create(LogSchema)).level,
+    traces,
     sha256: "",
     targets,
     systems: SYSTEMS.filter((name) => sections[name] !== undefined),

@@ -10,6 +10,7 @@ import { type Catalog, catalogOf } from "./access/catalog.ts";
 import { createFreezeRoute } from "./access/freeze-service.ts";
 import { createAccessRoute } from "./access/service.ts";
 import type { StoreSettings } from "./config/store.ts";
+import type { TraceSettings } from "./config/telemetry.ts";
 import type { Config } from "./config.ts";
 import { loaded } from "./core/access.ts";
 import { OVERRIDE_FREEZE } from "./core/freeze.ts";
@@ -17,6 +18,8 @@ import { noMeter } from "./core/meter.ts";
 import { isMutating, type Route } from "./core/route.ts";
 import { schemaOf } from "./core/schema.ts";
 import type { OpenTarget, RunningTarget, Runtime } from "./core/target.ts";
+import { noTracer, type Tracer } from "./core/tracer.ts";
+import { VERSION } from "./core/version.ts";
 import type { Health } from "./health/health.ts";
 import type { FailpointHook } from "./operations/records/failpoint.ts";
 import type { Timing } from "./operations/records/timing.ts";
@@ -80,9 +83,11 @@ export async function serve(options: ServeOptions): Promise<Served> {
   stack.defer(async () => {
     for (const target of targets.reverse()) await target[Symbol.asyncDispose]();
   });
+  const replica = randomUUID();
+  const tracer = (await openTracing(config.traces, replica, log, stack)) ?? noTracer;
   const admin = stack.use(await openAdmin(config, { now, monotonic }));
   const meter = admin?.meter ?? noMeter;
-  const opened = stack.use(await openStore(config.store, { replica: randomUUID(), now, log, acceptRestore }));
+  const opened = stack.use(await openStore(config.store, { replica, now, log, acceptRestore }));
   const store = admin === undefined ? opened : meterStore(opened, meter, monotonic);
   admin?.storeOpened(store);
   const storeHealth = createStoreHealth(log);
@@ -94,6 +99,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
       newId: randomUUID,
       background,
       calendar: config.calendar,
+      tracer,
       timing: { retentionMs: config.store.retentionMs, ...options.timing },
       health: (available, cause) => {
         storeHealth.tell(available, cause);
@@ -112,6 +118,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
     background,
     operations: runner.operations,
     meter,
+    tracer,
   };
   for (const open of config.targets) targets.push(open(runtime));
   await runner.begin(targets.flatMap(({ actions }) => actions));
@@ -153,6 +160,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
       log,
       shutdown,
       meter,
+      tracer,
       access,
       hosts,
       tls,
@@ -187,6 +195,22 @@ async function openAdmin(
   if (admin === undefined) return undefined;
   const { startWatch } = await import("./admin/admin.ts");
   return startWatch({ listen: admin, configSha256: sha256, ...clocks });
+}
+
+/** Traces, where the configuration asks for them: nothing of them is loaded otherwise. */
+async function openTracing(
+  settings: TraceSettings | undefined,
+  instance: string,
+  log: Logger,
+  stack: AsyncDisposableStack,
+): Promise<Tracer | undefined> {
+  if (settings === undefined) return undefined;
+  const { startTracing } = await import("./telemetry/tracing.ts");
+  const tell = (detail: string | undefined): void => {
+    if (detail === undefined) log.info({}, "traces are delivered again");
+    else log.warn({ detail }, "traces cannot be delivered: they are dropped");
+  };
+  return stack.use(startTracing(settings, { version: VERSION, instance, tell })).tracer;
 }
 
 /**

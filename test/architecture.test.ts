@@ -27,7 +27,7 @@ const LAYERS: readonly (readonly [layer: string, files: RegExp])[] = [
   ["commands", /^src\/commands\//],
   ["sandbox", /^src\/sandbox\//],
   ["serve", /^src\/serve\.ts$/],
-  ["server", /^src\/(server|admin)\//],
+  ["server", /^src\/(server|admin|telemetry)\//],
   ["stores", /^src\/operations\/store\/(sqlite|postgres)\//],
   ["operations", /^src\/operations\//],
   ["services", /^src\/(access|interceptors|health|reflection)\//],
@@ -133,6 +133,13 @@ describe("architecture", () => {
     expect(fixed.map(({ file, module }) => `${file} -> ${module}`)).toEqual([]);
   });
 
+  it("loads what makes traces when it is used, never before", () => {
+    const fixed = edges.filter(
+      ({ file, module, dynamic }) => /^src\/telemetry\//.test(module) && !/^src\/telemetry\//.test(file) && !dynamic,
+    );
+    expect(fixed.map(({ file, module }) => `${file} -> ${module}`)).toEqual([]);
+  });
+
   it("lets targets/index.ts alone name a target", () => {
     const targets = new Set(globSync("src/targets/*/index.ts").map((file) => file.split("/")[2] ?? ""));
     const naming = files
@@ -188,6 +195,7 @@ describe("architecture", () => {
         /^src\/(clouds\/http|targets\/kubernetes\/cluster\/(transport|oidc|fresh-pool))\.ts$/,
         "requests to vendors are made in one place each",
       ],
+      [/^@opentelemetry/, /^src\/telemetry\//, "who is traced does not know by what"],
       [/^prom-client/, /^src\/admin\//, "who counts does not know who reads"],
       [/^(preact|@connectrpc\/connect-web)/, /^src\/console\//, "the server draws nothing"],
       [/^pino/, /^src\/server\/log\.ts$/, "one log"],

@@ -1,17 +1,20 @@
 import { type Meter, noMeter, type VendorResult } from "../core/meter.ts";
 import type { Runtime } from "../core/target.ts";
+import { type BegunRequest, noTracer, type RequestSpan, type Tracer } from "../core/tracer.ts";
 import { AnswerTooLarge, NoAnswer, type SendOptions, sendOnce, TooLate } from "./http.ts";
 import { codeOf, isExhausted } from "./obstacles.ts";
 
-/** Counts the requests to one configured cluster, site or project. */
+/** Counts the requests to one configured cluster, site or project, and makes their spans. */
 export interface VendorCounter {
   readonly count: (operation: string, result: VendorResult, durationMs: number) => void;
+  /** Begins the span of a request; undefined where nobody keeps track. */
+  readonly trace: (request: Omit<BegunRequest, "system">) => RequestSpan | undefined;
   /** A clock in ms that never goes back. */
   readonly monotonic: () => number;
 }
 
-/** What a counter needs. Without a meter nothing is counted. */
-export type CountingRuntime = Pick<Runtime, "monotonic"> & { readonly meter?: Meter };
+/** What a counter needs. Without a meter nothing is counted, without a tracer nothing traced. */
+export type CountingRuntime = Pick<Runtime, "monotonic"> & { readonly meter?: Meter; readonly tracer?: Tracer };
 
 /**
  * Makes the counter of one account.
@@ -20,13 +23,14 @@ export type CountingRuntime = Pick<Runtime, "monotonic"> & { readonly meter?: Me
  * @param name as it is configured.
  */
 export function vendorCounter(
-  { monotonic, meter = noMeter }: CountingRuntime,
+  { monotonic, meter = noMeter, tracer = noTracer }: CountingRuntime,
   system: string,
   name: string,
 ): VendorCounter {
   return {
     monotonic,
     count: (operation, result, durationMs) => meter.vendorRequest({ system, name, operation, result, durationMs }),
+    trace: (request) => tracer.request({ system, ...request }),
   };
 }
 
@@ -43,26 +47,38 @@ export interface Counting<Result> extends VendorCounter {
  * whoever wanted it has left says nothing about the vendor.
  */
 export async function sendCounted<Result>(
-  { monotonic, count, operation, resultOf }: Counting<Result>,
+  { monotonic, count, trace, operation, resultOf }: Counting<Result>,
   options: SendOptions,
   prepare: Parameters<typeof sendOnce>[1],
   judge: Parameters<typeof sendOnce<Result>>[2],
 ): Promise<Result> {
   let began: number | undefined;
+  let span: RequestSpan | undefined;
+  let status: number | undefined;
   const end = (result: VendorResult | undefined): void => {
     if (result !== undefined && began !== undefined) count(operation, result, monotonic() - began);
   };
   const ready = async () => {
     const request = await prepare();
     began = monotonic();
-    return request;
+    span = trace(request);
+    return span === undefined ? request : { ...request, headers: { ...request.headers, ...span.headers } };
   };
   try {
-    const result = await sendOnce(options, ready, judge);
-    end(resultOf(result));
+    const result = await sendOnce(options, ready, (response) => {
+      status = response.statusCode;
+      return judge(response);
+    });
+    const counted = resultOf(result);
+    end(counted);
+    span?.end(status, counted === "credentials" ? counted : undefined);
     return result;
   } catch (error) {
-    if (error instanceof NoAnswer) end(resultOfNoAnswer(error.cause, options.signal));
+    if (error instanceof NoAnswer) {
+      const result = resultOfNoAnswer(error.cause, options.signal);
+      end(result);
+      span?.end(status, result ?? "abandoned");
+    }
     throw error;
   }
 }

@@ -56,7 +56,7 @@ export interface WireRequest {
   readonly method: "GET" | "PATCH" | "POST" | "PUT";
   /** A list is a header that stands several times: over HTTP/1.1 alone. */
   readonly headers: Readonly<Record<string, string | string[]>>;
-  readonly body?: string | undefined;
+  readonly body?: string | Uint8Array | undefined;
   /** The connections to its host. */
   readonly dispatcher: Dispatcher;
 }

@@ -38,8 +38,8 @@ interface Context {
 }
 
 /**
- * Reads a file as a protobuf message. The schema is the message's descriptor: keys are its field names (snake_case), a message is
- * a mapping, a repeated field a list, and everything else is read as protobuf's JSON has it.
+ * Reads a file as a protobuf message. The schema is the message's descriptor: keys are its field names (snake_case), a message or a
+ * map is a mapping, a repeated field a list, and everything else is read as protobuf's JSON has it.
  */
 export function decodeYaml<Desc extends DescMessage>(schema: Desc, source: YamlFile): Decoded<Desc> {
   const context = newContext(source);
@@ -157,7 +157,7 @@ function decodeField(
   return decodeSingular(context, field, value, node, path);
 }
 
-/** A map from names to sections. One without any would be taken for one that is not there: it is a mistake. */
+/** A map from names to sections or values. One without any would be taken for one that is not there: it is a mistake. */
 function decodeMap(
   context: Context,
   field: DescField & { fieldKind: "map" },
@@ -165,14 +165,13 @@ function decodeMap(
   node: Node,
   path: FieldPath,
 ): JsonValue | undefined {
-  const { message } = field;
-  if (message === undefined) throw new Error(`${field}: a map of a configuration has sections`);
   if (!isMap(value) || value.items.length === 0) {
     const found = isMap(value) ? "empty" : kindOf(value);
-    reject(context, node, path, `must have a section for each of some names, or be left out, but is ${found}`);
+    const what = field.message === undefined ? "a value" : "a section";
+    reject(context, node, path, `must have ${what} for each of some names, or be left out, but is ${found}`);
     return undefined;
   }
-  const sections = new Map<string, JsonObject>();
+  const entries = new Map<string, JsonValue>();
   const lines = new Map<string, number | undefined>();
   for (const pair of value.items) {
     const key = context.source.resolve(pair.key);
@@ -186,12 +185,13 @@ function decodeMap(
       continue;
     }
     lines.set(name, context.source.positionOf(key)?.line);
-    const section = context.source.resolve(pair.value);
-    const shown = isNode(section) && !isEmpty(section) ? section : key;
-    sections.set(name, isNode(section) ? decodeMessage(context, message, section, [...path, name]) : {});
+    const entry = context.source.resolve(pair.value);
+    const shown = isNode(entry) && !isEmpty(entry) ? entry : key;
+    const read = decodeSingular(context, field, entry, shown, [...path, name]);
+    if (read !== undefined) entries.set(name, read);
     place(context, shown, [...path, name]);
   }
-  return Object.fromEntries(sections);
+  return Object.fromEntries(entries);
 }
 
 function decodeList(
@@ -245,7 +245,8 @@ function decodeSingular(
 /** Whether protobuf's own JSON parser takes a value for a field. */
 function readable(field: DescField, value: string | number | boolean): boolean {
   try {
-    fromJson(field.parent, { [field.jsonName]: field.fieldKind === "list" ? [value] : value });
+    const whole = field.fieldKind === "list" ? [value] : field.fieldKind === "map" ? { key: value } : value;
+    fromJson(field.parent, { [field.jsonName]: whole });
     return true;
   } catch {
     return false; // the caller reports it, in words for the operator

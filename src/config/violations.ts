@@ -30,7 +30,7 @@ export function brokenRules<Desc extends DescMessage>(
 ): BrokenRule[] {
   const result = validator.validate(schema, message);
   if (result.kind === "error") throw result.error;
-  return (result.violations ?? []).map(({ field, ruleId, message: rule }) => {
+  return (result.violations ?? []).map(({ field, forKey, ruleId, message: rule }) => {
     const path = field.flatMap(pathPart);
     const last = field.at(-1);
     const below = (fields: readonly DescField[]): FieldPath[] => fields.map(({ name }) => [...path, name]);
@@ -39,7 +39,7 @@ export function brokenRules<Desc extends DescMessage>(
       return { path, about: below(last.fields), message: `must have ${names.join(" or ")}` };
     }
     if (ruleId === "required") return { path, about: [path], message: "must be set" };
-    const value = valueAt(reflect(schema, message), field);
+    const value = forKey ? undefined : valueAt(reflect(schema, message), field);
     const inside = isReflectMessage(value)
       ? below(fieldsOfRule(value.desc, ruleId))
       : isReflectList(value)

@@ -14,6 +14,8 @@ export interface Call {
   outcome: Outcome;
   /** Whether its request has been understood: what connect fails with before that is the caller's doing, after it ours. */
   received: boolean;
+  /** The span that it is, by the header of W3C Trace Context; undefined where nobody keeps track. */
+  traceparent: string | undefined;
   /** Warnings of the vendor's own server, in its words: for the log. */
   serverWarning: string | undefined;
   /** Who made it; undefined while that is not known, and where nobody is asked. */
@@ -41,6 +43,7 @@ export const newCall = (id: string): Call => ({
   operation: undefined,
   outcome: "not_applied",
   received: false,
+  traceparent: undefined,
   serverWarning: undefined,
   principal: undefined,
   judged: undefined,

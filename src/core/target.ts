@@ -6,6 +6,7 @@ import type { Action, BatchAction, Operations } from "./operation.ts";
 import type { Principal } from "./principal.ts";
 import type { Route } from "./route.ts";
 import type { SectionReader } from "./section-reader.ts";
+import type { Tracer } from "./tracer.ts";
 
 /*
  * Glossary
@@ -97,4 +98,6 @@ export interface Runtime {
   readonly operations: Operations;
   /** Counts requests to vendors. */
   readonly meter: Meter;
+  /** Keeps track of what they follow from. */
+  readonly tracer: Tracer;
 }

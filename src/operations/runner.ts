@@ -2,6 +2,7 @@ import { setTimeout } from "node:timers/promises";
 import type { Call } from "../core/call.ts";
 import type { Calendar, FreezeKeeper } from "../core/freeze.ts";
 import type { Action, BatchAction, Operations } from "../core/operation.ts";
+import { noTracer, type Tracer } from "../core/tracer.ts";
 import { methodName } from "./calls/accept.ts";
 import { type CallEnvironment, createInFlightCalls } from "./calls/environment.ts";
 import type { ExecuteOptions } from "./calls/execute.ts";
@@ -30,6 +31,8 @@ export interface RunnerOptions {
   /** Told of what nobody else is told of: a look that failed, a sweep that failed. */
   readonly onError?: (error: unknown, what: string) => void;
   readonly failpoint?: FailpointHook;
+  /** Keeps track of what is asked of vendors after a call. Default: nobody does. */
+  readonly tracer?: Tracer;
   /** Freezes of the configuration. Default: none. */
   readonly calendar?: Calendar;
 }
@@ -100,6 +103,7 @@ export function createRunner(options: RunnerOptions): Runner {
         isDisowned: inFlight.isDisowned,
         health: options.health ?? (() => {}),
         onError,
+        tracer: options.tracer ?? noTracer,
       };
       reconciler = await startReconciler(reconciling);
     },

@@ -11,6 +11,7 @@ import { fail } from "../core/call.ts";
 import { excerpt, Failure } from "../core/errors.ts";
 import type { Meter } from "../core/meter.ts";
 import { ANONYMOUS } from "../core/principal.ts";
+import type { BegunCall, Tracer } from "../core/tracer.ts";
 import type { Admission } from "./admission.ts";
 import { answer, formOf } from "./answer.ts";
 import { CLIENT_GONE } from "./body.ts";
@@ -60,6 +61,8 @@ export interface AdapterOptions extends RequestLimits, PatienceLimits {
   readonly newId: () => string;
   /** Counts calls. */
   readonly meter: Meter;
+  /** Keeps track of calls. */
+  readonly tracer: Tracer;
 }
 
 /** Takes every request, of HTTP/1.1 and HTTP/2, answers it whatever it is, and logs one line when all is over. */
@@ -71,6 +74,8 @@ export const createAdapter =
     const peer = `${request.socket.remoteAddress}:${request.socket.remotePort}`;
     const closed = Promise.withResolvers<void>();
     if (exchange.endpoint !== undefined) options.meter.callBegan(exchange.endpoint.name);
+    const span = isCall(exchange) ? options.tracer.call(begunCall(exchange)) : undefined;
+    call.traceparent = span?.traceparent;
     let sent = false;
     response.once("close", () => {
       if (!sent) {
@@ -114,12 +119,23 @@ export const createAdapter =
       };
       logCall(options.log, call, line);
       options.meter.callEnded({ ...line, rpc: exchange.endpoint?.name, ...resultOf(call) });
+      span?.end({ ...call, ...resultOf(call) });
     };
-    const over = respond();
+    const over = span === undefined ? respond() : span.run(respond);
     if (exchange.endpoint !== undefined && !isRefusedByDrain(exchange.endpoint, options)) {
       options.shutdown.waitFor(over);
     }
   };
+
+/** Whether it is meant as an rpc's: pages are asked for by other methods. */
+const isCall = ({ endpoint, method }: Exchange): boolean => endpoint !== undefined || method === "POST";
+
+const begunCall = ({ endpoint, contentType, request: { headers } }: Exchange): BegunCall => ({
+  rpc: endpoint?.name,
+  protocol: formOf(contentType.type),
+  traceparent: headers.traceparent?.toString(),
+  tracestate: headers.tracestate?.toString(),
+});
 
 const isRefusedByDrain = (endpoint: Endpoint, { shutdown }: AdapterOptions): boolean =>
   shutdown.signal.aborted && !endpoint.whileDraining;

@@ -64,6 +64,7 @@ export interface CallLine {
 export function logCall(log: Logger, call: Call, line: CallLine): void {
   const entry = {
     request_id: call.id,
+    ...spanOf(call),
     method: line.method,
     protocol: line.protocol,
     http: line.http,
@@ -89,7 +90,7 @@ export const createBackground =
   (call: Call, work: Promise<unknown>): void => {
     const logEnd = (failure: Failure | undefined): void => {
       const end = { ...call, failure, outcome: failure?.outcome ?? call.outcome };
-      log[isDefect(failure) ? "error" : "info"]({ request_id: call.id, ...endOf(end) }, "late end");
+      log[isDefect(failure) ? "error" : "info"]({ request_id: call.id, ...spanOf(call), ...endOf(end) }, "late end");
     };
     shutdown.waitFor(
       work.then(
@@ -107,6 +108,12 @@ export const resultOf = ({ failure }: Pick<Call, "failure">): { code: string; re
   code: failure === undefined ? "ok" : codeToString(failure.code),
   reason: failure?.reason ?? "",
 });
+
+/** The ids of a call's span: `00-{trace}-{span}-{flags}`. */
+function spanOf({ traceparent }: Call): { readonly trace_id?: string; readonly span_id?: string } {
+  const [, trace_id, span_id] = traceparent?.split("-") ?? [];
+  return { ...(trace_id && { trace_id }), ...(span_id && { span_id }) };
+}
 
 const endOf = ({ target, operation, outcome, serverWarning, failure }: Call): Record<string, unknown> => ({
   target,

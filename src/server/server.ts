@@ -8,6 +8,7 @@ import { isLoopbackHost } from "../core/loopback.ts";
 import { type Meter, noMeter } from "../core/meter.ts";
 import type { Route } from "../core/route.ts";
 import { schemaOf } from "../core/schema.ts";
+import { noTracer, type Tracer } from "../core/tracer.ts";
 import { createHealth, HEALTH_SERVICE, type Health } from "../health/health.ts";
 import type { DeadlineLimits } from "../interceptors/deadline.ts";
 import { interceptors } from "../interceptors/index.ts";
@@ -62,6 +63,8 @@ export interface ServerOptions {
   readonly newId?: () => string;
   /** Counts calls. Default: nobody does. */
   readonly meter?: Meter;
+  /** Keeps track of calls. Default: nobody does. */
+  readonly tracer?: Tracer;
 }
 
 /** A server that accepts calls. */
@@ -145,6 +148,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     log,
     newId,
     meter: options.meter ?? noMeter,
+    tracer: options.tracer ?? noTracer,
   });
   const open = new Port({ request: adapter, refused: createRefuser(log, newId) }, log, limits, options.tls);
   const port = await open.listen(host.replace(/^\[|\]$/g, ""), options.port);

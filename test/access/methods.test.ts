@@ -17,6 +17,7 @@ import { noMeter } from "../../src/core/meter.ts";
 import type { Action, BatchAction } from "../../src/core/operation.ts";
 import { isMutating } from "../../src/core/route.ts";
 import { withDependencies } from "../../src/core/schema.ts";
+import { noTracer } from "../../src/core/tracer.ts";
 import { newValidator } from "../../src/interceptors/validate.ts";
 import { OPERATIONS_ACCESS } from "../../src/operations/rpc/visible.ts";
 import { type Sandbox, startSandbox } from "../../src/sandbox/sandbox.ts";
@@ -143,6 +144,7 @@ describe("a mutating rpc", () => {
           random: Math.random,
           warn: () => {},
           meter: noMeter,
+          tracer: noTracer,
           background: () => {},
           operations: { run: never, runAll: never },
         }),

@@ -23,6 +23,7 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   "npm run image": "test/e2e/image.test.ts",
   "helm template": "test/deploy/chart.test.ts",
   "kubectl kustomize": "test/cluster/chart.test.ts",
+  "npx buf curl": "test/telemetry/tracing.test.ts",
   "sha256sum --check": "test/e2e/release.test.ts",
 };
 

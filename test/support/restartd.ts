@@ -7,6 +7,7 @@ import { noMeter } from "../../src/core/meter.ts";
 import type { Operations } from "../../src/core/operation.ts";
 import { schemaOf } from "../../src/core/schema.ts";
 import type { OpenTarget } from "../../src/core/target.ts";
+import { noTracer } from "../../src/core/tracer.ts";
 import { interceptors } from "../../src/interceptors/index.ts";
 import { newValidator } from "../../src/interceptors/validate.ts";
 import type { Timing } from "../../src/operations/records/timing.ts";
@@ -90,7 +91,7 @@ export function targetsInMemory(targets: readonly OpenTarget[], options: Serving
     run: async (...call) => (await opening).runner.operations.run(...call),
     runAll: async (...call) => (await opening).runner.operations.runAll(...call),
   };
-  const runtime = { ...clock, random: Math.random, warn: () => {}, operations, meter: noMeter };
+  const runtime = { ...clock, random: Math.random, warn: () => {}, operations, meter: noMeter, tracer: noTracer };
   const open = targets.map((target) => target(runtime));
   const routes = open.flatMap((target) => target.routes);
   const { registry } = schemaOf(routes.map(({ service }) => service));

@@ -16,6 +16,7 @@ import type { OperationState } from "../../src/core/operation.ts";
 import { schemaOf } from "../../src/core/schema.ts";
 import { parseFailure } from "../../src/core/status.ts";
 import type { OpenTarget } from "../../src/core/target.ts";
+import { noTracer } from "../../src/core/tracer.ts";
 import { interceptors } from "../../src/interceptors/index.ts";
 import { newValidator } from "../../src/interceptors/validate.ts";
 import type { Timing } from "../../src/operations/records/timing.ts";
@@ -70,6 +71,7 @@ export async function serveTarget(open: OpenTarget, options: ServeOptions = {}):
     background,
     operations: runner.operations,
     meter: noMeter,
+    tracer: noTracer,
   });
   await runner.begin(target.actions);
   const transport = createRouterTransport(

@@ -6,6 +6,7 @@ import type { Action, OperationState, PrepareContext, SendContext, SendResult } 
 import { formatFailure, registry } from "../../core/status.ts";
 import type { FailpointHook } from "../records/failpoint.ts";
 import type { FreezeGuard, Override, Passed } from "../records/freezes.ts";
+import { storedEvidence } from "../records/span.ts";
 import { storeUnavailable } from "../records/unavailable.ts";
 import type { AuditEvent, Change, OperationRecord } from "../store/record.ts";
 import type { Store } from "../store/store.ts";
@@ -77,7 +78,7 @@ export async function execute<Input extends DescMessage, Output extends DescMess
       remainingMs: asking.remainingMs,
       warn: asking.warn,
       operation: accepted.name,
-      permit: (evidence) => permits.ask(JSON.stringify(evidence)),
+      permit: (evidence) => permits.ask(storedEvidence(evidence, asking.call.traceparent)),
     };
     ended = { sent: await action.send(request, plan, sending) };
   } catch (error) {
@@ -88,7 +89,7 @@ export async function execute<Input extends DescMessage, Output extends DescMess
   const told = [...warnings];
   const end: Conclusion =
     "sent" in ended
-      ? concludeSent(action, ended.sent, told, options)
+      ? concludeSent(action, ended.sent, asking.call, told, options)
       : concludeFailed(ended.failure, permits.left, told, options);
   await failpoint("before W3");
   const stored = conclude(permits.current, end, options).then(async (record) => {
@@ -243,6 +244,7 @@ interface Conclusion {
 function concludeSent<Output extends DescMessage>(
   action: Action<DescMessage, Output>,
   { response, done = false, vendorJob, evidence }: SendResult<Output>,
+  { traceparent }: Call,
   warnings: readonly string[],
   { now }: ExecuteOptions,
 ): Conclusion {
@@ -255,7 +257,7 @@ function concludeSent<Output extends DescMessage>(
       blocks: action.blocksUntil === "ended" && !done,
       ...(answer && { response: toJsonString(output, answer, { registry }) }),
       ...(vendorJob !== undefined && { vendorJob }),
-      ...(evidence && { evidence: JSON.stringify(evidence) }),
+      ...(evidence && { evidence: storedEvidence(evidence, traceparent) }),
       ...(done ? { state: "SUCCEEDED" as const, endTime: now() } : { state: "SENT" as const }),
     },
   };

@@ -1,5 +1,7 @@
 import type { DescMessage } from "@bufbuild/protobuf";
 import type { Action, Observation } from "../../core/operation.ts";
+import type { Tracer } from "../../core/tracer.ts";
+import { spanOf } from "../records/span.ts";
 import type { OpenOperation, OperationRecord } from "../store/record.ts";
 import {
   afterFailure,
@@ -27,6 +29,8 @@ export interface LooksOptions extends ObserveOptions {
   /** Brings a parent to where its children are. */
   readonly rollUp: (name: string) => Promise<void>;
   readonly onError: (error: unknown, what: string) => void;
+  /** Keeps track of what looks ask vendors. */
+  readonly tracer: Tracer;
 }
 
 /**
@@ -97,7 +101,9 @@ export function createLooks(options: LooksOptions): Looks {
       entry.record ??= await store.get(name);
       const { record } = entry;
       if (record === undefined || !isToBeLookedAt(record)) return drop(name);
-      await (isParent(record) ? lookAtParent(entry, record) : look(entry, record));
+      await (isParent(record)
+        ? lookAtParent(entry, record)
+        : options.tracer.follow(spanOf(record), () => look(entry, record)));
     } catch (error) {
       if (stopping.signal.aborted) return;
       onError(error, `looking after ${name}`);

@@ -5,6 +5,7 @@ import type { Action, Observation, OperationView } from "../../core/operation.ts
 import { formatFailure, registry } from "../../core/status.ts";
 import { notObserved, unresolved } from "../records/answer.ts";
 import type { FailpointHook } from "../records/failpoint.ts";
+import { spanOf, storedEvidence } from "../records/span.ts";
 import type { Timing } from "../records/timing.ts";
 import { type AuditEvent, type Change, ENDED, type OperationRecord } from "../store/record.ts";
 import type { Store } from "../store/store.ts";
@@ -102,7 +103,7 @@ export async function judge(
   options: ObserveOptions,
 ): Promise<Observed> {
   const { store, failpoint } = options;
-  const learned = learn(seen);
+  const learned = learn(seen, record);
   const againMs = later(age, seen.againMs ?? action.lookMs);
   if (seen.kind === "absent" || seen.kind === "unclear") {
     if (record.state === "UNKNOWN" && age >= (options.timing.settleMs ?? action.settleMs)) {
@@ -197,10 +198,10 @@ const giveUp = (record: OperationRecord, kind: "absent" | "unclear"): Verdict =>
       };
 
 /** What every kind of observation may have brought. */
-const learn = ({ progress, vendorJob, evidence }: Observation): Change => ({
+const learn = ({ progress, vendorJob, evidence }: Observation, record: OperationRecord): Change => ({
   ...(progress !== undefined && { progress }),
   ...(vendorJob !== undefined && { vendorJob }),
-  ...(evidence && { evidence: JSON.stringify(evidence) }),
+  ...(evidence && { evidence: storedEvidence(evidence, spanOf(record)) }),
 });
 
 /** Whether an operation is one to look at: its call is over, and it has not ended. */

@@ -1,5 +1,6 @@
 import type { DescMessage } from "@bufbuild/protobuf";
 import type { Action, BatchAction } from "../../core/operation.ts";
+import type { Tracer } from "../../core/tracer.ts";
 import type { FailpointHook } from "../records/failpoint.ts";
 import { rollUp } from "../records/parent.ts";
 import type { Timing } from "../records/timing.ts";
@@ -29,6 +30,8 @@ export interface ReconcilerOptions {
   /** Told whether the store can be used, when that changes. */
   readonly health: (available: boolean, cause?: unknown) => void;
   readonly onError: (error: unknown, what: string) => void;
+  /** Keeps track of what looks ask vendors. */
+  readonly tracer: Tracer;
 }
 
 /** Looks after the operations that nobody waits for: beats, orphans, looks, retention. */

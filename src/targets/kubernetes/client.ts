@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import { resultOfStatus, sendCounted, type VendorCounter } from "../../clouds/counted.ts";
+import { resultOfStatus, sendCounted, type VendorCounter, vendorCounter } from "../../clouds/counted.ts";
 import { type Answer, readAnswer, type SendOptions } from "../../clouds/http.ts";
 import { Failure } from "../../core/errors.ts";
 import type { VendorResult } from "../../core/meter.ts";
@@ -71,7 +71,7 @@ export function createClient(
   credentials: Credentials,
   userAgent: string,
   clock: ServerClock,
-  counter: VendorCounter = { count() {}, monotonic: () => 0 },
+  counter: VendorCounter = vendorCounter({ monotonic: () => 0 }, "kubernetes", ""),
 ): Client {
   const run = <Result extends Answer | AsyncIterable<string>>(
     operation: VendorOperation,

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Failure, retryInfo } from "../../../src/core/errors.ts";
 import type { Follower, Observation } from "../../../src/core/operation.ts";
 import { parseFailure } from "../../../src/core/status.ts";
+import { noTracer } from "../../../src/core/tracer.ts";
 import { createLooks, type Looks, type LooksOptions } from "../../../src/operations/reconcile/looks.ts";
 import type { OperationRecord } from "../../../src/operations/store/record.ts";
 import type { Store } from "../../../src/operations/store/store.ts";
@@ -50,6 +51,7 @@ function start(
     isParent: () => false,
     rollUp: async () => {},
     onError: (error) => void errors.push(String(error)),
+    tracer: noTracer,
     ...part,
   });
 }

@@ -8,6 +8,7 @@ import { noMeter } from "../../../src/core/meter.ts";
 import type { PrepareContext, SendContext } from "../../../src/core/operation.ts";
 import { ANONYMOUS } from "../../../src/core/principal.ts";
 import { schemaOf } from "../../../src/core/schema.ts";
+import { noTracer } from "../../../src/core/tracer.ts";
 import { interceptors } from "../../../src/interceptors/index.ts";
 import { newValidator } from "../../../src/interceptors/validate.ts";
 import { createRunner } from "../../../src/operations/runner.ts";
@@ -130,7 +131,16 @@ export async function startSite({
     }),
   );
   const { operations } = runner;
-  const runtime = { now, monotonic, random: Math.random, warn: () => {}, background, operations, meter: noMeter };
+  const runtime = {
+    now,
+    monotonic,
+    random: Math.random,
+    warn: () => {},
+    background,
+    operations,
+    meter: noMeter,
+    tracer: noTracer,
+  };
   const sites = [settingsOf(simulator, settings), settingsOf(simulator, { ...settings, name: "another" })];
   const target = stack.use(openArcgis({ sites, pollIntervalMs: 10 }, runtime));
   await runner.begin(target.actions);

@@ -18,6 +18,7 @@ import { callKey, newCall, OPERATION_HEADER } from "../../../src/core/call.ts";
 import { noMeter } from "../../../src/core/meter.ts";
 import type { OperationState } from "../../../src/core/operation.ts";
 import { schemaOf } from "../../../src/core/schema.ts";
+import { noTracer } from "../../../src/core/tracer.ts";
 import { interceptors } from "../../../src/interceptors/index.ts";
 import { newValidator } from "../../../src/interceptors/validate.ts";
 import type { Timing } from "../../../src/operations/records/timing.ts";
@@ -118,6 +119,7 @@ export async function startDcs(options: Options = {}): Promise<Dcs> {
       warn: () => {},
       background: (_call, work) => void work.catch(() => {}),
       meter: noMeter,
+      tracer: noTracer,
       operations: runner.operations,
     });
     await runner.begin(target.actions);

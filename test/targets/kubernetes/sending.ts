@@ -3,6 +3,7 @@ import { noMeter } from "../../../src/core/meter.ts";
 import type { PrepareContext } from "../../../src/core/operation.ts";
 import { ANONYMOUS } from "../../../src/core/principal.ts";
 import type { RunningTarget, Runtime } from "../../../src/core/target.ts";
+import { noTracer } from "../../../src/core/tracer.ts";
 import { openKubernetes } from "../../../src/targets/kubernetes/index.ts";
 import { contextsOf } from "../../support/restartd.ts";
 
@@ -35,6 +36,7 @@ export function openAlone(
       warn: () => {},
       background: () => {},
       meter: noMeter,
+      tracer: noTracer,
       operations,
       ...changes,
     },
