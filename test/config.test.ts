@@ -335,6 +335,60 @@ describe("loadConfig()", () => {
     expect(sha256).toBe(createHash("sha256").update(text).digest("hex"));
   });
 
+  it("reads where traces go", () => {
+    writeFileSync(join(folder, "token"), "Bearer t\n");
+    const text = (more: string) =>
+      `telemetry: { traces: { otlp: { endpoint: "http://collector:4318/", headers: { Authorization: { file: token } } } ${more} }, resource: { a.b: c } }\n${CLUSTERS}`;
+    const { traces } = load(text(", sample_ratio: 0, propagate: [dcs, kubernetes], targets: true"));
+    expect(traces).toEqual({
+      url: "http://collector:4318/v1/traces",
+      headers: { authorization: expect.any(Function) },
+      sampleRatio: 0,
+      propagate: new Set(["dcs", "kubernetes"]),
+      targets: true,
+      resource: { "a.b": "c" },
+    });
+    expect(traces?.headers.authorization?.()).toBe("Bearer t");
+    expect(load(text("")).traces).toMatchObject({ sampleRatio: 1, propagate: new Set(), targets: false });
+    expect(load(`telemetry: { resource: { a: b } }\n${CLUSTERS}`).traces).toBeUndefined();
+  });
+
+  it.each([
+    ["{ traces: {} }", "1:22: telemetry.traces.otlp: must be set"],
+    [
+      '{ traces: { otlp: { endpoint: "http://u:p@collector" } } }',
+      '1:42: telemetry.traces.otlp.endpoint: must be http://HOST[:PORT][/PATH] or https://HOST[:PORT][/PATH], without user, query or fragment, but is "http://***@collector"',
+    ],
+    ["{ traces: { otlp: { endpoint: 'grpc://c' } } }", "1:42: telemetry.traces.otlp.endpoint: must be http://"],
+    ["{ traces: { otlp: { endpoint: 'http://c' }, sample_ratio: 1.1 } }", "must be from 0 to 1, but is 1.1"],
+    ["{ traces: { otlp: { endpoint: 'http://c' }, propagate: [k8s] } }", "must be kubernetes, arcgis, cse, dcs or ddm"],
+    [
+      "{ traces: { otlp: { endpoint: 'http://c', headers: { Content-Type: { env: PATH } } } } }",
+      "telemetry.traces.otlp.headers.Content-Type: must be the name of a header, other than those that say what a request is made of",
+    ],
+    [
+      "{ traces: { otlp: { endpoint: 'http://c', headers: { authorization: Bearer-t0ps3cret } } } }",
+      "telemetry.traces.otlp.headers.authorization: must be a section with the keys file, env, but is a single value",
+    ],
+    [
+      "{ traces: { otlp: { endpoint: 'http://c', headers: { a: { file: nowhere } } } } }",
+      'telemetry.traces.otlp.headers.a.file: must be a file with the secret in it, but "nowhere" cannot be read',
+    ],
+    ["{ traces: { otlp: { endpoint: 'http://c', headers: [a] } } }", "headers: must be a section, but is a list"],
+    [
+      "{ resource: { a: 1 } }",
+      "1:29: telemetry.resource.a: must be text (in quotes where it looks like something else), but is 1",
+    ],
+    ["{ resource: { a: b, a: c } }", "1:32: telemetry.resource.a: stands twice"],
+    ["{ resource: { 'A b': c } }", "must be the name of an attribute, such as deployment.environment.name"],
+    ["{ resource: { [a]: c } }", "telemetry.resource: must have only text as keys"],
+  ])("refuses telemetry: %s", (telemetry, why) => {
+    const { message } = mistakes(`telemetry: ${telemetry}\n${CLUSTERS}`);
+    expect(message).toMatch(/^1 mistake in the configuration:\n/);
+    expect(message).toContain(why);
+    expect(message).not.toContain("t0ps3cret");
+  });
+
   it("reports ten mistakes together", () => {
     expect(mistakes(TEN_MISTAKES).message).toBe(
       [
