@@ -374,14 +374,18 @@ describe("loadConfig()", () => {
       "{ traces: { otlp: { endpoint: 'http://c', headers: { a: { file: nowhere } } } } }",
       'telemetry.traces.otlp.headers.a.file: must be a file with the secret in it, but "nowhere" cannot be read',
     ],
-    ["{ traces: { otlp: { endpoint: 'http://c', headers: [a] } } }", "headers: must be a section, but is a list"],
+    [
+      "{ traces: { otlp: { endpoint: 'http://c', headers: [a] } } }",
+      "headers: must have a section for each of some names, or be left out, but is a list",
+    ],
     [
       "{ resource: { a: 1 } }",
       "1:29: telemetry.resource.a: must be text (in quotes where it looks like something else), but is 1",
     ],
-    ["{ resource: { a: b, a: c } }", "1:32: telemetry.resource.a: stands twice"],
+    ["{ resource: {} }", "telemetry.resource: must have a value for each of some names, or be left out, but is empty"],
+    ["{ resource: { a: b, a: c } }", "1:32: telemetry.resource.a: stands twice, first on line 1"],
     ["{ resource: { 'A b': c } }", "must be the name of an attribute, such as deployment.environment.name"],
-    ["{ resource: { [a]: c } }", "telemetry.resource: must have only text as keys"],
+    ["{ resource: { [a]: c } }", "telemetry.resource: must have only names as keys"],
   ])("refuses telemetry: %s", (telemetry, why) => {
     const { message } = mistakes(`telemetry: ${telemetry}\n${CLUSTERS}`);
     expect(message).toMatch(/^1 mistake in the configuration:\n/);
