@@ -12,7 +12,7 @@ export interface ControlPlaneInfo {
   readonly url: string;
   /** Path of the kubeconfig. */
   readonly kubeconfig: string;
-  /** Scratch folder of the control plane: logs (`NAME.log`), etcd's data, kubectl's cache. Removed with it. */
+  /** Scratch folder of the control plane: logs (`NAME.log`), `audit.log`, etcd's data, kubectl's cache. Removed with it. */
   readonly folder: string;
   /** Path of kubectl. */
   readonly kubectl: string;

@@ -10,7 +10,7 @@ import { type Credential, kubeconfig } from "./kubeconfig.ts";
 import { assets, type BinaryName, binary, controlPlaneModules, missingModules } from "./modules.ts";
 import { freePorts } from "./ports.ts";
 import { type ProcessName, type ProcessSpec, Supervisor } from "./processes.ts";
-import { userNames, userRights } from "./users.ts";
+import { auditPolicy, userNames, userRights } from "./users.ts";
 import { create, until } from "./world.ts";
 
 /** Options of {@link startControlPlane}. */
@@ -132,6 +132,7 @@ function writeFiles(folder: string, apiPort: number): ControlPlaneInfo {
   const known = Object.entries(tokens).filter(([name]) => name !== "intruder");
   const line = ([name, { token }]: [string, { token: string }]) =>
     `${token},${name},${name}${name === "admin" ? ",system:masters" : ""}\n`;
+  write("audit-policy.yaml", auditPolicy);
   write("tokens.csv", known.map(line).join(""));
   const url = `https://127.0.0.1:${apiPort}`;
   write("kubeconfig", kubeconfig(url, authority.cert, users));
@@ -211,6 +212,8 @@ function apiServerArgs(
     `--client-ca-file=${file("ca.crt")}`,
     `--token-auth-file=${file("tokens.csv")}`,
     "--authorization-mode=RBAC",
+    `--audit-policy-file=${file("audit-policy.yaml")}`,
+    `--audit-log-path=${file("audit.log")}`,
     "--service-account-issuer=https://kubernetes.default.svc",
     `--service-account-key-file=${file("sa.pub")}`,
     `--service-account-signing-key-file=${file("sa.key")}`,

@@ -3,6 +3,17 @@ import type { KubernetesObject } from "./world.ts";
 /** The contract's users beside `admin` (see {@link Backend.users}), in its order. */
 export const userNames: readonly string[] = ["patcher", "blind", "reader", "nobody", "intruder"];
 
+/** The namespace whose service accounts' requests the API server's audit log has, and nobody else's. */
+export const AUDITED = "test-audited";
+
+/** What of the requests goes into the audit log, as JSON, which is YAML. */
+export const auditPolicy = JSON.stringify({
+  apiVersion: "audit.k8s.io/v1",
+  kind: "Policy",
+  omitStages: ["RequestReceived"],
+  rules: [{ level: "Metadata", userGroups: [`system:serviceaccounts:${AUDITED}`] }, { level: "None" }],
+});
+
 const verbs: Readonly<Record<string, readonly string[]>> = {
   patcher: ["get", "list", "watch", "patch"],
   blind: ["patch"],

@@ -1,11 +1,11 @@
-import { Failure } from "../../../core/errors.ts";
+import { Failure, type Reason } from "../../../core/errors.ts";
 import type { Client } from "../client.ts";
 import { failureOfRead } from "../errors.ts";
 import { createMemory } from "./memory.ts";
 
 /**
  * Lists what is good to know beside what was asked for, and needs rights that restartd can do without: all of a collection, as the API
- * server has it in its cache. `denied`: restartd may not, or the cluster serves no such thing; that is believed for a while. Never
+ * server has it in its cache. `denied`: restartd, or whom it acts as, may not, or the cluster serves no such thing; that is believed for a while. Never
  * rejects.
  */
 export type SideList = <Item>(path: string, query?: Readonly<Record<string, string>>) => Promise<Looked<Item>>;
@@ -21,6 +21,9 @@ const MAX_BYTES = 32 * 1024 * 1024;
 
 /** How long (ms) it is believed that something may not be listed. */
 const DENIED_MS = 60_000;
+
+/** What says that it may not be listed, or is nothing there. */
+const DENIED: ReadonlySet<Reason> = new Set<Reason>(["RBAC_DENIED", "IMPERSONATION_DENIED", "API_VERSION_NOT_SERVED"]);
 
 /** Denials that are remembered. */
 const REMEMBERED = 1_000;
@@ -51,7 +54,7 @@ export function createSideList(cluster: string, client: Client, monotonic: () =>
     } catch (error) {
       const failure =
         error instanceof Failure ? error : failureOfRead(error, { cluster, verb: "list", what: path, as: client.as });
-      if (failure.reason !== "RBAC_DENIED" && failure.reason !== "API_VERSION_NOT_SERVED") {
+      if (!DENIED.has(failure.reason)) {
         return failure;
       }
       denied.set(path, monotonic() + DENIED_MS);
