@@ -6,8 +6,10 @@ import { Operations } from "../../gen/google/longrunning/operations_pb.ts";
 import { AccessService } from "../../gen/restart/access/v1/access_service_pb.ts";
 import { WorkloadService } from "../../gen/restart/kubernetes/v1/workload_service_pb.ts";
 import { hashOf } from "../../src/access/tokens.ts";
+import { type As, createClient as createRawClient } from "../../src/targets/kubernetes/client.ts";
+import { type Credentials, openCredentials } from "../../src/targets/kubernetes/cluster/credentials.ts";
 import { type Rule, type SimulatorUser, sandboxWorld } from "../../src/targets/kubernetes/simulator.ts";
-import { loopbackCertificates } from "../support/cluster-client.ts";
+import { asRequest, loopbackCertificates, testClock } from "../support/cluster-client.ts";
 import { temporaryFolder } from "../support/folder.ts";
 import { runProgram, startProgram } from "../support/program.ts";
 import { failureOf } from "../support/served-target.ts";
@@ -224,6 +226,31 @@ describe("a cluster that is told who calls", () => {
       "t:eve",
     ]);
     expect((await failureOf(workloads.restart(WEB, as("eve")))).reason).toBe("RBAC_DENIED");
+  });
+
+  it("has controls: without what holds all that, restartd's account reads for all, and groups become one", async () => {
+    await using stack = new AsyncDisposableStack();
+    const { authority, certified } = loopbackCertificates();
+    const tls = { key: certified.key, cert: `${certified.cert}${authority.cert}` };
+    const backend = stack.use(await startSimulatorBackend({ world: sandboxWorld, users: USERS, tls }));
+    const credentials = openCredentials(
+      { kubeconfig: backend.kubeconfig, context: "restartd" },
+      { monotonic: () => performance.now(), now: () => new Date(), tell: () => {} },
+    );
+    const blind: Credentials = {
+      connection: async () => ({ ...(await credentials.connection()), http1: true }),
+      rejected() {},
+      [Symbol.asyncDispose]: () => credentials[Symbol.asyncDispose](),
+    };
+    const client = stack.use(createRawClient(blind, "restartd/test", testClock()));
+    const path = "/apis/apps/v1/namespaces/shop/deployments/web";
+    const statusOf = async (as?: As) => (await client.request(asRequest({ path, ...(as && { as }) }))).status;
+    expect(await statusOf({ user: "t:eve", groups: [] })).toBe(403);
+    expect(await statusOf()).toBe(200);
+    expect(await statusOf({ user: "t:ann", groups: ["t:dev"] })).toBe(200);
+    expect(await statusOf({ user: "t:ann", groups: GROUPS })).toBe(403);
+    const last = backend.simulator.requests.at(-1);
+    expect([last?.httpVersion, last?.headers["impersonate-group"]]).toEqual(["2.0", ["t:dev, t:ops"]]);
   });
 
   it("lets callers know who they are there", async () => {

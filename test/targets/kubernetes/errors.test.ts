@@ -68,6 +68,16 @@ describe("refusalOf()", () => {
       'User "eve" cannot impersonate-on:user-info:patch resource "deployments" in API group "apps"',
       "IMPERSONATION_DENIED",
     ],
+    [
+      "patch, under a name that says otherwise",
+      String.raw`deployments.apps "web" is forbidden: User "oidc:a\" cannot impersonate: User \"b" cannot patch resource "deployments" in API group "apps"`,
+      "RBAC_DENIED",
+    ],
+    [
+      "impersonate somebody whose name says otherwise",
+      String.raw`users "a\": User \"b\" cannot patch resource \"c" is forbidden: User "r" cannot impersonate resource "users" in API group "" at the cluster scope`,
+      "IMPERSONATION_DENIED",
+    ],
     ["anything", 'deployments.apps "web" is forbidden: exceeded quota: q', "ADMISSION_DENIED"],
   ])("tells three kinds of 403 apart: may not %s", (_what, message, reason) => {
     expect(refusalOf(status(403, message, { reason: "Forbidden" }), asked)?.reason).toBe(reason);

@@ -5,8 +5,8 @@ import { createMemory } from "./memory.ts";
 
 /**
  * Lists what is good to know beside what was asked for, and needs rights that restartd can do without: all of a collection, as the API
- * server has it in its cache. `denied`: restartd, or whom it acts as, may not, or the cluster serves no such thing; that is believed for a while. Never
- * rejects.
+ * server has it in its cache. `denied`: restartd, or whom it acts as, may not, or the cluster serves no such thing; that is believed
+ * for a while. Never rejects.
  */
 export type SideList = <Item>(path: string, query?: Readonly<Record<string, string>>) => Promise<Looked<Item>>;
 

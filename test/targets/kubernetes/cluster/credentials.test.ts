@@ -8,6 +8,7 @@ import { type Client, createClient } from "../../../../src/targets/kubernetes/cl
 import {
   type ClusterSource,
   type Credentials,
+  type CredentialsOptions,
   openCredentials,
 } from "../../../../src/targets/kubernetes/cluster/credentials.ts";
 import { unreachable } from "../../../../src/targets/kubernetes/errors.ts";
@@ -36,12 +37,13 @@ interface Opened {
   get(): Promise<number>;
 }
 
-function open(source: ClusterSource): Opened {
+function open(source: ClusterSource, more: Partial<CredentialsOptions> = {}): Opened {
   const clock = { ms: 0 };
   const credentials = openCredentials(source, {
     monotonic: () => clock.ms,
     now: () => new Date(clock.ms),
     tell: () => {},
+    ...more,
   });
   const client = createClient(credentials, "restartd/test", testClock());
   cleanup.use(client);
@@ -320,6 +322,21 @@ describe("other ways to authenticate", () => {
       "Impersonate-Extra-acme.com%2Fteam%20%C3%BC: x",
       "Impersonate-Extra-acme.com%2Fteam%20%C3%BC: z",
     ]);
+  });
+
+  test("as nobody else where callers are acted as, though the kubeconfig has come to say so", async () => {
+    const { url, server } = await plainServer();
+    const folder = await folderOf();
+    const kubeconfig = await folder.kubeconfig({ server: url }, { token: "t" });
+    const { get, clock } = open({ kubeconfig }, { actsAsCallers: true });
+    expect(await get()).toBe(200);
+    await folder.kubeconfig({ server: url }, { token: "t", as: "root" });
+    clock.ms = 60_000;
+    expect((await failureOf(get())).cause).toMatchObject({
+      name: "CredentialsError",
+      message: "the user of the kubeconfig acts as somebody else, where callers are acted as",
+    });
+    expect(server.requests).toHaveLength(1);
   });
 
   test.each(["as-groups", "as-uid", "as-user-extra"])("%s without as is refused, not ignored", async (key) => {

@@ -30,11 +30,17 @@ function scripted(script: (count: number) => Reply) {
 }
 
 const forbidden = refusal(403, `pods is forbidden: User "x" cannot list resource "pods" in API group ""`, "Forbidden");
+const nobody = refusal(
+  403,
+  'pods is forbidden: User "x" cannot impersonate-on:user-info:list resource "pods"',
+  "Forbidden",
+);
 const absent = refusal(404, "the server could not find the requested resource", "NotFound");
 
 describe("createSideList()", () => {
   test.each([
     ["forbidden", forbidden],
+    ["not to be asked for in somebody's name", nobody],
     ["not served", absent],
   ])("believes for a minute that something is %s", async (_what, refused) => {
     const { list, asked, pass } = scripted((count) => (count === 0 ? refused : answer(200, { items: [1] })));
