@@ -42,12 +42,12 @@ const configured = (store: object) =>
 
 await using stack = new AsyncDisposableStack();
 const servers = new Map([["without a store", stack.use(await startProgram("bench/without-store.ts", [kubeconfig]))]]);
-servers.set("SQLite", stack.use(await startProgram("src/main.ts", ["--config", await configured({ sqlite: {} })])));
+servers.set("SQLite", stack.use(await startProgram("bin/main.js", ["--config", await configured({ sqlite: {} })])));
 if (!postgresMissing()) {
   const postgres = stack.use(await startPostgres());
   const url = await folder.write("postgres-url", await postgres.database());
   const config = await configured({ postgres: { url: { file: url } } });
-  servers.set("PostgreSQL", stack.use(await startProgram("src/main.ts", ["--config", config])));
+  servers.set("PostgreSQL", stack.use(await startProgram("bin/main.js", ["--config", config])));
 }
 const guns = [...servers].map(([name, { url, pid }]) => ({ name, pid, gun: stack.use(new Gun(url)) }));
 

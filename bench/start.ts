@@ -42,7 +42,7 @@ export async function startsAndLists(): Promise<string> {
     for (let index = 0; index < STARTS; index++) {
       await rm(store, { force: true });
       if (seeded !== undefined) await copyFile(seeded, store);
-      await using program = await startProgram("src/main.ts", ["--config", config]);
+      await using program = await startProgram("bin/main.js", ["--config", config]);
       cpus.push(cpuSeconds(program.pid) * 1000);
       walls.push(program.startMs);
       lists.push(await timed(() => operationsAt(program.url).listOperations({ pageSize: PAGE })));

@@ -8,7 +8,7 @@ const path = (name) => fileURLToPath(new URL(name, import.meta.url));
 export function serve(args) {
   const brought = path(`../node_modules/.bin/node${process.platform === "win32" ? ".exe" : ""}`);
   const node = existsSync(brought) ? brought : process.execPath;
-  const child = spawn(node, [path("../src/main.ts"), ...args], { stdio: "inherit" });
+  const child = spawn(node, [path("./main.js"), ...args], { stdio: "inherit" });
   const signals = ["SIGINT", "SIGTERM", "SIGHUP"];
   for (const signal of signals) process.on(signal, () => child.kill(signal));
   child.on("error", (error) => {

@@ -6,19 +6,22 @@ import { enableCompileCache } from "node:module";
 import { join } from "node:path";
 import { HELP } from "./cli.ts";
 import { CLIENT_COMMANDS } from "./commands/table.ts";
-
-// Not the folder of temporary files that Node would take, where others could put code: it is run as it is found.
-enableCompileCache(join(import.meta.dirname, "../node_modules/.cache/restartd"));
+import { boundHeap } from "./heap.ts";
 
 const args = process.argv.slice(2);
 const [first, second] = args;
+/** Not the folder of temporary files that Node would take, where others could put code: it is run as it is found. */
+const COMPILED = join(import.meta.dirname, "../node_modules/.cache/restartd");
 const isHelp = (word: string | undefined): boolean => word === "--help" || word === "-h";
 
 if (isHelp(first) && second === undefined) {
   process.stdout.write(HELP);
 } else if (CLIENT_COMMANDS.includes(first ?? "")) {
+  enableCompileCache(COMPILED);
   const { client } = await import("./client.ts");
   await client(args);
 } else {
+  boundHeap();
+  enableCompileCache(COMPILED);
   await import("./program.ts");
 }

@@ -21,7 +21,7 @@ const resolve = (file: string, module: string): string =>
 /** Who stands above whom (docs: the README's tree). A file imports from its own layer's folder or from a lower layer. */
 const LAYERS: readonly (readonly [layer: string, files: RegExp])[] = [
   ["console", /^src\/console\//],
-  ["main", /^src\/(main|program)\.ts$/],
+  ["main", /^src\/(main|heap|program)\.ts$/],
   ["client", /^src\/client\.ts$/],
   ["cli", /^src\/cli\.ts$/],
   ["commands", /^src\/commands\//],

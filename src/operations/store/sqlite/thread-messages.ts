@@ -4,6 +4,10 @@ import { type Store, StoreRefused, UncertainCommit } from "../store.ts";
 
 /** What the thread is started with: paths and limits, as `SqliteStoreOptions` means them. */
 export interface ThreadOptions {
+  /** URL of what it runs. */
+  readonly main: string;
+  /** The folder in which modules are kept compiled; undefined: nowhere. */
+  readonly compiled: string | undefined;
   readonly path: string;
   readonly replica: string;
   readonly maxPages: number | undefined;

@@ -1,3 +1,5 @@
+import { getCompileCacheDir } from "node:module";
+import { dirname } from "node:path";
 import { Worker } from "node:worker_threads";
 import type { AuditEvent, OperationRecord } from "../record.ts";
 import { type EventOf, type Inserted, type Instead, type Store, UncertainCommit } from "../store.ts";
@@ -15,6 +17,15 @@ import {
 
 /** How often an insert is made again because other targets were blocked meanwhile. */
 const ATTEMPTS = 10;
+
+/**
+ * What the thread runs first: what is kept compiled for the main thread is kept for this one only once it says so, and has to be before
+ * its first module is loaded, or each start compiles them all, and keeps in memory what strips their types.
+ */
+const LOADER = `
+const { workerData: { main, compiled } } = require("node:worker_threads");
+if (compiled !== undefined) require("node:module").enableCompileCache(compiled);
+import(main);`;
 
 /** Who waits for a request. */
 interface Waiting {
@@ -39,8 +50,17 @@ export async function openSqliteThread({
   maxPages,
   acceptRestore = false,
 }: Pick<SqliteStoreOptions, "path" | "replica" | "now" | "warn" | "maxPages" | "acceptRestore">): Promise<Store> {
-  const workerData: ThreadOptions = { path, replica, maxPages, acceptRestore, time: now().getTime() };
-  const worker = new Worker(new URL("./store-thread.ts", import.meta.url), { workerData });
+  const compiled = getCompileCacheDir();
+  const workerData: ThreadOptions = {
+    main: new URL("./store-thread.ts", import.meta.url).href,
+    compiled: compiled && dirname(compiled), // in it is a folder for each version of Node
+    path,
+    replica,
+    maxPages,
+    acceptRestore,
+    time: now().getTime(),
+  };
+  const worker = new Worker(LOADER, { eval: true, workerData });
   const waiting = new Map<number, Waiting>();
   const listeners = new Set<Parameters<Store["subscribe"]>[0]>();
   let over: Error | undefined;
