@@ -93,7 +93,7 @@ const DEFAULT_ADMISSION: AdmissionLimits = { maxCalls: 2_000, maxStreams: 20_000
 const DEFAULTS = { readMaxBytes: 64 * 1024, bodyTimeoutMs: 30_000, drainingBodyTimeoutMs: 1000, closeMs: 30_000 };
 
 /** Connections have so many milliseconds to end after their last answer. */
-const LINGER_MS = 1000;
+const LINGER_MS = 500;
 
 /**
  * Starts a server.
