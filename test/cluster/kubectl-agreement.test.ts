@@ -158,6 +158,8 @@ describe.skipIf(shared === undefined)("kubeconfigs, by the real kubectl and by r
   ];
   /** What both refuse. */
   const refused: readonly (readonly [name: string, text: () => string])[] = [
+    ["a file of another kind", () => withUser(reader(), "kind: Secret\n")],
+    ["a file of another version", () => withUser(reader(), "apiVersion: v2\n")],
     ["a numeric token", () => withUser("token: 12345678901234567890123")],
     ["a token that is a truth value", () => withUser("token: yes")],
     ["a token with a line end", () => withUser(`token: "${tokenOf("reader")}\\n"`)],

@@ -88,6 +88,7 @@ export function readKubeconfig(
   if (problems.length > 0 || sources.length === 0) {
     return [...problems, ...missing];
   }
+  for (const { root } of sources) refuseOtherKind(root, problems);
   const contexts = namesOf(sources, "contexts", problems);
   if (problems.length > 0) {
     return problems;
@@ -101,6 +102,19 @@ export function readKubeconfig(
     warnings: [...missing, ...sources.flatMap(({ warnings }) => warnings)],
     find: (context, wrong) => find(sources, context, wrong),
   };
+}
+
+/** What a file may say that it is. Most say it, and kubectl takes one that says nothing. */
+const IS = { apiVersion: "v1", kind: "Config" } as const;
+
+/** Refuses a file that says that it is something else. */
+function refuseOtherKind(root: Value | undefined, problems: Problem[]): void {
+  for (const [field, wanted] of Object.entries(IS)) {
+    const said = problemsOf(problems, () => textOf(root, field));
+    const at = fieldOf(root, field);
+    if (said === undefined || said === "" || said === wanted || at === undefined) continue;
+    problems.push(problemAt(at, `must be ${wanted}, but is ${quote(said)}: this is no kubeconfig`));
+  }
 }
 
 const SINGULAR = { contexts: "context", clusters: "cluster", users: "user" } as const;

@@ -1,8 +1,8 @@
 import { Rollout_State } from "../../../../gen/restart/kubernetes/v1/workload_pb.ts";
 import { Failure } from "../../../core/errors.ts";
-import type { Kind } from "../workload/kinds.ts";
+import { desiredReplicas, type Kind } from "../workload/kinds.ts";
 import { objectPath, type WorkloadObject, type WorkloadRef } from "../workload/object.ts";
-import { belongsTo, type Pod, troubleOf } from "../workload/pods.ts";
+import { belongsTo, missingOf, type Pod, troubleOf } from "../workload/pods.ts";
 import { formatSelector, type LabelSelector, selects } from "../workload/selector.ts";
 import { NoRolloutError } from "../workload/status.ts";
 import { inARow } from "../workload/words.ts";
@@ -62,7 +62,7 @@ export function createTroubles(list: SideList, monotonic: () => number): Trouble
       return undefined;
     }
     return inARow(
-      tell(pods, "pods", (found) => troubleOf(object, found)),
+      tell(pods, "pods", (found) => troubleOf(object, found) || lackOf(kind, object, found)),
       tell(budgets, "PodDisruptionBudgets", (found) => budgetOf(object, found, Array.isArray(pods) ? pods : [])),
     );
   };
@@ -85,6 +85,12 @@ export function createTroubles(list: SideList, monotonic: () => number): Trouble
     },
   };
 }
+
+/** Which of its pods are missing, of a kind that makes them itself. */
+const lackOf = ({ resource }: Kind, object: WorkloadObject, pods: readonly Pod[]): string =>
+  resource === "statefulsets" || resource === "daemonsets"
+    ? missingOf(object, pods, object.status?.desiredNumberScheduled ?? desiredReplicas(object))
+    : "";
 
 /** Whether its rollout is under way, so that something may keep it from its end. */
 function mayHang(kind: Kind, object: WorkloadObject, now: number): boolean {

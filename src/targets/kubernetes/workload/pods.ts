@@ -77,6 +77,23 @@ export function belongsTo({ metadata: { name, uid } }: WorkloadObject, { metadat
   return owner?.uid === uid || (owner?.kind === "ReplicaSet" && owner.name.startsWith(`${name}-`));
 }
 
+/**
+ * What a workload lacks that makes its pods itself: some of them, while all others are ready, so that nothing is waited for. Why its
+ * controller does not make them it tells by events alone, where a Deployment has a condition. Empty where nothing is lacking.
+ */
+export function missingOf(workload: WorkloadObject, pods: readonly Pod[], desired: number): string {
+  const own = pods.filter(({ metadata: { ownerReferences = [] } }) =>
+    ownerReferences.some(({ controller, uid }) => controller && uid === workload.metadata.uid),
+  );
+  const isReady = ({ metadata, status }: Pod): boolean =>
+    metadata.deletionTimestamp === undefined &&
+    status?.conditions?.find(({ type }) => type === "Ready")?.status === "True";
+  const missing = desired - own.length;
+  return missing <= 0 || !own.every(isReady)
+    ? ""
+    : `${missing} of ${desired} pods ${missing === 1 ? "does" : "do"} not exist: where that stays so, something refuses them (a quota, an admission webhook), and the events of ${workload.metadata.name} say what`;
+}
+
 function compareAge({ metadata: left }: Pod, { metadata: right }: Pod): number {
   const [before, after] = [left.creationTimestamp ?? "", right.creationTimestamp ?? ""];
   return before === after ? (left.name < right.name ? -1 : 1) : before > after ? -1 : 1;

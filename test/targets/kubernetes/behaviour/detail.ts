@@ -149,6 +149,38 @@ export function detailRows(world: TheWorld): void {
       );
     });
 
+    test("says that pods are refused, of which a StatefulSet has no condition", async () => {
+      const { backend } = world();
+      if (backend.name === "simulator") {
+        return; // it has no quotas; the real one proves this
+      }
+      const object = await ready("statefulsets", { replicas: 2 });
+      const namespace = `/api/v1/namespaces/${object.ref.namespace}`;
+      const quota = {
+        apiVersion: "v1",
+        kind: "ResourceQuota",
+        metadata: { name: "none" },
+        spec: { hard: { pods: "0" } },
+      };
+      await must(backend, "POST", `${namespace}/resourcequotas`, quota);
+      try {
+        const spec = { containers: [{ name: "c", image: "registry.invalid/c:1" }] };
+        const body = { apiVersion: "v1", kind: "Pod", metadata: { name: "refused" }, spec };
+        await eventually(
+          async () => (await backend.request("POST", `${namespace}/pods?dryRun=All`, { body })).status === 403,
+        );
+        expect((await restart(world().direct, object.ref)).code).toBe("ok");
+        const rollout = await eventually(async () => {
+          const seen = await get(object.ref);
+          return seen.detail !== "" && seen;
+        });
+        expect(rollout).toMatchObject({ state: PROGRESSING, desired: 2 });
+        expect(rollout.detail).toMatch(/^1 of 2 pods does not exist: .* the events of \S+ say what$/);
+      } finally {
+        await must(backend, "DELETE", `${namespace}/resourcequotas/none`);
+      }
+    });
+
     test("a StatefulSet is complete by kubectl's rule, and says that its pods are not available yet", async () => {
       const spec = { replicas: 2, minReadySeconds: 3600, podManagementPolicy: "Parallel" };
       const object = await make(world(), "statefulsets", { spec });

@@ -345,6 +345,18 @@ describe("what a context needs is judged at start, with its line and field", () 
       withUser("token: *hunter2"),
       "config:5: is not YAML: an alias stands for an anchor that is not there",
     ],
+    "a file of another kind": [
+      `kind: Secret\n${withUser("token: T")}`,
+      'config:1: kind: must be Config, but is "Secret": this is no kubeconfig',
+    ],
+    "a file of another version": [
+      `apiVersion: v2\n${withUser("token: T")}`,
+      'config:1: apiVersion: must be v1, but is "v2": this is no kubeconfig',
+    ],
+    "a file of no kind": [
+      `kind: 1\n${withUser("token: T")}`,
+      "config:1: kind: must be text: put it in quotes (what it is instead is not shown)",
+    ],
     "a file that is empty": ["", "config: is not a kubeconfig: it has no contexts"],
     "a proxy of the environment": [
       `${withUser("token: T")}`,

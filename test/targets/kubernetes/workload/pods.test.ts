@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { WorkloadObject } from "../../../../src/targets/kubernetes/workload/object.ts";
-import { type Pod, troubleOf } from "../../../../src/targets/kubernetes/workload/pods.ts";
+import { missingOf, type Pod, troubleOf } from "../../../../src/targets/kubernetes/workload/pods.ts";
 
 const web: WorkloadObject = { metadata: { name: "web", uid: "u", resourceVersion: "1" } };
 const ownerReferences = [{ controller: true, kind: "ReplicaSet", name: "web-7d9", uid: "r" }];
@@ -164,5 +164,33 @@ describe("troubleOf()", () => {
     const own = [{ controller: true, kind: "StatefulSet", name: "db", uid: "u" }];
     const one = { ...crashing, metadata: { name: "db-0", ownerReferences: own } };
     expect(troubleOf({ metadata: { ...web.metadata, name: "db" } }, [one])).toContain("pod db-0: container c");
+  });
+});
+
+describe("missingOf()", () => {
+  const own = (ready: string, metadata: Partial<Pod["metadata"]> = {}): Pod => ({
+    metadata: {
+      name: "web-0",
+      ownerReferences: [{ controller: true, kind: "StatefulSet", name: "web", uid: "u" }],
+      ...metadata,
+    },
+    status: { conditions: [{ type: "Ready", status: ready }] },
+  });
+  const why =
+    "where that stays so, something refuses them (a quota, an admission webhook), and the events of web say what";
+
+  it.each<readonly [string, readonly Pod[], string]>([
+    ["one is refused", [own("True"), own("True")], `1 of 3 pods does not exist: ${why}`],
+    ["all are refused", [], `3 of 3 pods do not exist: ${why}`],
+    ["the next one waits for this one", [own("False")], ""],
+    ["one is on its way out", [own("True"), own("True", { deletionTimestamp: "2026-01-01T00:00:00Z" })], ""],
+    ["all are there", [own("True"), own("True"), own("True")], ""],
+    [
+      "another's pods match too",
+      [own("True"), own("True"), pod({ phase: "Running" })],
+      `1 of 3 pods does not exist: ${why}`,
+    ],
+  ])("%s", (_what, pods, said) => {
+    expect(missingOf(web, pods, 3)).toBe(said);
   });
 });
