@@ -24,15 +24,18 @@ complete -F _restartd restartd
 `,
   zsh: `#compdef restartd
 _restartd() {
-  local -a lines candidates
-  local line
+  local -a lines whole begun
+  local line candidate
   lines=("\${(@f)$(restartd __complete "\${(@)words[2,CURRENT]}" 2>/dev/null)}")
   for line in $lines; do
-    candidates+=("\${\${line%%$'\\t'*}//:/\\\\:}:\${line#*$'\\t'}")
+    candidate="\${\${line%%$'\\t'*}//:/\\\\:}:\${line#*$'\\t'}"
+    if [[ $line == */$'\\t'* ]]; then begun+=("$candidate"); else whole+=("$candidate"); fi
   done
-  _describe restartd candidates
+  _describe restartd whole
+  _describe restartd begun -S ''
 }
 compdef _restartd restartd
+if [[ \${funcstack[1]} == _restartd ]]; then _restartd "$@"; fi
 `,
   fish: `function __restartd_complete
     set -l words (commandline -opc) (commandline -ct)

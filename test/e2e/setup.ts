@@ -1,8 +1,8 @@
 /**
  * Installs what tests need that is not from npm, clients and PostgreSQL: `node test/e2e/setup.ts`.
  *
- * grpcurl is built from the Go module proxy and Python's packages go into the cache folder. curl, Chromium, PostgreSQL and Python's
- * venv come from Debian's packages, for root only. What is there already is not installed again.
+ * grpcurl is built from the Go module proxy and Python's packages go into the cache folder. curl, Chromium, PostgreSQL, shells and
+ * Python's venv come from Debian's packages, for root only. What is there already is not installed again.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -19,6 +19,8 @@ const PACKAGES: readonly (readonly [Tool, string])[] = [
   ["pgbouncer", "pgbouncer"],
   ["promtool", "prometheus"],
   ["runc", "runc"],
+  ["zsh", "zsh"],
+  ["fish", "fish"],
 ];
 
 /** Installs everything that is not there. Rejects with what to do where it cannot. */

@@ -30,6 +30,9 @@ export const tools = {
   helm: () => binary("helm"),
   promtool: () => findProgram("promtool"),
   runc: () => findProgram("runc"),
+  bash: () => findProgram("bash"),
+  zsh: () => findProgram("zsh"),
+  fish: () => findProgram("fish"),
   script: () => findProgram("script"),
 } satisfies Record<string, () => string | undefined>;
 
