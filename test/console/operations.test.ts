@@ -8,7 +8,7 @@ import { openSqliteStore } from "../../src/operations/store/sqlite/open.ts";
 import { record } from "../operations/records.ts";
 import { type Folder, temporaryFolder } from "../support/folder.ts";
 import { type Program, startProgram } from "../support/program.ts";
-import { launch, needed, type Visitor, visitor } from "./browser.ts";
+import { launch, needed, type Visitor, violations, visitor } from "./browser.ts";
 import { openLossyProxy } from "./lossy-proxy.ts";
 
 const DDM = "projects/p/ddm/instances/i1";
@@ -20,6 +20,7 @@ const UNRESOLVED = name(1000);
 const UNKNOWN = name(1001);
 const NOT_OBSERVED = name(1002);
 const ANOTHER = name(1003);
+const STILL = name(999);
 
 function rows(): OperationRecord[] {
   const one = (at: number, more: Partial<OperationRecord>) =>
@@ -49,6 +50,13 @@ function rows(): OperationRecord[] {
   };
   return [
     ...old,
+    one(999, {
+      ...ddm,
+      state: "UNRESOLVED",
+      endTime: START + 999_500,
+      error: unresolved,
+      target: "projects/p/ddm/instances/i4",
+    }),
     one(1000, { ...ddm, state: "UNRESOLVED", endTime: START + 1001_000, error: unresolved, target: DDM }),
     one(1001, { ...ddm, state: "UNKNOWN", target: "projects/p/ddm/instances/i2" }),
     one(1002, {
@@ -108,8 +116,8 @@ describe.skipIf(needed.missing)("the list of operations", () => {
     await page.getByRole("button", { name: "Load more" }).click();
     await expect.poll(async () => (await names(page)).length).toBe(100);
     await page.getByRole("button", { name: "Load more" }).click();
-    await expect.poll(async () => (await names(page)).length).toBe(124);
-    expect(new Set(await names(page)).size).toBe(124);
+    await expect.poll(async () => (await names(page)).length).toBe(125);
+    expect(new Set(await names(page)).size).toBe(125);
     expect(await page.getByRole("button", { name: "Load more" }).count()).toBe(0);
   });
 
@@ -117,7 +125,7 @@ describe.skipIf(needed.missing)("the list of operations", () => {
     await using one = await visit();
     const page = await one.open("/console/operations");
     await page.getByRole("combobox", { name: "State" }).selectOption("UNRESOLVED");
-    await expect.poll(() => names(page)).toEqual([ANOTHER, UNRESOLVED]);
+    await expect.poll(() => names(page)).toEqual([ANOTHER, UNRESOLVED, STILL]);
     expect(new URL(page.url()).search).toBe("?state=UNRESOLVED");
     await page.getByRole("textbox", { name: "Target" }).fill(DDM);
     await page.keyboard.press("Enter");
@@ -216,6 +224,19 @@ describe.skipIf(needed.missing)("an operation in doubt", () => {
     await page.getByRole("button", { name: "Record" }).click();
     await page.getByText("Someone else resolved it meanwhile").waitFor();
     await page.locator('[data-testid=operation][data-state="STATE_SUCCEEDED"]').waitFor();
+  });
+});
+
+describe.skipIf(needed.missing).each(["light", "dark"] as const)("axe in %s finds nothing", (colorScheme) => {
+  it.each([
+    ["UNKNOWN", UNKNOWN],
+    ["UNRESOLVED", STILL],
+    ["NOT_OBSERVED", NOT_OBSERVED],
+  ])("on an operation that is %s", async (state, operation) => {
+    await using one = await visitor(browser, program.url, { colorScheme });
+    const page = await one.open(`/console/${operation}`);
+    await page.locator(`[data-testid=operation][data-state="STATE_${state}"]`).waitFor();
+    expect(await violations(page)).toEqual([]);
   });
 });
 
