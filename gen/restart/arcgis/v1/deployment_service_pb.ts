@@ -47,7 +47,7 @@ export type RefreshDeploymentRequest = Message<"restart.arcgis.v1.RefreshDeploym
 
   /**
    * Says that the outage is accepted which refreshing a System or data-store deployment brings: the site's own API, or its data, may be
-   * away meanwhile. Without it such a deployment is refused.
+   * away meanwhile. Without it such a deployment is refused, and so is one whose type or mode is not known.
    *
    * @generated from field: bool acknowledge_outage = 4;
    */
