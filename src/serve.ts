@@ -9,6 +9,7 @@ import type { OpenAccess } from "./access/access.ts";
 import { type Catalog, catalogOf } from "./access/catalog.ts";
 import { createFreezeRoute } from "./access/freeze-service.ts";
 import { createAccessRoute } from "./access/service.ts";
+import type { WatchOptions } from "./admin/admin.ts";
 import type { StoreSettings } from "./config/store.ts";
 import type { TraceSettings } from "./config/telemetry.ts";
 import type { Config } from "./config.ts";
@@ -85,7 +86,13 @@ export async function serve(options: ServeOptions): Promise<Served> {
   });
   const replica = randomUUID();
   const tracer = (await openTracing(config.traces, replica, log, stack)) ?? noTracer;
-  const admin = stack.use(await openAdmin(config, { now, monotonic }));
+  const admin = stack.use(
+    await openAdmin(config, {
+      now,
+      monotonic,
+      onError: (error) => log.error({ cause: describeCause(error) }, "probes or metrics could not be answered"),
+    }),
+  );
   const meter = admin?.meter ?? noMeter;
   const opened = stack.use(await openStore(config.store, { replica, now, log, acceptRestore }));
   const store = admin === undefined ? opened : meterStore(opened, meter, monotonic);
@@ -190,11 +197,11 @@ export async function serve(options: ServeOptions): Promise<Served> {
 /** Probes and metrics, where the configuration asks for them: nothing of them is loaded otherwise. */
 async function openAdmin(
   { admin, sha256 }: Pick<Config<unknown>, "admin" | "sha256">,
-  clocks: { readonly now: () => Date; readonly monotonic: () => number },
+  options: Pick<WatchOptions, "now" | "monotonic" | "onError">,
 ) {
   if (admin === undefined) return undefined;
   const { startWatch } = await import("./admin/admin.ts");
-  return startWatch({ listen: admin, configSha256: sha256, ...clocks });
+  return startWatch({ listen: admin, configSha256: sha256, ...options });
 }
 
 /** Traces, where the configuration asks for them: nothing of them is loaded otherwise. */

@@ -15,6 +15,8 @@ export interface WatchOptions {
   readonly now: () => Date;
   /** A clock in ms that never goes back. */
   readonly monotonic: () => number;
+  /** Told why a request could not be answered: a defect. */
+  readonly onError: (error: unknown) => void;
 }
 
 /** Probes and metrics, served from before anything else begins until after everything else has ended. */
@@ -33,7 +35,7 @@ export interface Watch extends AsyncDisposable {
 }
 
 /** Begins to serve probes and metrics. @throws Error when the address cannot be listened on. */
-export async function startWatch({ listen, configSha256, now, monotonic }: WatchOptions): Promise<Watch> {
+export async function startWatch({ listen, configSha256, now, monotonic, onError }: WatchOptions): Promise<Watch> {
   let store: Pick<Store, "summary"> | undefined;
   const nothing: StoreSummary = { open: [], schemaVersion: 0, sizeBytes: undefined, lastBackup: undefined };
   const metrics = createMetrics({
@@ -54,6 +56,7 @@ export async function startWatch({ listen, configSha256, now, monotonic }: Watch
   const listener = await startAdmin({
     ...listen,
     metrics,
+    onError,
     probes: {
       checks: [check("store"), check("operations"), check("listener"), check("drain")],
       strict: [{ name: "store", failure: () => why.store ?? unusable }],

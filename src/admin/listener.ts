@@ -13,6 +13,8 @@ export interface AdminOptions {
   readonly allowedHosts: readonly string[];
   readonly probes: Probes;
   readonly metrics: Pick<Metrics, "render">;
+  /** Told why a request could not be answered: a defect. */
+  readonly onError: (error: unknown) => void;
 }
 
 /** The listener at work. */
@@ -37,7 +39,11 @@ interface Answer {
 /** Starts it. @throws Error when the address cannot be listened on. */
 export async function startAdmin(options: AdminOptions): Promise<AdminListener> {
   const server = createServer({ headersTimeout: REQUEST_MS, requestTimeout: REQUEST_MS }, (request, response) => {
-    void answerTo(request, options).then((answer) => write(request, response, answer));
+    const answered = answerTo(request, options).catch((error: unknown): Answer => {
+      options.onError(error);
+      return { status: 500, body: "this could not be answered: the log says why\n" };
+    });
+    void answered.then((answer) => write(request, response, answer));
   });
   server.maxConnections = MAX_CONNECTIONS;
   server.timeout = REQUEST_MS;

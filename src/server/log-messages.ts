@@ -24,7 +24,7 @@ export const MESSAGES = [
   "too many connections: new ones are refused; raise the limit of open files, or add replicas",
   "traces cannot be delivered: they are dropped",
   "traces are delivered again",
-  "metrics cannot be rendered",
+  "probes or metrics could not be answered",
   "a warning of Node or a library",
   "stdout cannot be written",
   "the log could not be written: lines were dropped",

@@ -2,6 +2,7 @@ import { request } from "node:http";
 import { afterEach, describe, expect, it } from "vitest";
 import { WorkloadService } from "../../gen/restart/kubernetes/v1/workload_service_pb.ts";
 import { startWatch, type Watch } from "../../src/admin/admin.ts";
+import { startAdmin } from "../../src/admin/listener.ts";
 import { VENDOR_RESULTS } from "../../src/core/meter.ts";
 import { meterStore } from "../../src/operations/store/metered.ts";
 import { record } from "../operations/records.ts";
@@ -10,6 +11,7 @@ import { createMemoryDatabase } from "../support/memory-store.ts";
 let watch: Watch;
 const now = () => new Date("2026-11-30T12:00:00Z");
 let elapsed = 0;
+const errors: unknown[] = [];
 const monotonic = () => elapsed;
 
 async function start(allowedHosts: string[] = []): Promise<Watch> {
@@ -18,10 +20,14 @@ async function start(allowedHosts: string[] = []): Promise<Watch> {
     configSha256: "ab12",
     now,
     monotonic,
+    onError: (error) => void errors.push(error),
   });
   return watch;
 }
-afterEach(() => watch[Symbol.asyncDispose]());
+afterEach(async () => {
+  expect(errors.splice(0)).toEqual([]);
+  await watch[Symbol.asyncDispose]();
+});
 
 const get = async (path: string) => {
   const response = await fetch(`${watch.url}${path}`);
@@ -86,6 +92,31 @@ describe("the admin listener", () => {
     for (const host of ["evil.example", "127.0.0.1.evil.example"]) {
       expect((await ask("/livez", { host })).status).toBe(403);
     }
+  });
+
+  it.each([
+    ["cannot be rendered", () => Promise.reject(new Error("boom"))],
+    [
+      "throw",
+      () => {
+        throw new Error("boom");
+      },
+    ],
+  ])("answers 500 where metrics %s, tells why, and goes on", async (_, render) => {
+    await start();
+    const told: unknown[] = [];
+    await using broken = await startAdmin({
+      host: "127.0.0.1",
+      port: 0,
+      allowedHosts: [],
+      probes: { checks: [], strict: [] },
+      metrics: { render },
+      onError: (error) => void told.push(error),
+    });
+    const answer = await fetch(`${broken.url}/metrics`);
+    expect([answer.status, await answer.text()]).toEqual([500, "this could not be answered: the log says why\n"]);
+    expect(told).toEqual([new Error("boom")]);
+    expect((await fetch(`${broken.url}/livez`)).status).toBe(200);
   });
 
   it("has every series of a closed label set at 0 before the first call", async () => {

@@ -24,6 +24,10 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   "helm template": "test/deploy/chart.test.ts",
   "kubectl kustomize": "test/cluster/chart.test.ts",
   "npx buf curl": "test/telemetry/tracing.test.ts",
+  "npx restartd operations backup": "test/deploy/commands.test.ts",
+  "node src/main.ts store verify": "test/deploy/commands.test.ts",
+  "rm -f /var/lib/restartd": "test/deploy/commands.test.ts",
+  "node src/main.ts --config": "test/deploy/commands.test.ts",
   "sha256sum --check": "test/e2e/release.test.ts",
 };
 
@@ -53,6 +57,10 @@ describe.each(PAGES)("docs/operations/%s", (page) => {
         expect(await run("sh", ["-c", line], { timeoutMs: 120_000 }), command).toMatchObject({ code: 0 });
       }
     }
+  });
+
+  it("has no commands where no test looks for them", () => {
+    expect(textOf(page)).not.toMatch(/^ {4,}(?:npm|npx|node|restartd|kubectl|helm) /m);
   });
 
   it("has links that lead somewhere", () => {

@@ -1,9 +1,12 @@
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import manifest from "../../package.json" with { type: "json" };
+import { startCollector } from "../support/collector.ts";
 import { NODE, ROOT } from "../support/command.ts";
 
 const { version } = manifest;
@@ -115,6 +118,37 @@ describe("the npm package restartd", () => {
       child.on("exit", (code) => console.log("ended", code));`;
     const { stdout } = spawnSync(NODE, ["-e", script], { encoding: "utf8", cwd: folder });
     expect(stdout).toMatch(/^200 text\/html[^\n]*\nended 0\n$/);
+  });
+
+  it("sends traces where it is told to, by what it brings along", async () => {
+    await using collector = await startCollector();
+    const config = {
+      listen: "127.0.0.1:0",
+      kubernetes: { clusters: [{ name: "here", kubeconfig: at("kubeconfig") }] },
+      telemetry: { traces: { otlp: { endpoint: collector.url } } },
+    };
+    const cluster = { name: "only", cluster: { server: "https://127.0.0.1:1" } };
+    const context = { name: "only", context: { cluster: "only", user: "only" } };
+    const kubeconfig = { clusters: [cluster], contexts: [context], users: [{ name: "only", user: { token: "t" } }] };
+    writeFileSync(at("kubeconfig"), JSON.stringify({ "current-context": "only", ...kubeconfig }), { mode: 0o600 });
+    writeFileSync(at("traces.yaml"), JSON.stringify(config));
+    const child = spawn(NODE, [bin(), "--config", at("traces.yaml")], { cwd: folder, stdio: ["ignore", "pipe", 2] });
+    const ended = once(child, "exit");
+    try {
+      if (child.stdout === null) throw new Error("stdout is not a pipe");
+      const [line] = await once(createInterface({ input: child.stdout }), "line");
+      const url = String(line).replace(/.* /, "");
+      const headers = { "content-type": "application/json" };
+      const rpc = "restart.server.v1.ServerService/GetServer";
+      expect((await fetch(`${url}/${rpc}`, { method: "POST", headers, body: "{}" })).status).toBe(200);
+      expect(await collector.span(({ kind }) => kind === "SERVER")).toMatchObject({
+        name: rpc,
+        resource: { "service.name": "restartd", "service.version": version },
+      });
+    } finally {
+      child.kill("SIGTERM");
+    }
+    expect(await ended).toEqual([0, null]);
   });
 
   it("tells an old Node in one line what it needs", () => {
