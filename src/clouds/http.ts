@@ -241,7 +241,8 @@ const HALVES = /\\u[dD][89a-fA-F]/;
 function parseJson(text: string): unknown {
   try {
     const whole = (found: string, alone?: string): string => (alone === undefined ? found : "\\ufffd");
-    return JSON.parse(HALVES.test(text) ? text.replace(ESCAPE, whole) : text);
+    const bare = text.replace(/^\ufeff/, ""); // Windows' servers put a byte order mark before a text
+    return JSON.parse(HALVES.test(bare) ? bare.replace(ESCAPE, whole) : bare);
   } catch {
     return undefined; // not JSON: whoever asked for the answer decides what that means
   }

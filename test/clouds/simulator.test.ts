@@ -217,6 +217,7 @@ describe("readAnswer()", () => {
     [String.raw`"\\ud800 \\\ud800"`, "\\ud800 \\\ufffd"],
     [String.raw`{"\udc00":"\n\u00fc"}`, { "\ufffd": "\n\u00fc" }],
     [String.raw`"\ud80"`, undefined],
+    ['\ufeff{"a":1}', { a: 1 }],
   ])("makes whole characters of what %s holds: nothing else can be passed on", async (body, json) => {
     server.inject({ answer: { status: 200, body } });
     expect((await send("GET")).json).toEqual(json);

@@ -181,7 +181,8 @@ const LAST_TIME_MS = 253_402_300_799_999;
 
 /** The SDK's models and the documents have times as epoch milliseconds; seconds and ISO texts are understood all the same. */
 function timeOf(value: unknown): number | undefined {
-  const number = integerOf(value) ?? Date.parse(textOf(value) ?? "");
-  const time = typeof value === "number" && number < MILLISECONDS_FROM ? number * 1_000 : number;
+  const number = integerOf(value);
+  const seconds = number !== undefined && number < MILLISECONDS_FROM;
+  const time = seconds ? number * 1_000 : (number ?? Date.parse(textOf(value) ?? ""));
   return time > 0 && time <= LAST_TIME_MS ? time : undefined;
 }

@@ -110,6 +110,7 @@ describe("getEngineJob()", () => {
   it.each([
     ["milliseconds", 1_763_740_800_000],
     ["seconds", 1_763_740_800],
+    ["milliseconds in a text", "1763740800000"],
     ["ISO 8601", "2025-11-21T16:00:00Z"],
   ])("understands times in %s, and none while it runs", async (_what, startTime) => {
     say({ id: 5, status: "Executing", startTime, endTime: 0 });

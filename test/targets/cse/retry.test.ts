@@ -278,9 +278,12 @@ describe("a retry whose outcome is unknown", () => {
     expect(await cse.served.until("SUCCEEDED", "NOT_OBSERVED", "UNRESOLVED")).toMatchObject({ state: "SUCCEEDED" });
   });
 
-  it("is told when the vendor's answer says which job runs in its sister's spelling", async () => {
+  it.each([
+    ["its sister's spelling", { job_id: 4711 }],
+    ["digits in a text", { jobId: "4711" }],
+  ])("is told when the vendor's answer says which job runs in %s", async (_how, job) => {
     const { id, name } = engine();
-    const answer = { status: 200, body: { id, name, job_id: 4711 } };
+    const answer = { status: 200, body: { id, name, ...job } };
     cse.simulator.server.inject({ path: ACTIONS, execute: true, answer });
     expect((await cse.client.retryEngine(cse.request(id))).jobId).toBe(4711n);
   });
