@@ -10,6 +10,7 @@ import {
 import { requirePermission } from "../core/authorize.ts";
 import { badRequest, Failure, type FieldViolation, preconditionFailure, resourceInfo } from "../core/errors.ts";
 import type { CalendarFreeze, FreezeKeeper, SwitchedFreeze } from "../core/freeze.ts";
+import { identityIn } from "../core/identity.ts";
 import { principalKey } from "../core/principal.ts";
 import { type Route, route } from "../core/route.ts";
 import { quote } from "../core/show-value.ts";
@@ -54,7 +55,7 @@ export const createFreezeRoute = ({ freezes, catalog, now }: FreezeServiceOption
       await change(freezes, (switched) => {
         const before = switched.find((one) => one.name === name);
         if (before !== undefined && takesAway(before, freeze)) requirePermission(context, LIFT, before.targets);
-        return { kind: "create", freeze };
+        return { kind: "create", freeze, identity: identityIn(context) };
       });
       return shown(freeze);
     },
@@ -65,7 +66,7 @@ export const createFreezeRoute = ({ freezes, catalog, now }: FreezeServiceOption
         if (found === undefined) throw notFound(name);
         requirePermission(context, LIFT, found.targets);
         if ("inForce" in found) throw isConfigured(name);
-        return { kind: "lift", name, principal, reason };
+        return { kind: "lift", name, principal, reason, identity: identityIn(context) };
       });
       return create(EmptySchema);
     },

@@ -6,6 +6,8 @@ import type { Principal } from "./principal.ts";
 export interface Call {
   /** UUID of this call: in the log, in `google.rpc.RequestInfo`, and as Audit-ID in the audit log of a cluster. */
   readonly id: string;
+  /** Where it comes from; undefined for one that no server took. */
+  readonly origin: Origin | undefined;
   /** Resource name of what the call is about, once it is known. */
   target: string | undefined;
   /** operations/{id} that the call is, or was made of, once there is one. */
@@ -22,8 +24,18 @@ export interface Call {
   principal: Principal | undefined;
   /** What was decided of whether it may be made; undefined while nothing was, and where nobody judges. */
   judged: Judged | undefined;
+  /** In whose name a cluster is asked for it; undefined where it is restartd's own account. */
+  impersonatedUser: string | undefined;
   /** Why it failed; undefined while it has not. */
   failure: Failure | undefined;
+}
+
+/** Where a call comes from. */
+export interface Origin {
+  /** Address and port of whoever connected. */
+  readonly peer: string;
+  /** What the program calls itself, as far as it is kept; undefined: nothing. */
+  readonly userAgent: string | undefined;
 }
 
 /** What was decided of whether a call may be made, for the log. */
@@ -37,8 +49,9 @@ export interface Judged {
 }
 
 /** A call of which nothing is known but its id. */
-export const newCall = (id: string): Call => ({
+export const newCall = (id: string, origin?: Origin): Call => ({
   id,
+  origin,
   target: undefined,
   operation: undefined,
   outcome: "not_applied",
@@ -47,6 +60,7 @@ export const newCall = (id: string): Call => ({
   serverWarning: undefined,
   principal: undefined,
   judged: undefined,
+  impersonatedUser: undefined,
   failure: undefined,
 });
 

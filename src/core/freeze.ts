@@ -44,10 +44,16 @@ export interface Freezes {
   readonly switched: readonly SwitchedFreeze[];
 }
 
-/** One change of the freezes, and what the audit trail says of it. */
+/** One change of the freezes, and what the audit trail says of it: `identity` is of identity.ts. */
 export type FreezeChange =
-  | { readonly kind: "create"; readonly freeze: SwitchedFreeze }
-  | { readonly kind: "lift"; readonly name: string; readonly principal: string; readonly reason: string };
+  | { readonly kind: "create"; readonly freeze: SwitchedFreeze; readonly identity?: string | undefined }
+  | {
+      readonly kind: "lift";
+      readonly name: string;
+      readonly principal: string;
+      readonly reason: string;
+      readonly identity?: string | undefined;
+    };
 
 /** Where freezes are kept, for whoever serves calls about them. */
 export interface FreezeKeeper {

@@ -71,7 +71,6 @@ export const createAdapter =
   (request: IncomingMessage | Http2ServerRequest, response: ServerResponse | Http2ServerResponse): void => {
     const exchange = newExchange(request, options);
     const { call, gone, started } = exchange;
-    const peer = `${request.socket.remoteAddress}:${request.socket.remotePort}`;
     const closed = Promise.withResolvers<void>();
     if (exchange.endpoint !== undefined) options.meter.callBegan(exchange.endpoint.name);
     const span = isCall(exchange) ? options.tracer.call(begunCall(exchange)) : undefined;
@@ -114,7 +113,7 @@ export const createAdapter =
         method: exchange.endpoint?.name ?? excerpt(exchange.path, 200),
         protocol: formOf(exchange.contentType.type),
         http: request.httpVersion,
-        peer,
+        peer: call.origin?.peer ?? "",
         durationMs: performance.now() - started,
       };
       logCall(options.log, call, line);

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import type { Http2ServerRequest } from "node:http2";
-import { type Call, newCall } from "../core/call.ts";
+import { type Call, newCall, type Origin } from "../core/call.ts";
 import type { RequestBody } from "./body.ts";
 import { type ContentType, readContentType } from "./content-type.ts";
 import type { Endpoint } from "./endpoints.ts";
@@ -34,7 +34,7 @@ export function newExchange(
   const at = target.indexOf("?");
   const path = at === -1 ? target : target.slice(0, at);
   return {
-    call: newCall(newId()),
+    call: newCall(newId(), originOf(request)),
     request,
     method: request.method ?? "",
     path,
@@ -47,6 +47,14 @@ export function newExchange(
     leave: undefined,
   };
 }
+
+/** So many characters are kept of what a program calls itself. */
+const MAX_USER_AGENT = 200;
+
+const originOf = ({ socket, headers }: Exchange["request"]): Origin => ({
+  peer: `${socket.remoteAddress}:${socket.remotePort}`,
+  userAgent: headers["user-agent"]?.slice(0, MAX_USER_AGENT),
+});
 
 /** Bytes of a request's headers, as HTTP/2 counts them (RFC 9113, 6.5.2). */
 export const headerBytes = ({ rawHeaders }: Exchange["request"]): number =>

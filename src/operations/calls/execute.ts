@@ -2,6 +2,7 @@ import { create, type DescMessage, type MessageShape, toJsonString } from "@bufb
 import { abandoned } from "../../core/abandoned.ts";
 import type { Call } from "../../core/call.ts";
 import { Failure, toFailure } from "../../core/errors.ts";
+import { identityOf } from "../../core/identity.ts";
 import type { Action, OperationState, PrepareContext, SendContext, SendResult } from "../../core/operation.ts";
 import { formatFailure, registry } from "../../core/status.ts";
 import type { FailpointHook } from "../records/failpoint.ts";
@@ -180,7 +181,12 @@ class Permits {
     }
     const { store } = this.#options;
     const sending = await store
-      .change(this.current, permit, permitEvent(passed, this.current.principal), passed.epoch)
+      .change(
+        this.current,
+        permit,
+        permitEvent(passed, this.current.principal, identityOf(this.#asking, this.#override.asked)),
+        passed.epoch,
+      )
       .catch((error: unknown) => {
         throw storeUnavailable(error);
       });
@@ -222,10 +228,10 @@ class Permits {
 
 type Permit = Pick<OperationRecord, "state" | "evidence" | "sendTime">;
 
-const permitEvent = ({ over }: Passed, actor: string): AuditEvent =>
+const permitEvent = ({ over }: Passed, actor: string, identity: string | undefined): AuditEvent =>
   over.length === 0
     ? { event: "permit" }
-    : { event: "permit over a freeze", actor, detail: over.map((name) => `freezes/${name}`).join(", ") };
+    : { event: "permit over a freeze", actor, identity, detail: over.map((name) => `freezes/${name}`).join(", ") };
 
 function failureOf(error: unknown, call: Call, left: boolean): Failure {
   if (error instanceof Failure) {

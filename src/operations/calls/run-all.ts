@@ -2,6 +2,7 @@ import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
 import { callKey } from "../../core/call.ts";
 import { Failure } from "../../core/errors.ts";
+import { identityOf } from "../../core/identity.ts";
 import type { BatchAction, ItemResult, Operations, PrepareContext } from "../../core/operation.ts";
 import { endOf } from "../records/answer.ts";
 import type { Override } from "../records/freezes.ts";
@@ -111,7 +112,7 @@ async function acceptAll<Input extends DescMessage, Output extends DescMessage, 
   const finish = running.inFlight.take([whole.name, ...parts.map(({ record }) => record.name)]);
   let inserted: Inserted;
   try {
-    inserted = await insertAll(running, whole, parts);
+    inserted = await insertAll(running, whole, parts, identityOf(asking, override.asked));
   } catch (error) {
     finish();
     throw error;
@@ -142,10 +143,11 @@ async function insertAll<Input extends DescMessage, Plan>(
   { store, driving: { failpoint } }: CallEnvironment,
   whole: OperationRecord,
   parts: readonly Child<Input, Plan>[],
+  identity: string | undefined,
 ): Promise<Inserted> {
   const eventOf = (record: OperationRecord): AuditEvent => {
     if (record.state === "ACCEPTED") {
-      return { event: "accepted", actor: whole.principal, detail: whole.reason };
+      return { event: "accepted", actor: whole.principal, detail: whole.reason, identity };
     }
     const { reason, message } = endOf(record);
     return { event: "refused", detail: `${reason}: ${message}` };

@@ -1,6 +1,7 @@
 import { create, type DescMessage, type MessageShape } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
 import { callKey, warn } from "../../core/call.ts";
+import { identityIn } from "../../core/identity.ts";
 import type { Action, MutatingRequest, Operations } from "../../core/operation.ts";
 import type { Passed } from "../records/freezes.ts";
 import { guarded } from "../records/unavailable.ts";
@@ -158,7 +159,8 @@ async function insert<Input extends DescMessage, Output extends DescMessage>(
 ): Promise<{ duplicate: Found | undefined; stale: boolean }> {
   await failpoint("before W1");
   const what = passed === undefined || passed.over.length === 0 ? "accepted" : "accepted over a freeze";
-  const event = { event: what, actor: record.principal, detail: request.reason };
+  const identity = identityIn(context, request.overrideFreeze);
+  const event = { event: what, actor: record.principal, detail: request.reason, identity };
   const inserted = await guarded(store.insert([record], event, undefined, passed?.epoch)).catch((error: unknown) => {
     inFlight.disown(record.name);
     throw error;

@@ -102,7 +102,8 @@ export function outcomeOfAll(outcomes: readonly Outcome[]): Outcome {
 function callsOf(call: Call, count: number): Call[] {
   const outcomes: Outcome[] = Array.from({ length: count }, () => "not_applied");
   return outcomes.map((_, at) => ({
-    ...newCall(call.id),
+    ...newCall(call.id, call.origin),
+    judged: call.judged,
     received: true,
     get outcome() {
       return outcomes[at] ?? "not_applied";

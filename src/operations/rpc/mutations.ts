@@ -10,6 +10,8 @@ import type { Store } from "../store/store.ts";
 export interface Actor {
   /** The caller. */
   readonly actor: string;
+  /** Who that is, as the audit trail keeps it (core/identity.ts). Default: nobody is asked. */
+  readonly identity?: string | undefined;
   /** Epoch ms. */
   readonly now: () => number;
 }
@@ -65,7 +67,11 @@ export async function cancelOperation(store: Store, record: OperationRecord, jud
   return settle(store, record, async (current) => cancelled(current, judge, unsent));
 }
 
-function cancelled(current: OperationRecord, { actor, now }: Actor, unsent = true): Awaited<ReturnType<Step>> {
+function cancelled(
+  current: OperationRecord,
+  { actor, identity, now }: Actor,
+  unsent = true,
+): Awaited<ReturnType<Step>> {
   if (ENDED.has(current.state)) {
     return undefined;
   }
@@ -79,12 +85,12 @@ function cancelled(current: OperationRecord, { actor, now }: Actor, unsent = tru
         endTime: now(),
         cancelRequested: true,
       },
-      event: { event: "cancelled", actor, detail: failure.message },
+      event: { event: "cancelled", actor, identity, detail: failure.message },
     };
   }
   return current.cancelRequested
     ? undefined
-    : { change: { cancelRequested: true }, event: { event: "cancel requested", actor } };
+    : { change: { cancelRequested: true }, event: { event: "cancel requested", actor, identity } };
 }
 
 /**
@@ -96,7 +102,7 @@ function cancelled(current: OperationRecord, { actor, now }: Actor, unsent = tru
 export function resolveOperation(
   store: Store,
   record: OperationRecord,
-  { applied, note, actor, now }: Resolution,
+  { applied, note, actor, identity, now }: Resolution,
 ): Promise<OperationRecord> {
   const state = applied ? "SUCCEEDED" : "NOT_OBSERVED";
   return settle(store, record, async (current) => {
@@ -112,7 +118,7 @@ export function resolveOperation(
     const error = applied ? undefined : formatFailure(notObserved(current, ", as an operator found out"));
     return {
       change: { state, blocks: false, error, endTime: now() },
-      event: { event: RESOLVED, actor, detail: note },
+      event: { event: RESOLVED, actor, identity, detail: note },
     };
   });
 }

@@ -12,6 +12,7 @@ import { OperationService } from "../../../gen/restart/operation/v1/operation_se
 import { callKey } from "../../core/call.ts";
 import { remainingMs } from "../../core/deadline.ts";
 import { badRequest, excerpt, Failure } from "../../core/errors.ts";
+import { identityIn } from "../../core/identity.ts";
 import { principalKey } from "../../core/principal.ts";
 import { publishedRoute, type Route, route } from "../../core/route.ts";
 import { findOperation } from "../records/find.ts";
@@ -52,8 +53,9 @@ export function createOperationRoutes(options: OperationRoutesOptions): Route[] 
   const { store, output, rollUp = async () => {}, backup = {} } = options;
   const waiter = createWaiter(store);
   const makeBackup = createBackup(store, backup);
-  const actorOf = ({ values }: HandlerContext): Actor => ({
-    actor: values.get(principalKey).id,
+  const actorOf = (context: HandlerContext): Actor => ({
+    actor: context.values.get(principalKey).id,
+    identity: identityIn(context),
     now: () => options.now().getTime(),
   });
   const present = (record: OperationRecord): Operation => presentOperation(record, output);

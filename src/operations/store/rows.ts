@@ -208,7 +208,7 @@ function auditOfFreezes(change: FreezeChange, time: number, replica: string): Om
     event: change.kind === "create" ? "freeze created" : "freeze lifted",
     actor: clean(principal),
     detail: clean(reason),
-    identity: null,
+    identity: cleanOrNull(change.identity),
     from_state: null,
     to_state: change.kind === "create" ? "FROZEN" : "LIFTED",
   };

@@ -69,7 +69,7 @@ export interface AuditTable {
   readonly event: string;
   readonly actor: string;
   readonly detail: string;
-  /** JSON (`identityOf` in rows of calls); null where nobody is asked who they are. */
+  /** JSON (core/identity.ts) in rows of calls; null where nobody is asked who they are. */
   readonly identity: string | null;
   readonly from_state: OperationState | null;
   /** FROZEN and LIFTED stand in rows about freezes, whose `operation` is freezes/{name}; those stay. */

@@ -89,6 +89,7 @@ export function createRestartAction(options: RestartActionOptions): RestartActio
     async prepare(request, asking) {
       const ref = toRef(request);
       const found = await find(clusters, ref, asking.principal);
+      asking.call.impersonatedUser = found.cluster.client.as?.user;
       const context = contextOf(found, ref, asking, async () => () => {});
       const preflight = await check(context);
       if (asking.validateOnly) {

@@ -46,7 +46,8 @@ const overtaken = (faster: (before: OperationRecord) => Promise<unknown>): Store
 describe("cancelOperation()", () => {
   it("ends what has sent nothing, durably, and frees its target", async () => {
     const record = await insert(store);
-    const cancelled = await cancelOperation(store, record, judge);
+    const cancelled = await cancelOperation(store, record, { ...judge, identity: '{"authenticator":"okta"}' });
+    expect((await store.audit(record.name)).at(-1)?.identity).toBe('{"authenticator":"okta"}');
     expect(cancelled).toMatchObject({ state: "CANCELLED", blocks: false, endTime: NOON + 1000 });
     expect(await store.get(record.name)).toEqual(cancelled);
     expect(parseFailure(cancelled.error ?? "")).toMatchObject({
@@ -129,10 +130,11 @@ describe("resolveOperation()", () => {
 
   it("makes SUCCEEDED of what was applied, and frees the target", async () => {
     const record = await insert(store, UNRESOLVED);
-    const resolved = await resolveOperation(store, record, applied);
+    const resolved = await resolveOperation(store, record, { ...applied, identity: '{"authenticator":"okta"}' });
     expect(resolved).toMatchObject({ state: "SUCCEEDED", blocks: false, error: undefined, endTime: NOON + 1000 });
     expect(await store.get(record.name)).toEqual(resolved);
     expect(await trail(record)).toEqual([["resolved", "ann", "seen in the console", "UNRESOLVED", "SUCCEEDED"]]);
+    expect((await store.audit(record.name)).at(-1)?.identity).toBe('{"authenticator":"okta"}');
     const next = recordOf({ target: record.target });
     expect(await store.insert([next], { event: "accepted" })).toEqual({ blocked: new Map() });
   });

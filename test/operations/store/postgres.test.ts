@@ -10,6 +10,8 @@ import { type Postgres, postgresMissing, startPostgres } from "../../support/pos
 import { record } from "../records.ts";
 import { storeSuite } from "./store-suite.ts";
 
+const NAMES = { name: "f", principal: "token:ann", reason: "incident" };
+
 describe.skipIf(postgresMissing())("PostgreSQL", () => {
   let server: Postgres;
   let template: string;
@@ -50,6 +52,19 @@ describe.skipIf(postgresMissing())("PostgreSQL", () => {
       second: () => open(url),
       [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
     };
+  });
+
+  it("keeps who changed freezes", async () => {
+    const url = await server.database(template);
+    await using store = await open(url);
+    const freeze = { ...NAMES, targets: ["**"], until: Date.UTC(2100, 0, 1), message: "", createTime: 1 };
+    await store.changeFreezes(0, { kind: "create", freeze, identity: '{"rule":"leads"}' });
+    await store.changeFreezes(1, { kind: "lift", ...NAMES });
+    const trail = "select event, actor, identity from audit where operation = 'freezes/f' order by sequence";
+    expect(await server.sql(trail, url)).toEqual([
+      { event: "freeze created", actor: "token:ann", identity: '{"rule":"leads"}' },
+      { event: "freeze lifted", actor: "token:ann", identity: null },
+    ]);
   });
 
   describe("openPostgresStore()", () => {

@@ -87,6 +87,32 @@ export function storeSuite(name: string, open: () => Promise<Opened>): void {
       });
     });
 
+    describe("audit()", () => {
+      it("answers who did what, as it was told with what was stored and what was changed", async () => {
+        const identity = (who: string) =>
+          JSON.stringify({ authenticator: "okta", credential: who, groups: ["größe 💥"] });
+        const [one, other] = [record(), record()];
+        await store.insert([one], { event: "accepted", actor: "okta:ann", identity: identity("a") });
+        await store.insert([other], { event: "accepted", actor: "okta:ann" });
+        const sent = await store.change(one, { state: "SENT" }, { event: "sent" });
+        if (sent === undefined) throw new Error("nobody else changed it");
+        const end = { event: "cancel requested", actor: "okta:ben", identity: identity("b") };
+        await store.change(sent, { cancelRequested: true }, end);
+        const step = { before: other, change: { state: "CANCELLED" as const, blocks: false, endTime: 9 } };
+        await store.changeAll([{ ...step, event: { event: "cancelled", identity: identity("c") } }]);
+        const told = async (name: string) => (await store.audit(name)).map((row) => [row.event, row.identity]);
+        expect(await told(one.name)).toEqual([
+          ["accepted", identity("a")],
+          ["sent", undefined],
+          ["cancel requested", identity("b")],
+        ]);
+        expect(await told(other.name)).toEqual([
+          ["accepted", undefined],
+          ["cancelled", identity("c")],
+        ]);
+      });
+    });
+
     describe("change()", () => {
       it("changes an operation that still has its version, and audits that", async () => {
         const before = await stored();
