@@ -32,6 +32,8 @@ export interface RunningAccess extends AsyncDisposable {
   readonly wantsReasons: () => boolean;
   /** Who gives out tokens that are taken, beside those of a file. */
   readonly issuers: readonly { readonly name: string; readonly issuer: string }[];
+  /** Whom to ask for rights; empty where nobody is named. */
+  readonly contact: string;
 }
 
 /** Begins to work, by what the configuration says. */
@@ -89,6 +91,7 @@ export function readAccess(sections: Config, reader: SectionReader, options: Acc
       },
       wantsReasons: () => policy.current().wantsReasons,
       issuers: settings.map(({ name, issuer }) => ({ name, issuer })),
+      contact: authorization?.contact ?? "",
       async [Symbol.asyncDispose]() {
         for (const one of watching) one[Symbol.dispose]();
         await open[Symbol.asyncDispose]();

@@ -1,6 +1,6 @@
-import { parseArgs } from "node:util";
 import type { StoreSettings } from "../config/store.ts";
 import { formatProblem, type Problem } from "../core/problem.ts";
+import { readArgs } from "./read-args.ts";
 
 /** What the command works with. */
 export interface CheckContext {
@@ -54,15 +54,12 @@ async function wrongStore(store: StoreSettings): Promise<string | undefined> {
 function parse(
   args: readonly string[],
 ): { readonly wrong: string } | { readonly help: boolean; readonly config: string } {
-  try {
-    const { values } = parseArgs({
-      args: [...args],
-      strict: true,
-      options: { help: { type: "boolean", short: "h" }, config: { type: "string" } },
-    });
-    const { help = false, config = "" } = values;
-    return help || config !== "" ? { help, config } : { wrong: "--config FILE is missing: say which configuration" };
-  } catch (error) {
-    return { wrong: error instanceof Error ? error.message : String(error) };
-  }
+  const read = readArgs({
+    args: [...args],
+    strict: true,
+    options: { help: { type: "boolean", short: "h" }, config: { type: "string" } },
+  });
+  if ("wrong" in read) return read;
+  const { help = false, config = "" } = read.values;
+  return help || config !== "" ? { help, config } : { wrong: "--config FILE is missing: say which configuration" };
 }

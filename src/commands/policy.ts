@@ -1,6 +1,6 @@
-import { parseArgs } from "node:util";
 import type { Decision, Judge } from "../core/access.ts";
 import type { Principal } from "../core/principal.ts";
+import { readArgs } from "./read-args.ts";
 
 /** A configuration's rules, as the command asks them. */
 export interface PolicyUnderTest {
@@ -76,33 +76,31 @@ type Asked =
     };
 
 function parse(args: readonly string[]): Asked {
-  try {
-    const { values, positionals } = parseArgs({
-      args: [...args],
-      strict: true,
-      allowPositionals: true,
-      options: {
-        help: { type: "boolean", short: "h" },
-        config: { type: "string" },
-        as: { type: "string" },
-        group: { type: "string", multiple: true },
-      },
-    });
-    if (values.help) return { help: true };
-    const [command, permission, target, ...others] = positionals;
-    if (command !== "test") return { wrong: "the one command is: policy test" };
-    if (permission === undefined || target === undefined || others.length > 0) {
-      return { wrong: "policy test needs a permission and a target, and nothing else" };
-    }
-    const { config = "", as = "", group: groups = [] } = values;
-    if (config === "") return { wrong: "--config is missing: say whose rules are asked" };
-    const bare = groups.find((group) => !isCaller(group));
-    if (!isCaller(as)) return { wrong: `--as must be AUTHENTICATOR:NAME: got ${JSON.stringify(as)}` };
-    if (bare !== undefined) return { wrong: `--group must be AUTHENTICATOR:GROUP: got ${JSON.stringify(bare)}` };
-    return { help: false, config, principal: principalOf(as, groups), permission, target };
-  } catch (error) {
-    return { wrong: error instanceof Error ? error.message : String(error) };
+  const read = readArgs({
+    args: [...args],
+    strict: true,
+    allowPositionals: true,
+    options: {
+      help: { type: "boolean", short: "h" },
+      config: { type: "string" },
+      as: { type: "string" },
+      group: { type: "string", multiple: true },
+    },
+  });
+  if ("wrong" in read) return read;
+  const { values, positionals } = read;
+  if (values.help) return { help: true };
+  const [command, permission, target, ...others] = positionals;
+  if (command !== "test") return { wrong: "the one command is: policy test" };
+  if (permission === undefined || target === undefined || others.length > 0) {
+    return { wrong: "policy test needs a permission and a target, and nothing else" };
   }
+  const { config = "", as = "", group: groups = [] } = values;
+  if (config === "") return { wrong: "--config is missing: say whose rules are asked" };
+  const bare = groups.find((group) => !isCaller(group));
+  if (!isCaller(as)) return { wrong: `--as must be AUTHENTICATOR:NAME: got ${JSON.stringify(as)}` };
+  if (bare !== undefined) return { wrong: `--group must be AUTHENTICATOR:GROUP: got ${JSON.stringify(bare)}` };
+  return { help: false, config, principal: principalOf(as, groups), permission, target };
 }
 
 const isCaller = (text: string): boolean => /^[^:]+:.+$/s.test(text);

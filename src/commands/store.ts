@@ -1,4 +1,4 @@
-import { parseArgs } from "node:util";
+import { readArgs } from "./read-args.ts";
 
 /** What the command works with. */
 export interface StoreContext {
@@ -84,27 +84,25 @@ type Asked =
 
 /** What is asked for, or what is wrong with how. */
 function parse(args: readonly string[]): Asked | string {
-  try {
-    const { values, positionals } = parseArgs({
-      args: [...args],
-      strict: true,
-      allowPositionals: true,
-      options: { help: { type: "boolean", short: "h" }, from: { type: "string" } },
-    });
-    if (values.help) return { kind: "help" };
-    const [command, file, ...more] = positionals;
-    const { from } = values;
-    if (command === "sql" && file === undefined) {
-      if (from !== undefined && !/^\d{1,9}$/.test(from)) {
-        return `--from ${JSON.stringify(from)} is no schema version`;
-      }
-      return { kind: "sql", from: Number(from ?? 0) };
+  const read = readArgs({
+    args: [...args],
+    strict: true,
+    allowPositionals: true,
+    options: { help: { type: "boolean", short: "h" }, from: { type: "string" } },
+  });
+  if ("wrong" in read) return read.wrong;
+  const { values, positionals } = read;
+  if (values.help) return { kind: "help" };
+  const [command, file, ...more] = positionals;
+  const { from } = values;
+  if (command === "sql" && file === undefined) {
+    if (from !== undefined && !/^\d{1,9}$/.test(from)) {
+      return `--from ${JSON.stringify(from)} is no schema version`;
     }
-    if (command === "verify" && from === undefined && file !== undefined && file !== "" && more.length === 0) {
-      return { kind: "verify", file };
-    }
-    return "the commands are: store sql [--from N], and store verify FILE";
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    return { kind: "sql", from: Number(from ?? 0) };
   }
+  if (command === "verify" && from === undefined && file !== undefined && file !== "" && more.length === 0) {
+    return { kind: "verify", file };
+  }
+  return "the commands are: store sql [--from N], and store verify FILE";
 }

@@ -1,4 +1,4 @@
-import { parseArgs } from "node:util";
+import { readArgs } from "./read-args.ts";
 
 /** What the command works with. */
 export interface TokenContext {
@@ -54,28 +54,26 @@ type Asked =
     };
 
 function parse(args: readonly string[]): Asked {
-  try {
-    const { values, positionals } = parseArgs({
-      args: [...args],
-      strict: true,
-      allowPositionals: true,
-      options: {
-        help: { type: "boolean", short: "h" },
-        name: { type: "string" },
-        group: { type: "string", multiple: true },
-        expires: { type: "string" },
-      },
-    });
-    const { help = false, name = "", group: groups = [], expires } = values;
-    if (help) return { help, name, groups, expires };
-    if (positionals.length !== 1 || positionals[0] !== "new")
-      return { wrong: "the one command is: token new --name NAME" };
-    if (name === "") return { wrong: "--name is missing: say who has the token" };
-    if (expires !== undefined && !/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/.test(expires)) {
-      return { wrong: `--expires ${JSON.stringify(expires)} is not a time such as 2027-01-31T00:00:00Z` };
-    }
-    return { help, name, groups, expires };
-  } catch (error) {
-    return { wrong: error instanceof Error ? error.message : String(error) };
+  const read = readArgs({
+    args: [...args],
+    strict: true,
+    allowPositionals: true,
+    options: {
+      help: { type: "boolean", short: "h" },
+      name: { type: "string" },
+      group: { type: "string", multiple: true },
+      expires: { type: "string" },
+    },
+  });
+  if ("wrong" in read) return read;
+  const { values, positionals } = read;
+  const { help = false, name = "", group: groups = [], expires } = values;
+  if (help) return { help, name, groups, expires };
+  if (positionals.length !== 1 || positionals[0] !== "new")
+    return { wrong: "the one command is: token new --name NAME" };
+  if (name === "") return { wrong: "--name is missing: say who has the token" };
+  if (expires !== undefined && !/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/.test(expires)) {
+    return { wrong: `--expires ${JSON.stringify(expires)} is not a time such as 2027-01-31T00:00:00Z` };
   }
+  return { help, name, groups, expires };
 }

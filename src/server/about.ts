@@ -20,6 +20,8 @@ export interface AboutAccess {
   readonly issuers: readonly { readonly name: string; readonly issuer: string }[];
   /** Whether some calls have to say why they are made. */
   readonly wantsReasons: () => boolean;
+  /** Whom to ask for rights; may be empty. */
+  readonly contact: string;
 }
 
 /** restart.server.v1.ServerService. A stranger is told how to say who it is, and nothing else. */
@@ -38,6 +40,7 @@ export const createAboutRoute = ({ sandbox, systems, access }: About): Route =>
         systems: [...systems],
         principal: principal.id,
         requireReason: access?.wantsReasons() ?? false,
+        contact: access?.contact ?? "",
         auth,
       });
     },

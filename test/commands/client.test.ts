@@ -103,7 +103,12 @@ const routes = (router: ConnectRouter): void => {
     }),
   });
   router.service(OperationService, { watchOperation: (_, { signal }) => world.watch(signal) });
-  router.service(ProjectService, { listProjects: () => ({ projects: [{ projectId: PROJECT, services: ["dcs"] }] }) });
+  router.service(ProjectService, {
+    listProjects: ({ pageToken }) =>
+      pageToken === ""
+        ? { projects: [{ projectId: "another", services: ["cse"] }], nextPageToken: "more" }
+        : { projects: [{ projectId: PROJECT, services: ["dcs"] }] },
+  });
   router.service(InstanceService, {
     listInstances: () => ({ instances: [{ instanceId: "i-1", name: "dcs-cache" }] }),
     flushInstances({ acknowledgeDataLoss }) {

@@ -1,10 +1,13 @@
 import { createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { stringify } from "yaml";
 import { ProjectService } from "../../gen/restart/huaweicloud/v1/project_service_pb.ts";
 import { Auth_Kind, ServerService } from "../../gen/restart/server/v1/server_service_pb.ts";
+import { hashOf } from "../../src/access/tokens.ts";
 import { VERSION } from "../../src/core/version.ts";
 import { startConfigured } from "../support/configured.ts";
+import { temporaryFolder } from "../support/folder.ts";
 import { type Program, startProgram } from "../support/program.ts";
 
 let sandbox: Program;
@@ -32,6 +35,20 @@ describe("ServerService.GetServer", () => {
     await using configured = await startConfigured();
     const client = createClient(ServerService, transportTo(configured.program.url));
     expect(await client.getServer({})).toMatchObject({ sandbox: false, systems: ["kubernetes"] });
+  });
+
+  it("tells whom to ask for rights, but no stranger", async () => {
+    await using folder = await temporaryFolder();
+    const file = await folder.write("tokens.yaml", stringify([{ name: "ann", sha256: hashOf("rsd_ann") }]));
+    const rules = [{ name: "ann", permissions: ["kubernetes.*"], targets: ["**"] }];
+    await using configured = await startConfigured({
+      authentication: { tokens: { file } },
+      authorization: { rules, contact: "ask #platform" },
+    });
+    const client = createClient(ServerService, transportTo(configured.program.url));
+    const headers = { authorization: "Bearer rsd_ann" };
+    expect(await client.getServer({}, { headers })).toMatchObject({ principal: "token:ann", contact: "ask #platform" });
+    expect(await client.getServer({})).toMatchObject({ principal: "", contact: "", auth: { kind: Auth_Kind.BEARER } });
   });
 });
 

@@ -1,24 +1,10 @@
 import { createClient } from "@connectrpc/connect";
 import { EngineSchema } from "../../../gen/restart/cse/v1/engine_pb.ts";
 import { EngineService } from "../../../gen/restart/cse/v1/engine_service_pb.ts";
-import { ProjectService } from "../../../gen/restart/huaweicloud/v1/project_service_pb.ts";
-import {
-  everyPage,
-  idsOf,
-  onlyOne,
-  resourceName,
-  type Session,
-  type Subject,
-  type TargetCommand,
-} from "../../core/command.ts";
+import { projectOf } from "../../clouds/huawei/command.ts";
+import { everyPage, idsOf, resourceName, type Session, type Subject, type TargetCommand } from "../../core/command.ts";
 
 const clientOf = ({ transport }: Session) => createClient(EngineService, transport);
-
-const projectOf = (session: Session): Promise<string> =>
-  onlyOne("project", session.scope.project, async () => {
-    const { projects } = await createClient(ProjectService, session.transport).listProjects({}, session.reading);
-    return projects.filter(({ services }) => services.includes("cse")).map(({ projectId }) => projectId);
-  });
 
 const enterpriseOf = ({ scope }: Session) => ({ enterpriseProjectId: scope.enterpriseProject ?? "" });
 
@@ -49,7 +35,7 @@ export const cseCommand: TargetCommand = {
   verbs: ["retry"],
   takes: (type) => type.toLowerCase() === "cse",
   async find({ names }, session) {
-    const projectId = await projectOf(session);
+    const projectId = await projectOf("cse", session);
     const found = await idsOf("cse", names, () => readEngines(projectId, session));
     return found.map((each) => subjectOf(projectId, each, session));
   },
@@ -65,7 +51,7 @@ export const cseCommand: TargetCommand = {
     {
       words: ["cse"],
       async list({ names }, session) {
-        const projectId = await projectOf(session);
+        const projectId = await projectOf("cse", session);
         const listed = await readEngines(projectId, session);
         const chosen = names.length === 0 ? listed : await each();
         async function each() {

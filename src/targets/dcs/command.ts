@@ -4,12 +4,11 @@ import {
   RestartInstancesRequest_Action as Action,
   InstanceService,
 } from "../../../gen/restart/dcs/v1/instance_service_pb.ts";
-import { ProjectService } from "../../../gen/restart/huaweicloud/v1/project_service_pb.ts";
+import { projectOf } from "../../clouds/huawei/command.ts";
 import {
   CommandMistake,
   everyPage,
   idsOf,
-  onlyOne,
   resourceName,
   type Session,
   type Subject,
@@ -18,12 +17,6 @@ import {
 } from "../../core/command.ts";
 
 const clientOf = ({ transport }: Session) => createClient(InstanceService, transport);
-
-const projectOf = (session: Session): Promise<string> =>
-  onlyOne("project", session.scope.project, async () => {
-    const { projects } = await createClient(ProjectService, session.transport).listProjects({}, session.reading);
-    return projects.filter(({ services }) => services.includes("dcs")).map(({ projectId }) => projectId);
-  });
 
 const read = async (projectId: string, session: Session) => {
   const instances = await everyPage(
@@ -72,7 +65,7 @@ export const dcsCommand: TargetCommand = {
   verbs: ["restart", "flush"],
   takes: (type) => type.toLowerCase() === "dcs",
   async find(wanted, session) {
-    const projectId = await projectOf(session);
+    const projectId = await projectOf("dcs", session);
     const found = await idsOf("dcs", wanted.names, () => read(projectId, session));
     return found.map((each) => subjectOf(projectId, each, wanted, session));
   },
@@ -88,7 +81,7 @@ export const dcsCommand: TargetCommand = {
     {
       words: ["dcs"],
       async list({ names }, session) {
-        const projectId = await projectOf(session);
+        const projectId = await projectOf("dcs", session);
         const listed = await read(projectId, session);
         const chosen = names.length === 0 ? listed.map(({ instance }) => instance) : await each();
         async function each() {

@@ -4,12 +4,11 @@ import {
   InstanceService,
   RestartInstanceRequest_Type as Type,
 } from "../../../gen/restart/ddm/v1/instance_service_pb.ts";
-import { ProjectService } from "../../../gen/restart/huaweicloud/v1/project_service_pb.ts";
+import { projectOf } from "../../clouds/huawei/command.ts";
 import {
   everyPage,
   idsOf,
   type Manner,
-  onlyOne,
   resourceName,
   type Session,
   type Subject,
@@ -17,12 +16,6 @@ import {
 } from "../../core/command.ts";
 
 const clientOf = ({ transport }: Session) => createClient(InstanceService, transport);
-
-const projectOf = (session: Session): Promise<string> =>
-  onlyOne("project", session.scope.project, async () => {
-    const { projects } = await createClient(ProjectService, session.transport).listProjects({}, session.reading);
-    return projects.filter(({ services }) => services.includes("ddm")).map(({ projectId }) => projectId);
-  });
 
 const read = async (projectId: string, session: Session) => {
   const instances = await everyPage(
@@ -58,7 +51,7 @@ export const ddmCommand: TargetCommand = {
   verbs: ["restart"],
   takes: (type) => type.toLowerCase() === "ddm",
   async find({ names, manner }, session) {
-    const projectId = await projectOf(session);
+    const projectId = await projectOf("ddm", session);
     const found = await idsOf("ddm", names, () => read(projectId, session));
     return found.map((each) => subjectOf(projectId, each, manner, session));
   },
@@ -74,7 +67,7 @@ export const ddmCommand: TargetCommand = {
     {
       words: ["ddm"],
       async list({ names }, session) {
-        const projectId = await projectOf(session);
+        const projectId = await projectOf("ddm", session);
         const listed = await read(projectId, session);
         const chosen = names.length === 0 ? listed.map(({ instance }) => instance) : await each();
         async function each() {
