@@ -75,10 +75,30 @@ export function createMetrics(options: MetricsOptions): Metrics {
       vendors.declare(labels);
       store.declare(labels);
     },
-    async render(openMetrics) {
-      registry.setContentType(openMetrics ? Registry.OPENMETRICS_CONTENT_TYPE : Registry.PROMETHEUS_CONTENT_TYPE);
-      return { contentType: registry.contentType, body: await registry.metrics() };
-    },
+    render: createRenderer(registry),
+  };
+}
+
+/**
+ * One after the other: the registry has one form at a time, and reads it while it renders. As OpenMetrics it takes `_total` from the names
+ * of its counters for good, so that they are given back.
+ */
+function createRenderer(registry: Registry<RegistryContentType>): Metrics["render"] {
+  let before: Promise<unknown> = Promise.resolve();
+  const render = async (openMetrics: boolean) => {
+    registry.setContentType(openMetrics ? Registry.OPENMETRICS_CONTENT_TYPE : Registry.PROMETHEUS_CONTENT_TYPE);
+    const { contentType } = registry;
+    const names = registry.getMetricsAsArray().map((metric) => ({ metric, name: metric.name }));
+    try {
+      return { contentType, body: await registry.metrics() };
+    } finally {
+      for (const { metric, name } of names) metric.name = name;
+    }
+  };
+  return (openMetrics) => {
+    const rendered = before.then(() => render(openMetrics));
+    before = rendered.catch(() => {}); // whoever asked for it is told
+    return rendered;
   };
 }
 

@@ -139,6 +139,27 @@ describe("the admin listener", () => {
     expect(body).toContain("nodejs_eventloop_lag_p99_seconds");
   });
 
+  it("says the same in both forms, whoever was there before and whoever asks at the same time", async () => {
+    await start();
+    serving();
+    const scrape = async (accept: string) => {
+      const response = await fetch(`${watch.url}/metrics`, { headers: { accept } });
+      const body = await response.text();
+      const series = body.split("\n").filter((line) => line.startsWith("restartd_"));
+      return { type: response.headers.get("content-type"), ends: body.endsWith("# EOF\n"), series };
+    };
+    const text = await scrape("text/plain");
+    expect(text).toMatchObject({ type: "text/plain; version=0.0.4; charset=utf-8", ends: false });
+    expect(text.series).toContain('restartd_orphans_total{to="UNKNOWN"} 0');
+    const forms = ["application/openmetrics-text; version=1.0.0", "text/plain"];
+    const scrapes = await Promise.all([...forms, ...forms, ...forms].map(scrape));
+    for (const [index, one] of scrapes.entries()) {
+      expect(one.type).toMatch(index % 2 === 0 ? /^application\/openmetrics-text/ : /^text\/plain/);
+      expect(one.ends).toBe(index % 2 === 0);
+      expect(one.series).toEqual(text.series);
+    }
+  });
+
   it("has no series that a caller can make grow", async () => {
     await start();
     serving();
