@@ -223,7 +223,9 @@ try {
     process.exitCode = 1;
   } else {
     const taken = (error as { code?: unknown } | null)?.code === "EADDRINUSE";
-    const detail = taken ? "the port is taken; choose another by --listen HOST:PORT" : undefined;
+    const detail = taken
+      ? "the port is taken; choose another by --listen HOST:PORT, or by admin.listen where it is that one's"
+      : undefined;
     fatal({ detail, cause: describeCause(error) }, "cannot start");
     process.exitCode = 1;
   }

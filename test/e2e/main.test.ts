@@ -268,7 +268,7 @@ describe("command line", () => {
     expect(JSON.parse(stderr)).toMatchObject({
       level: "fatal",
       msg: "cannot start",
-      detail: "the port is taken; choose another by --listen HOST:PORT",
+      detail: "the port is taken; choose another by --listen HOST:PORT, or by admin.listen where it is that one's",
       cause: { message: `listen EADDRINUSE: address already in use 127.0.0.1:${port}` },
     });
   });
