@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { globSync } from "node:fs";
+import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { stringify } from "yaml";
@@ -63,6 +63,23 @@ describe.skipIf(shared === undefined || helm.missing)("the chart on a real API s
     expect(built).toMatchObject({ code: 0, stderr: "" });
     const here = built.stdout.replaceAll(/namespace: restartd$/gm, `namespace: ${NAMESPACE}`);
     expect(await apply(here, "--dry-run=server")).toMatchObject({ code: 0, stderr: "" });
+  });
+
+  it("starts once with another argument, by the command of backup.md", async () => {
+    const page = readFileSync(join(ROOT, "docs/operations/backup.md"), "utf8");
+    const command = /```sh\nkubectl (patch [^\n]+)\n```/.exec(page)?.[1] ?? "";
+    const args = (command.match(/(?:'[^']*'|[^ '])+/g) ?? []).map((word) => word.replaceAll("'", ""));
+    const values = join(ROOT, "deploy/chart/restartd/ci/sqlite-values.yaml");
+    const deployment = template("--values", values, "--show-only", "templates/deployment.yaml");
+    expect(await apply(deployment)).toMatchObject({ code: 0, stderr: "" });
+    const patch = args.map((word) => (word === "restartd" ? "rd" : word));
+    const patched = await cluster.kubectl([...patch, "--namespace", NAMESPACE, "--output=json"]);
+    expect(patched).toMatchObject({ code: 0, stderr: "" });
+    expect(JSON.parse(patched.stdout).spec.template.spec.containers[0].args).toEqual([
+      "--config",
+      "/etc/restartd/restartd.yaml",
+      "--accept-restore",
+    ]);
   });
 
   it("knows a pod that is not restricted: a negative control", async () => {

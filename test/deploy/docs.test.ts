@@ -23,6 +23,7 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   "npm run image": "test/e2e/image.test.ts",
   "helm template": "test/deploy/chart.test.ts",
   "kubectl kustomize": "test/cluster/chart.test.ts",
+  "kubectl patch": "test/cluster/chart.test.ts",
   "npx buf curl": "test/telemetry/tracing.test.ts",
   "npx restartd operations backup": "test/deploy/commands.test.ts",
   "node src/main.ts store verify": "test/deploy/commands.test.ts",
