@@ -5,6 +5,7 @@ import { parseAllDocuments } from "yaml";
 import schema from "../../docs/operations/log.schema.json" with { type: "json" };
 import { ConfigSchema } from "../../gen/restart/config/v1/config_pb.ts";
 import { createMetrics } from "../../src/admin/metrics.ts";
+import { MIGRATIONS, MIN_PROGRAM } from "../../src/operations/store/migrations.ts";
 import { MESSAGES } from "../../src/server/log-messages.ts";
 import { ROOT, run } from "../support/command.ts";
 import { type Folder, temporaryFolder } from "../support/folder.ts";
@@ -89,6 +90,11 @@ describe("docs/operations", () => {
       .filter((line) => /^\| `/.test(line) && !line.startsWith("| `restartd_..."));
     const named = table.flatMap((line) => [...(line.split("|")[1] ?? "").matchAll(/`(\w+)`/g)].map(([, name]) => name));
     expect(named.sort()).toEqual(served.sort());
+  });
+
+  it("has the store's versions in CHANGELOG.md", () => {
+    const said = /^Schema (\d+), min_program (\d+):/m.exec(readFileSync(join(ROOT, "CHANGELOG.md"), "utf8"));
+    expect(said?.slice(1).map(Number)).toEqual([MIGRATIONS.length, MIN_PROGRAM]);
   });
 
   it("tells of every section of the configuration", () => {
