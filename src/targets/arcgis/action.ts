@@ -198,9 +198,10 @@ function judge(
   { target, state }: OperationView,
 ): RefreshObservation {
   const progress = `job ${job.jobId} is ${job.status}`;
-  const end = ENDED.get(job.status);
+  const status = job.status.toUpperCase(); // others of the vendor's APIs write the same words in other letters
+  const end = ENDED.get(status);
   if (end === undefined) {
-    const runs = RUNNING.has(job.status) && job.endTime === undefined;
+    const runs = RUNNING.has(status) && job.endTime === undefined;
     // The job proves that the refresh was taken.
     return { kind: runs || state === "UNKNOWN" ? "running" : "unclear", progress };
   }

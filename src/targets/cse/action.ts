@@ -136,8 +136,11 @@ function judge(ref: EngineRef, engine: Engine, job: EngineJob | undefined): Retr
       job === undefined ? "no job of it is known" : `its latest job, ${job.id} (${job.type}), is ${job.status}`;
     throw refuse("NOTHING_TO_RETRY", ref, `is ${engine.status}, and ${last}: there is nothing to retry`);
   }
-  return { engine, job, deletes: job?.type === "Delete" || engine.status === "DeleteFailed" };
+  return { engine, job, deletes: isDeletion(job?.type ?? "") || isDeletion(engine.status) };
 }
+
+/** Whether a job's type, or an engine's status, is about a deletion: Delete, DeleteFailed, and ForceDelete, which engines have as well. */
+const isDeletion = (word: string): boolean => /delete/i.test(word);
 
 /** One bounded look decides what became of a request that may have been applied; it is never sent again. */
 async function settle(

@@ -5,7 +5,7 @@ import type { DcsInstance, DcsPage } from "./instance.ts";
 export function readInstance(json: unknown): DcsInstance | undefined {
   const fields = fieldsOf(json);
   const instanceId = word(fields?.instance_id);
-  const status = word(fields?.status);
+  const status = word(fields?.status).toUpperCase();
   if (fields === undefined || instanceId === "" || status === "") {
     return undefined;
   }

@@ -97,12 +97,12 @@ async function readJob({ client, ref }: LookOptions, jobId: string, signal: Abor
 
 /** By its job a restart runs, or has ended; a status that is not known says neither. */
 function judgeJob({ ref }: LookOptions, { id, status, process }: Job): RestartObservation | undefined {
-  switch (status) {
-    case "Completed":
+  switch (status.toUpperCase()) {
+    case "COMPLETED":
       return { kind: "succeeded", progress: status };
-    case "Failed":
-      return { kind: "failed", progress: status, failure: restartFailed(ref, `job ${id} is Failed`) };
-    case "Running":
+    case "FAILED":
+      return { kind: "failed", progress: status, failure: restartFailed(ref, `job ${id} is ${status}`) };
+    case "RUNNING":
       return { kind: "running", progress: process === "" ? status : `${status} ${process}` };
     default:
       return undefined;

@@ -429,6 +429,8 @@ describe("observe()", () => {
     for (const [status, kind, endtime] of [
       ["EXECUTING", "running", 0],
       ["CANCELLING", "running", 0],
+      ["executing", "running", 0],
+      ["Completed", "succeeded", 1_700_000_000_000],
       ["EXECUTING", "unclear", 1_700_000_000_000],
       ["UNAVAILABLE", "unclear", 0],
       ["SOMETHING_NEW", "unclear", 0],

@@ -66,6 +66,8 @@ describe("retryEngine()", () => {
       "OPERATION_IN_PROGRESS",
       Code.Aborted,
     ],
+    ["a failed deletion by force", { jobType: "ForceDelete" }, "DELETION_NOT_ACKNOWLEDGED", Code.FailedPrecondition],
+    ["a failed deletion in other letters", { jobType: "DELETE" }, "DELETION_NOT_ACKNOWLEDGED", Code.FailedPrecondition],
     ["a failed Delete job", { jobType: "Delete" }, "DELETION_NOT_ACKNOWLEDGED", Code.FailedPrecondition],
     [
       "an engine whose deletion failed, whatever its latest job is called",

@@ -137,11 +137,12 @@ describe("ListInstances", () => {
 
   it.each([
     [null, []],
-    [[{ status: "RUNNING" }, null, { instance_id: "i1", status: "RUNNING" }], ["i1"]],
+    [[{ status: "RUNNING" }, null, { instance_id: "i1", status: "Running" }], ["i1"]],
   ])("lists what can be understood of %o", async (instances, ids) => {
     await using dcs = await startDcs();
     dcs.simulator.inject({ method: "GET", answer: jsonReply(200, { instances }) });
     const listed = await dcs.client.listInstances({ projectId: PROJECT });
     expect(listed.instances.map(({ instanceId }) => instanceId)).toEqual(ids);
+    expect(listed.instances.map(({ status }) => status)).toEqual(ids.map(() => "RUNNING"));
   });
 });

@@ -48,6 +48,7 @@ describe("observeRestart()", () => {
     ["Running", "60%", "running", "Running 60%"],
     ["Running", "", "running", "Running"],
     ["Completed", "", "succeeded", "Completed"],
+    ["COMPLETED", "", "succeeded", "COMPLETED"],
     ["Failed", "", "failed", "Failed"],
   ])("believes the job: %s %s is %s, whatever the instance shows", async (status, process, kind, progress) => {
     const seen = await look(clientOf("RUNNING", { status, process }), "SENT", {}, { vendorJob: "j1" });
