@@ -47,6 +47,8 @@ export interface ServeOptions {
   readonly now?: () => Date;
   /** How long things of operations take, where not by default. */
   readonly timing?: Partial<Timing>;
+  /** What stands between operations and their store. Default: nothing. */
+  readonly around?: (store: Store) => Store;
   /** Told of every failpoint that an operation reaches. */
   readonly failpoint?: FailpointHook;
 }
@@ -94,7 +96,8 @@ export async function serve(options: ServeOptions): Promise<Served> {
     }),
   );
   const meter = admin?.meter ?? noMeter;
-  const opened = stack.use(await openStore(config.store, { replica, now, log, acceptRestore }));
+  const { around = (given: Store) => given } = options;
+  const opened = around(stack.use(await openStore(config.store, { replica, now, log, acceptRestore })));
   const store = admin === undefined ? opened : meterStore(opened, meter, monotonic);
   admin?.storeOpened(store);
   const storeHealth = createStoreHealth(log);

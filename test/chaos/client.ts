@@ -39,6 +39,16 @@ export async function restart(url: string, { procedure, body }: Ask, requestId: 
   }
 }
 
+/** Makes a call once that says nothing of its outcome: whether it was answered, and the reason where an error says one. */
+export async function answerOf(
+  url: string,
+  procedure: string,
+  body: object,
+): Promise<{ readonly ok: boolean; readonly reason: string | undefined }> {
+  const told = await restart(url, { procedure, body: { ...body } }, "", { deadlineMs: undefined, patienceMs: 8_000 });
+  return { ok: told.outcome === "applied", reason: told.reason };
+}
+
 /** What ErrorInfo says of an error. */
 function errorOf(json: unknown): Pick<Told, "outcome" | "reason" | "why"> {
   const { details = [], message: why } = json as { details?: { type: string; value: string }[]; message?: string };

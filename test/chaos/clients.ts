@@ -7,8 +7,9 @@ import type { Ask, System } from "./system.ts";
 import type { Told } from "./verdicts.ts";
 
 /** A restart that somebody wants. */
-interface Job {
+export interface Job {
   readonly ask: Ask;
+  readonly targets: readonly string[];
   /** Empty: each call is another restart. */
   readonly requestId: string;
 }
@@ -25,7 +26,7 @@ const ANSWERS = 3;
 export class Clients {
   readonly told: Told[] = [];
   readonly #systems: readonly System[];
-  readonly #jobs: readonly Job[];
+  readonly #jobs: Job[];
   readonly #definite = new Map<Job, number>();
   readonly #fleet: Fleet;
   readonly #random: Random;
@@ -37,11 +38,22 @@ export class Clients {
 
   constructor(systems: readonly System[], fleet: Fleet, random: Random) {
     this.#systems = systems;
-    this.#jobs = inTurn(systems).map((ask) => ({ ask, requestId: randomUUID() }));
+    this.#jobs = inTurn(systems);
     this.#fleet = fleet;
     this.#random = random;
     this.#work = Promise.all(Array.from({ length: CLIENTS }, () => this.#run()));
     this.#work.catch(() => {}); // `finished` tells
+  }
+
+  /** Takes some jobs out that nobody has asked for, where so many are left. */
+  hold(count: number): Job[] {
+    return this.#jobs.length - this.#released < count ? [] : this.#jobs.splice(-count);
+  }
+
+  /** From now on jobs that were taken out are asked for. */
+  release(jobs: readonly Job[]): void {
+    this.#jobs.splice(this.#released, 0, ...jobs);
+    this.#released += jobs.length;
   }
 
   /** From now on nothing new is begun: what was begun is brought to its end. */
@@ -81,7 +93,8 @@ export class Clients {
       this.#release();
       if (chance(0.1)) {
         const system = pick(this.#systems);
-        return { ask: system.ask([pick(system.shared)]), requestId: chance(0.5) ? "" : randomUUID() };
+        const targets = [pick(system.shared)];
+        return { ask: system.ask(targets), targets, requestId: chance(0.5) ? "" : randomUUID() };
       }
     }
     const enough = this.#calm ? 1 : ANSWERS;
@@ -118,8 +131,10 @@ export class Clients {
 }
 
 /** A call of each system after the other, so that all of them are at work at any time. */
-function inTurn(systems: readonly System[]): Ask[] {
-  const calls = systems.map((system) => system.once.map((targets) => system.ask(targets)));
+function inTurn(systems: readonly System[]): Job[] {
+  const calls = systems.map((system) =>
+    system.once.map((targets) => ({ ask: system.ask(targets), targets, requestId: randomUUID() })),
+  );
   const longest = Math.max(...calls.map(({ length }) => length));
   return Array.from({ length: longest }, (_, turn) => calls.flatMap((of) => of.slice(turn, turn + 1))).flat();
 }

@@ -7,12 +7,15 @@ export type Cut = "pass" | "lose" | "lose answer";
 /** A TCP proxy before PostgreSQL that cuts connections at their commits. */
 export interface CommitProxy extends AsyncDisposable {
   readonly port: number;
+  /** Port of loopback that connections are led to from now on. */
+  target: number;
   /** How many connections were cut, by what became of the commit. */
   readonly cuts: ReadonlyMap<Cut, number>;
 }
 
 /** Opens a proxy on loopback. */
-export async function openCommitProxy(target: number, decide: () => Cut): Promise<CommitProxy> {
+export async function openCommitProxy(first: number, decide: () => Cut): Promise<CommitProxy> {
+  let target = first;
   const cuts = new Map<Cut, number>();
   const sockets = new Set<Socket>();
   const server = createServer((client) => {
@@ -49,6 +52,12 @@ export async function openCommitProxy(target: number, decide: () => Cut): Promis
   return {
     port: (server.address() as AddressInfo).port,
     cuts,
+    get target() {
+      return target;
+    },
+    set target(port) {
+      target = port;
+    },
     async [Symbol.asyncDispose]() {
       server.close();
       for (const socket of sockets) socket.destroy();

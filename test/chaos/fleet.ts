@@ -20,6 +20,7 @@ export interface FleetOptions {
   /** Wall clocks of the first one's processes in turn are ahead (ms) by these; the others' are right. */
   readonly skewsMs: readonly number[];
   readonly resend: boolean;
+  readonly forgetful: boolean;
   /** How long (ms) one stands still: longer than the lease. */
   readonly pauseMs: readonly [number, number];
 }
@@ -197,10 +198,10 @@ class Member {
 
   #boot(): { child: ChildProcess; listening: Promise<void> } {
     const { options, losses } = this.#fleet;
-    const { config, timing, resend, skewsMs } = options;
+    const { config, timing, resend, forgetful, skewsMs } = options;
     const mishap = this.#fleet.nextMishap();
     const skewMs = this.#index === 0 ? (skewsMs[this.#boots % skewsMs.length] ?? 0) : 0;
-    const plan: ReplicaPlan = { config, timing, resend, mishap, skewMs };
+    const plan: ReplicaPlan = { config, timing, resend, forgetful, mishap, skewMs };
     this.#boots += 1;
     this.spentAt = Number.POSITIVE_INFINITY;
     losses.starts += 1;

@@ -56,6 +56,8 @@ export interface Drawn<Request, Reply> extends Mischief<Reply> {
 /** Draws what becomes of each request to a simulator. */
 export class Mischiefs<Request extends object, Reply> {
   chaotic = false;
+  /** How many requests that change something have arrived. */
+  writes = 0;
   /** How often each thing was drawn. */
   readonly counts = new Map<string, number>();
   readonly #options: MischiefOptions<Request, Reply>;
@@ -80,6 +82,7 @@ export class Mischiefs<Request extends object, Reply> {
   #draw(request: Request): string {
     const known = this.#drawn.get(request);
     if (known !== undefined) return known;
+    if (this.#options.changes(request)) this.writes += 1;
     const drawn = this.chaotic ? this.#choose(request) : "well";
     this.#drawn.set(request, drawn);
     this.counts.set(drawn, (this.counts.get(drawn) ?? 0) + 1);

@@ -11,6 +11,8 @@ export interface ReplicaPlan {
   readonly mishap: Mishap | undefined;
   /** The negative control: what may have been sent is sent again. */
   readonly resend: boolean;
+  /** The negative control: each process keeps freezes in its own memory. */
+  readonly forgetful: boolean;
   readonly timing: Partial<Timing>;
 }
 

@@ -12,6 +12,7 @@ import type { Failpoint } from "../../src/operations/records/failpoint.ts";
 import { serve } from "../../src/serve.ts";
 import { createLog } from "../../src/server/log.ts";
 import { TARGETS } from "../../src/targets/index.ts";
+import { forgetful } from "./forgetful.ts";
 import { PLAN, type ReplicaPlan } from "./plan.ts";
 import { resending } from "./resend.ts";
 
@@ -43,6 +44,7 @@ const served = await serve({
   now: () => new Date(Date.now() + plan.skewMs),
   timing: plan.timing,
   failpoint,
+  ...(plan.forgetful && { around: forgetful }),
 });
 writeSync(STDOUT, `listening ${served.url}\n`);
 await served.warmUp();

@@ -5,12 +5,14 @@ import { temporaryFolder } from "../support/folder.ts";
 import { listOperations } from "./client.ts";
 import { Clients } from "./clients.ts";
 import { Fleet, type FleetOptions, type Losses } from "./fleet.ts";
+import { Freezer, type Frozen } from "./freezer.ts";
 import type { Random } from "./random.ts";
 import type { Sections, StartSystem, System } from "./system.ts";
 import { type Figures, judge, type Listed, type Verdicts } from "./verdicts.ts";
 
 /** A chaos run. */
-export interface RunOptions extends Pick<FleetOptions, "random" | "count" | "mishaps" | "skewsMs" | "resend"> {
+export interface RunOptions
+  extends Pick<FleetOptions, "random" | "count" | "mishaps" | "skewsMs" | "resend" | "forgetful"> {
   readonly name: string;
   readonly systems: readonly StartSystem[];
   /** Section `store` of the configuration; relative paths are in a folder of the run's own. */
@@ -19,9 +21,11 @@ export interface RunOptions extends Pick<FleetOptions, "random" | "count" | "mis
   /** How long (ms) the chaos lasts at least, and at most until every mishap has happened. */
   readonly chaosMs: readonly [number, number];
   /** Whether the chaos has done what it is for; it lasts until then, too. Default: it has. */
-  readonly enough?: (systems: readonly System[]) => boolean;
+  readonly enough?: (systems: readonly System[], frozen: Frozen) => boolean;
   /** After the chaos everything ends within so long (ms). Default 60,000. */
   readonly quietMs?: number;
+  /** Done in the middle of the chaos. */
+  readonly midway?: () => Promise<void>;
   /** Told when the chaos ends. */
   readonly onCalm?: () => void;
 }
@@ -29,6 +33,7 @@ export interface RunOptions extends Pick<FleetOptions, "random" | "count" | "mis
 /** What a run showed. */
 export interface Run extends Verdicts {
   readonly losses: Losses;
+  readonly frozen: Frozen;
   readonly calls: number;
   /** How long (ms) after the chaos it took until everything had ended. */
   readonly endedMs: number;
@@ -45,7 +50,7 @@ const STRIKE_MS = [3_000, 6_000] as const;
 const QUIET_MS = 60_000;
 
 /** Shorter than in production, in the same order. The last is longer than the window, a slow vendor and a pause together. */
-const TIMING = {
+export const TIMING = {
   sendWindowMs: 500,
   leaseMs: 1_000,
   beatMs: 250,
@@ -74,18 +79,25 @@ export async function runChaos(options: RunOptions): Promise<Run> {
     }),
   );
   const clients = new Clients(systems, fleet, random);
+  const freezer = new Freezer(systems, fleet, clients);
   const started = performance.now();
   const elapsed = () => performance.now() - started;
   for (const system of systems) system.chaotic = true;
-  while (elapsed() < chaosMs[0]) {
-    await delay(random.between(...STRIKE_MS) / options.count);
-    fleet.strike();
-  }
+  const strikeUntil = async (ms: number) => {
+    while (elapsed() < ms) {
+      await delay(random.between(...STRIKE_MS) / options.count);
+      fleet.strike();
+    }
+  };
+  await strikeUntil(chaosMs[0] / 2);
+  await options.midway?.();
+  await strikeUntil(chaosMs[0]);
   fleet.hurry();
-  while (!(fleet.complete && enough(systems)) && elapsed() < chaosMs[1]) {
+  while (!(fleet.complete && enough(systems, freezer)) && elapsed() < chaosMs[1]) {
     await delay(100);
     fleet.renew();
   }
+  await freezer.calm();
   for (const system of systems) system.chaotic = false;
   options.onCalm?.();
   await fleet.calm();
@@ -96,6 +108,7 @@ export async function runChaos(options: RunOptions): Promise<Run> {
   const run: Run = {
     ...judge(operations, clients.told, systems),
     losses: fleet.losses,
+    frozen: freezer,
     calls: clients.told.length,
     endedMs: Math.round(performance.now() - calm),
     unanswered: clients.unanswered,
@@ -120,10 +133,11 @@ function figuresOf(
   systems: readonly System[],
   chaosMs: number,
 ): string {
-  const { losses } = run;
+  const { losses, frozen } = run;
   return [
     `${name} (RESTARTD_TEST_SEED=${random.seed}): ${run.calls} calls in ${chaosMs} ms of chaos,`,
     `${losses.kills} kills, ${losses.stops} stops, ${losses.starts} starts (${losses.failedStarts} failed), ${losses.points.size} failpoints;`,
+    `${frozen.freezes} freezes, ${frozen.survived} of them in force after a server was lost, ${frozen.told} calls told so, ${frozen.thawed.length} restarts in spite of one;`,
     ...systems.map(({ name: system, faults }) => systemFigures(system, run.systems[system], faults)),
     `${run.wrong.length} wrong verdicts, ${run.lies.length} wrong answers, ${run.open.length} open,`,
     `${run.undecided.length} undecided, ${run.renamed.length} renamed; all ended after ${run.endedMs} ms`,

@@ -39,6 +39,8 @@ export interface System extends Truth, AsyncDisposable {
   ask(targets: readonly string[]): Ask;
   /** In words, what another way of counting restarts disagrees about: the test's own mistake. */
   miscounted(): readonly string[];
+  /** How many requests that would change something have arrived, whatever became of them. */
+  readonly writes: number;
   /** Whether anything goes wrong from now on. */
   chaotic: boolean;
   /** How often each thing went wrong. */

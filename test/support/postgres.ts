@@ -47,18 +47,56 @@ export function postgresMissing(): boolean {
 
 /** Makes and starts a server, with these settings. Nothing is as slow as durability, but tests of it want it: `fsync` is on. */
 export async function startPostgres(settings: Readonly<Record<string, string>> = {}): Promise<Postgres> {
+  const { folder, options, programs } = await prepare();
+  const data = join(folder, "data");
+  const initdb = ["-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"];
+  await promisify(execFile)(join(programs, "initdb"), initdb, options);
+  const [port = 0] = await freePorts(1);
+  return new Server(folder, port, join(programs, "postgres"), options, settings).begin();
+}
+
+/** A folder for a server, and how its programs are run. */
+async function prepare() {
   const programs = findPostgres();
   if (programs === undefined) throw new Error("PostgreSQL is not there; install it by: node test/e2e/setup.ts");
   const user = unprivileged();
   const folder = await mkdtemp(join(tmpdir(), "restartd-postgres-"));
   if (user !== undefined) chownSync(folder, user.uid, user.gid);
-  const data = join(folder, "data");
-  const options = { ...user, cwd: folder, env: { PATH: process.env.PATH, LC_ALL: "C.UTF-8", TZ: "UTC" } };
-  const initdb = ["-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"];
-  await promisify(execFile)(join(programs, "initdb"), initdb, options);
   await mkdir(join(folder, "log"));
+  const options = { ...user, cwd: folder, env: { PATH: process.env.PATH, LC_ALL: "C.UTF-8", TZ: "UTC" } };
+  return { folder, options, programs };
+}
+
+/**
+ * Makes and starts a standby of a server, which follows it. Before it is promoted it can be asked at {@link Postgres.url}, and nothing more.
+ *
+ * @param synchronous whether the server waits from now on until the standby has everything that it commits.
+ */
+export async function startStandby(primary: Postgres, { synchronous }: { synchronous: boolean }): Promise<Postgres> {
+  const { folder, options, programs } = await prepare();
+  const connection = ["-h", "127.0.0.1", "-p", String(primary.port), "-U", "postgres"];
+  const copy = ["-D", join(folder, "data"), "-R", "-X", "stream", "-c", "fast", "--no-sync"];
+  await promisify(execFile)(join(programs, "pg_basebackup"), [...connection, ...copy], options);
   const [port = 0] = await freePorts(1);
-  return new Server(folder, port, join(programs, "postgres"), options, settings).begin();
+  const standby = await new Server(folder, port, join(programs, "postgres"), options, {}).begin();
+  if (synchronous) {
+    await primary.sql("alter system set synchronous_standby_names = '*'");
+    await primary.sql("select pg_reload_conf()");
+  }
+  const state = synchronous ? "sync" : "async";
+  const deadline = performance.now() + START_MS;
+  for (;;) {
+    const [followed] = await primary.sql("select sync_state, state from pg_stat_replication");
+    if (followed?.state === "streaming" && followed.sync_state === state) return standby;
+    if (performance.now() > deadline) throw new Error("the standby does not follow");
+    await delay(25); // nothing tells but asking
+  }
+}
+
+/** Has a standby take the place of its primary, which is gone. Resolves when it can be written to. */
+export async function promote(standby: Postgres): Promise<void> {
+  const [promoted] = await standby.sql("select pg_promote(true, 60) as done");
+  if (promoted?.done !== true) throw new Error("the standby was not promoted");
 }
 
 /** Whom to run it as: PostgreSQL refuses root. */

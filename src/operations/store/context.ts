@@ -1,7 +1,7 @@
 import type { OperationRecord } from "./record.ts";
 import { clean, type Rows } from "./rows.ts";
 import type { Db, Trx } from "./schema.ts";
-import type { Statement, Statements } from "./statements.ts";
+import type { HoldEpoch, Statement, Statements } from "./statements.ts";
 import type { Found, Store } from "./store.ts";
 
 /** What SQLite and PostgreSQL do differently. */
@@ -26,6 +26,8 @@ export interface Engine {
    * @throws UncertainCommit when the commit may have happened.
    */
   single?(statement: Statement): Promise<readonly unknown[]>;
+  /** With {@link single}: as part of such a statement, what {@link keepFreezes} and the look at the epoch are in a transaction. */
+  readonly holdEpoch?: HoldEpoch;
   /** Keeps freezes as they are until the transaction ends, where others may change them meanwhile; others may keep them as well. */
   keepFreezes?(trx: Trx): Promise<void>;
   /** Waits for the transactions that keep freezes as they are, and keeps others from doing so until the transaction ends. */

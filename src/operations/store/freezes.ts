@@ -4,7 +4,7 @@ import { StoreDamaged } from "./rows.ts";
 import type { Db, Trx } from "./schema.ts";
 
 /** Key of `meta` under which it stands how often freezes have changed. */
-const EPOCH = "freeze_epoch";
+export const EPOCH = "freeze_epoch";
 
 /** A freeze that ran out so long ago (ms, by the wall clock) is forgotten: other clocks may be behind. */
 const FORGET_MS = 24 * 3600 * 1000;

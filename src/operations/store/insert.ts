@@ -29,10 +29,10 @@ export async function insertOperations(
   epoch: number | undefined,
 ): Promise<Inserted> {
   if (records.length === 0) return { blocked: new Map() };
-  const { single } = context.engine;
+  const { single, holdEpoch } = context.engine;
+  const isAlone = single !== undefined && (epoch === undefined || holdEpoch !== undefined);
   // Without a turn of the event loop before: what is asked for first is written first.
-  if (single !== undefined && epoch === undefined && (await insertAlone(context, single, records, event)))
-    return { blocked: new Map() };
+  if (isAlone && (await insertAlone(context, single, records, event, epoch))) return { blocked: new Map() };
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
     try {
       const { inserted, blocked } = await context.engine.transaction((trx) =>
@@ -57,11 +57,12 @@ async function insertAlone(
   single: NonNullable<Engine["single"]>,
   records: readonly OperationRecord[],
   event: EventOf,
+  epoch: number | undefined,
 ): Promise<boolean> {
   const { engine, rows, statements } = context;
   const [record, second] = records;
   if (record === undefined || second !== undefined || record.requestId !== undefined) return false;
-  const statement = statements.insertWithAudit(rows.ofRecord(record, 0), auditOf(context, record, event));
+  const statement = statements.insertWithAudit(rows.ofRecord(record, 0), auditOf(context, record, event), epoch);
   if ((await single(statement)).length === 0) return false;
   engine.changed?.(record.name, record);
   return true;

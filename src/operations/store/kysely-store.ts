@@ -17,7 +17,8 @@ const FORGET_REPLICA_MS = 30 * 24 * 3600 * 1000;
 /** The store on a migrated database (migrations.ts). */
 export function createKyselyStore(options: KyselyStoreOptions): Store {
   const { db, engine } = options;
-  const context: Context = { ...options, rows: createRows(engine.sealed), statements: createStatements(engine.place) };
+  const statements = createStatements(engine.place, engine.holdEpoch);
+  const context: Context = { ...options, rows: createRows(engine.sealed), statements };
   const records = (rows: readonly Selectable<OperationTable>[]) => rows.map((row) => context.rows.record(row));
   const read =
     <Args extends unknown[], Result>(work: (...args: Args) => Promise<Result>) =>
@@ -106,8 +107,8 @@ async function changeOperations(
   const { engine } = context;
   const [first, second] = steps;
   if (first === undefined) return [];
-  if (second === undefined && engine.single !== undefined && epoch === undefined) {
-    return [await changeAlone(context, engine.single, first)];
+  if (second === undefined && engine.single !== undefined && (epoch === undefined || engine.holdEpoch !== undefined)) {
+    return [await changeAlone(context, engine.single, first, epoch)];
   }
   const changed = await engine.transaction(
     async (trx) => {
@@ -149,12 +150,14 @@ async function changeAlone(
   context: Context,
   single: NonNullable<Engine["single"]>,
   step: Step,
+  epoch: number | undefined,
 ): Promise<OperationRecord | undefined> {
   const { statements, engine } = context;
   const { after, row, audit } = stepOf(context, step);
   const { version } = step.before;
+  if (audit === undefined && epoch !== undefined) throw new Error("a permit without its row in the audit trail");
   const statement =
-    audit === undefined ? statements.change(row, version, 0) : statements.changeWithAudit(row, version, audit);
+    audit === undefined ? statements.change(row, version, 0) : statements.changeWithAudit(row, version, audit, epoch);
   const changed = await single(statement);
   if (changed.length === 0) return undefined;
   engine.changed?.(after.name, after);

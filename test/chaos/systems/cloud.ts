@@ -17,7 +17,7 @@ export interface CloudOptions {
 }
 
 /** The part of a {@link System} that all clouds have. */
-export interface Cloud extends Pick<System, "chaotic" | "faults"> {
+export interface Cloud extends Pick<System, "chaotic" | "faults" | "writes"> {
   /** What {@link CloudOptions.namesIn} found so far. */
   readonly names: readonly string[];
 }
@@ -46,6 +46,9 @@ export function openCloud({ random, server, replies, writes, changes, namesIn }:
   return {
     names,
     faults: mischiefs.counts,
+    get writes() {
+      return mischiefs.writes;
+    },
     get chaotic() {
       return mischiefs.chaotic;
     },

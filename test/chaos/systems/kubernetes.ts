@@ -51,6 +51,9 @@ export const startKubernetes: StartSystem = async ({ random, calls }) => {
     canTell: (target) => !SHARED.includes(nameOf(target)),
     namesAll: true,
     faults: mischiefs.counts,
+    get writes() {
+      return mischiefs.writes;
+    },
     get chaotic() {
       return mischiefs.chaotic;
     },

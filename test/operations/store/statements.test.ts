@@ -14,9 +14,15 @@ const audit = rows.ofAudit({
   to: "ACCEPTED",
 });
 
+/** The positions that a text names, in its order. */
+const placesOf = (text: string): number[] => [...text.matchAll(/\$(\d+)/g)].map(([, position]) => Number(position));
+
 describe("createStatements()", () => {
   it("makes each text once, whatever it is bound to", () => {
-    const statements = createStatements(() => "?");
+    const statements = createStatements(
+      () => "?",
+      (place) => `select ${place}`,
+    );
     const [one, other] = [record(), record({ response: "{}", requestId: undefined })].map((of) => rows.ofRecord(of, 0));
     if (one === undefined || other === undefined) throw new Error("no row");
     for (const make of [
@@ -24,6 +30,8 @@ describe("createStatements()", () => {
       (row: typeof one) => statements.change(row, 1, 1),
       (row: typeof one) => statements.insertWithAudit(row, audit),
       (row: typeof one) => statements.changeWithAudit(row, 1, audit),
+      (row: typeof one) => statements.insertWithAudit(row, audit, 7),
+      (row: typeof one) => statements.changeWithAudit(row, 1, audit, 7),
     ]) {
       expect(make(one).text).toBe(make(other).text);
       expect(make(one).values).not.toEqual(make(other).values);
@@ -32,7 +40,10 @@ describe("createStatements()", () => {
   });
 
   it("binds as many values as it has places, numbered in order where the database numbers them", () => {
-    const statements = createStatements((position) => `$${position}`);
+    const statements = createStatements(
+      (position) => `$${position}`,
+      (place) => `select ${place}`,
+    );
     const row = rows.ofRecord(record(), 0);
     for (const { text, values } of [
       statements.insert(row),
@@ -42,8 +53,16 @@ describe("createStatements()", () => {
       statements.insertWithAudit(row, audit),
       statements.changeWithAudit(row, 1, audit),
     ]) {
-      const places = [...text.matchAll(/\$(\d+)/g)].map(([, position]) => Number(position));
-      expect(places).toEqual(values.map((_, at) => at + 1));
+      expect(placesOf(text)).toEqual(values.map((_, at) => at + 1));
+    }
+    // An epoch stands before what it is bound after: no database without numbers has such statements.
+    for (const { text, values } of [
+      statements.insertWithAudit(row, audit, 7),
+      statements.changeWithAudit(row, 1, audit, 7),
+    ]) {
+      const [epoch = 0, ...others] = placesOf(text);
+      expect(values[epoch - 1]).toBe("7");
+      expect(others).toEqual(values.map((_, at) => at + 1).filter((position) => position !== epoch));
     }
   });
 

@@ -596,22 +596,25 @@ function freezeTests(opened: () => Opened): void {
     it("has every permit by the epoch before written before it resolves, whoever writes it", async () => {
       const { store, second } = opened();
       const other = (await second?.()) ?? store;
-      const records = Array.from({ length: 40 }, () => record());
+      const records = Array.from({ length: 60 }, (_, at) => record(at % 4 < 2 ? {} : { requestId: undefined }));
+      // Some are accepted with their permit, and some have been accepted before.
+      const before = records.filter((_, at) => at % 3 === 0);
+      for (const one of before) await store.insert([one], { event: "accepted" });
       const permitted = new Set<string>();
-      let resolved = false;
       const permits = records.map(async (one, at) => {
         const by = at % 2 === 0 ? store : other;
-        const inserted = await by.insert([one], { event: "accepted" }, undefined, 0);
-        if (inserted.stale !== true) permitted.add(one.name);
+        const done = before.includes(one)
+          ? await by.change(one, { state: "SENDING" }, { event: "permit" }, 0)
+          : (await by.insert([{ ...one, state: "SENDING" }], { event: "accepted" }, undefined, 0)).stale !== true;
+        if (done) permitted.add(one.name);
       });
       const frozen = create(0).then(async () => {
-        resolved = true;
-        return (await Promise.all(records.map(({ name }) => other.get(name)))).flatMap((one) => one?.name ?? []);
+        const found = await Promise.all(records.map(({ name }) => other.get(name)));
+        return found.flatMap((one) => (one?.state === "SENDING" ? [one.name] : []));
       });
       await Promise.all(permits);
       // What was there when it had resolved is all that there ever is.
       expect(new Set(await frozen)).toEqual(permitted);
-      expect(resolved).toBe(true);
       if (other !== store) await other[Symbol.asyncDispose]();
     });
   });

@@ -1,9 +1,11 @@
 import { CompiledQuery, type Kysely } from "kysely";
 import pg from "pg";
 import type { Engine } from "../context.ts";
+import { EPOCH } from "../freezes.ts";
 import { createKyselyStore } from "../kysely-store.ts";
 import type { Migration } from "../migrations.ts";
 import type { Tables } from "../schema.ts";
+import type { HoldEpoch } from "../statements.ts";
 import { type Store, StoreRefused } from "../store.ts";
 import { followAddress, type GiveAddress } from "./address.ts";
 import { checkDurability } from "./checks.ts";
@@ -36,6 +38,14 @@ export interface PostgresStoreOptions {
  * to change them does not wait for permits that are asked for later.
  */
 const FREEZE_LOCK = MIGRATION_LOCK + 1;
+
+/**
+ * The shared lock of a permit that is one statement, which sees what was committed when it began, before it had the lock. The row's lock
+ * is what makes that sound: it is taken last, on the row as it is by then, and is not taken on one that says another epoch; and whoever
+ * changes freezes changes this row, and waits for those who have locked it.
+ */
+export const HOLD_EPOCH: HoldEpoch = (place) =>
+  `select 1 as held from pg_advisory_xact_lock_shared(${FREEZE_LOCK}), meta where key = '${EPOCH}' and value = ${place} for share of meta`;
 
 /**
  * Opens the store in a PostgreSQL database, which several replicas may share.
@@ -80,6 +90,7 @@ function createEngine(db: Kysely<Tables>, pool: Pool, { url, replica, warn }: Po
     transaction: (work) => db.transaction().execute(work),
     place: (position) => `$${position}`,
     single: pool.single,
+    holdEpoch: HOLD_EPOCH,
     changed(name) {
       tell(name);
       announce(name);
