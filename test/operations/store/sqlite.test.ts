@@ -1,12 +1,14 @@
 import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
+import { existsSync } from "node:fs";
 import { appendFile, chmod, copyFile, link, readFile, rename, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { DatabaseSync } from "node:sqlite";
+import { backup, DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { MIGRATIONS } from "../../../src/operations/store/migrations.ts";
 import type { OperationRecord } from "../../../src/operations/store/record.ts";
+import { backupDatabase } from "../../../src/operations/store/sqlite/backup.ts";
 import { IN_MEMORY, openSqliteStore, type SqliteStoreOptions } from "../../../src/operations/store/sqlite/open.ts";
 import { type Store, StoreRefused } from "../../../src/operations/store/store.ts";
 import { type Folder, temporaryFolder } from "../../support/folder.ts";
@@ -305,6 +307,27 @@ describe("backup()", () => {
     const count = (await copy.list({ where: [], limit: 10_000 })).length;
     expect(count).toBeGreaterThanOrEqual(before.length);
     expect(count).toBeLessThanOrEqual(before.length + during + 1);
+  });
+
+  it("is made although it begins while a transaction is being written", async () => {
+    const file = join(folder.path, "copy.db");
+    using database = new DatabaseSync(path);
+    database.exec("create table meta (key text, value text); insert into meta values ('starts', '3'); begin immediate");
+    database.exec("insert into meta values ('late', 'x')");
+    // This is what Node does: SQLite's documents say SQLITE_LOCKED.
+    await expect(backup(database, join(folder.path, "other.db"))).rejects.toThrow("not an error");
+    let waited = 0;
+    await backupDatabase(database, file, () => {
+      waited += 1;
+      if (waited === 3) database.exec("commit");
+    });
+    expect(waited).toBe(3);
+    using copy = new DatabaseSync(file);
+    expect(copy.prepare("select value from meta order by key").all()).toEqual([{ value: "x" }, { value: "2" }]);
+    database.exec("begin immediate; insert into meta values ('never', 'y')");
+    const never = join(folder.path, "never.db");
+    await expect(backupDatabase(database, never)).rejects.toThrow("not an error");
+    expect(existsSync(never)).toBe(false);
   });
 
   it("overwrites nothing", async () => {

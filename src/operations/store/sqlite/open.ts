@@ -149,6 +149,10 @@ function createEngine(
 ): Engine {
   const groups = createGroups(database, db, files, patienceMs);
   let written: Promise<unknown> = Promise.resolve();
+  const allWritten = (): Promise<unknown> => {
+    groups.hurry();
+    return written;
+  };
   const listeners = new Set<(name: string) => void>();
   return {
     exclusive: true,
@@ -160,10 +164,7 @@ function createEngine(
       return one;
     },
     // They are committed in order: after the last one all are.
-    written() {
-      groups.hurry();
-      return written;
-    },
+    written: allWritten,
     changed: (name) => {
       // In its own turn: what a listener throws is not the writer's.
       for (const listener of listeners) queueMicrotask(() => listener(name));
@@ -174,7 +175,7 @@ function createEngine(
       listeners.add(own);
       return () => listeners.delete(own);
     },
-    backup: (file) => backupDatabase(database, file),
+    backup: (file) => backupDatabase(database, file, allWritten),
     sizeBytes: () => {
       const pages = database.prepare("select page_count * page_size as bytes from pragma_page_count, pragma_page_size");
       return Number(pages.get()?.bytes);
