@@ -62,7 +62,8 @@ export function need(tool: Tool): Needed {
 
 /** Folder of PostgreSQL's server programs, which Debian keeps out of PATH. */
 export function findPostgres(): string | undefined {
-  const isComplete = (folder: string) => ["initdb", "postgres", "pg_basebackup"].every((program) => isExecutable(join(folder, program)));
+  const isComplete = (folder: string) =>
+    ["initdb", "postgres", "pg_basebackup"].every((program) => isExecutable(join(folder, program)));
   const inPath = findProgram("initdb");
   if (inPath !== undefined && isComplete(dirname(inPath))) return dirname(inPath);
   const version = (folder: string) => Number(/(\d+)\/bin/.exec(folder)?.[1]);
