@@ -15,7 +15,7 @@ const MOST_ARRAYS = 500;
  * grow here, by the arrays that survive in it, and does not afterwards. One that `--min-semi-space-size` has made bigger stays.
  */
 export function boundHeap(): void {
-  setFlagsFromString("--heap-growing-percent=60");
+  setFlagsFromString("--heap-growing-percent=100");
   setFlagsFromString("--semi-space-growth-factor=4");
   const survivors: unknown[] = [];
   while (survivors.length < MOST_ARRAYS && youngBytes() < YOUNG_BYTES) survivors.push(new Array(1000).fill(0));

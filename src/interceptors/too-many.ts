@@ -24,14 +24,23 @@ function longLists(message: ReflectMessage, above: readonly DescField[]): Violat
     .flatMap((field) => {
       const path = [...above, field];
       if (field.fieldKind === "message") return longLists(message.get(field), path);
+      if (field.fieldKind !== "list") return [];
       const max = maxItemsOf(field);
-      return field.fieldKind === "list" && message.get(field).size > max
+      return message.get(field).size > max
         ? [new Violation(`must contain no more than ${max} item(s)`, "repeated.max_items", path, RULE, false)]
         : [];
     });
 }
 
+const known = new WeakMap<DescField, number>();
+
 function maxItemsOf(field: DescField): number {
+  const max = known.get(field) ?? readMaxItems(field);
+  known.set(field, max);
+  return max;
+}
+
+function readMaxItems(field: DescField): number {
   const { type } = hasOption(field, fieldRules) ? getOption(field, fieldRules) : {};
   return type?.case === "repeated" && type.value.maxItems > 0n ? Number(type.value.maxItems) : Number.POSITIVE_INFINITY;
 }

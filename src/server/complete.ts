@@ -30,9 +30,12 @@ export const completeErrors =
         const { message, rawMessage, code, details } = fail(call, all ?? first);
         Object.assign(reason, { message, rawMessage, code, details });
       }
-      abort(reason);
+      abort(reason ?? OVER);
     };
   };
+
+/** Why the signal of a call fires that has ended well: as it would by itself, but made once, and not for each call. */
+const OVER = new DOMException("This operation was aborted", "AbortError");
 
 interface Abortable {
   abort: (reason?: unknown) => void;

@@ -1,4 +1,4 @@
-import { setTimeout } from "node:timers/promises";
+import { clearTimeout, setTimeout } from "node:timers";
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
 import { judgeKey } from "../../core/access.ts";
@@ -185,11 +185,12 @@ export async function whileWanted<Result>(
 
 /** What work gives, or undefined when that takes longer. */
 export async function within<Result>(work: Promise<Result>, limitMs: number): Promise<Result | undefined> {
-  const over = new AbortController();
+  const { promise: late, resolve } = Promise.withResolvers<undefined>();
+  const timer = setTimeout(resolve, limitMs, undefined);
   try {
-    return await Promise.race([work, setTimeout(limitMs, undefined, { signal: over.signal })]);
+    return await Promise.race([work, late]);
   } finally {
-    over.abort();
+    clearTimeout(timer);
   }
 }
 

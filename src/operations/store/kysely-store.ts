@@ -3,7 +3,7 @@ import { type Context, type Engine, findBlocker, findRequest, type KyselyStoreOp
 import { changeFreezes, holdsEpoch, readFreezes } from "./freezes.ts";
 import { insertOperations } from "./insert.ts";
 import { listOperations } from "./list.ts";
-import type { AuditRow, OperationRecord } from "./record.ts";
+import { type AuditRow, changedRecord, type OperationRecord } from "./record.ts";
 import { removeEnded, removeOperation } from "./remove.ts";
 import { createRows, StoreDamaged } from "./rows.ts";
 import type { OperationTable, Trx } from "./schema.ts";
@@ -130,7 +130,7 @@ async function changeOperations(
 /** What an operation is after a step, and the row of the audit trail that comes with it. */
 function stepOf({ rows, now, replica }: Context, { before, change, event }: Step) {
   const time = now().getTime();
-  const after: OperationRecord = { ...before, ...change, version: before.version + 1, updateTime: time };
+  const after = changedRecord(before, change, time);
   const { name, state: to } = after;
   const audit = event && rows.ofAudit({ ...event, operation: name, time, replica, from: before.state, to });
   return { after, row: rows.ofRecord(after, 0), audit };

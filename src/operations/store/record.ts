@@ -83,6 +83,14 @@ export type Change = Partial<
   >
 >;
 
+/** An operation after a change, as it is stored. @param updateTime epoch ms. */
+export const changedRecord = (before: OperationRecord, change: Change, updateTime: number): OperationRecord => ({
+  ...before,
+  ...change,
+  version: before.version + 1,
+  updateTime,
+});
+
 /** What the audit trail says of a change, beside when, by which replica, and from which state to which. */
 export interface AuditEvent {
   /** What happened: `accepted`, `permit`, `sent`, `refused`, `cancel requested`, `resolved`, ... */

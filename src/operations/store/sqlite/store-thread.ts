@@ -4,6 +4,7 @@ import type { Inserted, Store } from "../store.ts";
 import { openSqliteStore } from "./open.ts";
 import {
   packError,
+  type ThreadChanges,
   type ThreadMessage,
   type ThreadOptions,
   type ThreadReply,
@@ -45,10 +46,24 @@ function insert(
   return store.insert(records, ({ name }) => eventOf.get(name) ?? { event: "accepted" }, undefined, epoch);
 }
 
+async function change(
+  store: Store,
+  { steps, epoch }: Extract<ThreadRequest, { method: "changeAll" }>,
+): Promise<ThreadChanges> {
+  const [step, second] = steps;
+  const changed =
+    step !== undefined && second === undefined
+      ? [await store.change(step.before, step.change, step.event, epoch)]
+      : await store.changeAll(steps);
+  return changed.map((after) => after?.updateTime);
+}
+
 function perform(store: Store, request: ThreadRequest): Promise<unknown> {
   switch (request.method) {
     case "insert":
       return insert(store, request);
+    case "changeAll":
+      return change(store, request);
     case "close":
       return Promise.resolve(store[Symbol.asyncDispose]());
     default: {

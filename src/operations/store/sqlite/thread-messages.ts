@@ -1,6 +1,6 @@
 import type { AuditEvent, OperationRecord } from "../record.ts";
 import { StoreDamaged } from "../rows.ts";
-import { type Store, StoreRefused, UncertainCommit } from "../store.ts";
+import { type Step, type Store, StoreRefused, UncertainCommit } from "../store.ts";
 
 /** What the thread is started with: paths and limits, as `SqliteStoreOptions` means them. */
 export interface ThreadOptions {
@@ -18,8 +18,6 @@ export interface ThreadOptions {
 
 /** What the thread does as it is asked to: reads, and writes whose arguments are data. */
 export type ThreadMethod =
-  | "change"
-  | "changeAll"
   | "get"
   | "blocking"
   | "find"
@@ -44,9 +42,17 @@ export type ThreadRequest = { readonly id: number } & (
       readonly events: readonly AuditEvent[];
       readonly epoch: number | undefined;
     }
+  | {
+      readonly method: "changeAll";
+      readonly steps: readonly Step[];
+      readonly epoch: number | undefined;
+    }
   | { readonly method: ThreadMethod; readonly args: readonly unknown[] }
   | { readonly method: "close" }
 );
+
+/** Of each step of `changeAll` when (epoch ms) it was made: what it has made is known to whoever asked. Undefined: it was not. */
+export type ThreadChanges = readonly (number | undefined)[];
 
 /** Requests that were made in one moment, in order. */
 export interface ThreadRequests {

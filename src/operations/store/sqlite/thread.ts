@@ -1,10 +1,11 @@
 import { getCompileCacheDir } from "node:module";
 import { dirname } from "node:path";
 import { Worker } from "node:worker_threads";
-import type { AuditEvent, OperationRecord } from "../record.ts";
-import { type EventOf, type Inserted, type Instead, type Store, UncertainCommit } from "../store.ts";
+import { type AuditEvent, changedRecord, type OperationRecord } from "../record.ts";
+import { type EventOf, type Inserted, type Instead, type Step, type Store, UncertainCommit } from "../store.ts";
 import type { SqliteStoreOptions } from "./open.ts";
 import {
+  type ThreadChanges,
   type ThreadMessage,
   type ThreadMethod,
   type ThreadOptions,
@@ -111,7 +112,8 @@ export async function openSqliteThread({
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     if (waiting.size === 0) worker.ref();
     waiting.set(id, { resolve, reject });
-    if (outgoing.length === 0) queueMicrotask(send);
+    // With everything that is asked for in the same turn: a message costs more than what is in it.
+    if (outgoing.length === 0) setImmediate(send);
     outgoing.push({ ...asked, id } as ThreadRequest);
     return promise;
   };
@@ -119,6 +121,14 @@ export async function openSqliteThread({
     <Method extends ThreadMethod>(name: Method) =>
     (...args: Parameters<ThreadStore[Method]>) =>
       ask({ method: name, args }) as ReturnType<ThreadStore[Method]>;
+
+  const changeAll = async (steps: readonly Step[], epoch?: number): Promise<(OperationRecord | undefined)[]> => {
+    const times = (await ask({ method: "changeAll", steps, epoch })) as ThreadChanges;
+    return steps.map(({ before, change }, at) => {
+      const time = times[at];
+      return time === undefined ? undefined : changedRecord(before, change, time);
+    });
+  };
 
   try {
     await opening.promise;
@@ -133,8 +143,8 @@ export async function openSqliteThread({
     exclusive: true,
     insert: (records, event, instead, epoch) =>
       insertAll((given, events) => ask({ method: "insert", records: given, events, epoch }), records, event, instead),
-    change: method("change"),
-    changeAll: method("changeAll"),
+    change: async (before, change, event, epoch) => (await changeAll([{ before, change, event }], epoch))[0],
+    changeAll: (steps) => changeAll(steps),
     get: method("get"),
     blocking: method("blocking"),
     find: method("find"),

@@ -19,6 +19,9 @@ const QUIET_MS = 2_000;
 
 const MAX_QUIET_MS = 60_000;
 
+/** Why what is still asked for one of them ends. Nobody reads it. */
+const ENDED = new Error("it is not followed any more");
+
 /**
  * Follows a restart that was applied, by the watch that everybody shares who wants to know of workloads like its own: no request is made
  * for it alone, but where the object seems to be gone, or another one, and where its rollout does not get on: why, its pods say. A watch
@@ -74,7 +77,7 @@ export function followRestart(
   };
   const leave = context.cluster.watches.follow(context.ref, put);
   const stop = (lost: boolean): void => {
-    ended.abort();
+    ended.abort(ENDED);
     clearTimeout(quiet);
     leave();
     if (lost) follower.lost();
