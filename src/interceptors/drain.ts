@@ -1,5 +1,5 @@
 import type { Interceptor } from "@connectrpc/connect";
-import { follow } from "./abort.ts";
+import { onAbort } from "../core/on-abort.ts";
 import { withOwnSignal } from "./stream-signal.ts";
 
 /**
@@ -14,5 +14,9 @@ export const drain =
       if (!req.stream) {
         return next(req);
       }
-      return withOwnSignal(next, req, (controller) => follow(controller, shutdown));
+      return withOwnSignal(next, req, (controller) => {
+        const end = (): void => controller.abort(shutdown.reason);
+        if (shutdown.aborted) end();
+        return onAbort(shutdown, end);
+      });
     };

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import type { Http2ServerRequest } from "node:http2";
 import { Code, ConnectError, type ContextKey, createContextKey } from "@connectrpc/connect";
+import { onAbort } from "../core/on-abort.ts";
 import { shuttingDown } from "./shutdown.ts";
 
 /** Why a call ends whose caller is gone. Nobody reads it but the log. */
@@ -67,7 +68,7 @@ export function openBody(request: IncomingMessage | Http2ServerRequest, limits: 
     if (limits.drainingMs !== undefined && limits.drainingMs < left) expireAfter(limits.drainingMs, draining);
   };
   if (Number.isFinite(limits.until)) expireAfter(Math.max(0, limits.until - performance.now()), late);
-  limits.draining.addEventListener("abort", hurry);
+  const off = onAbort(limits.draining, hurry);
   if (limits.draining.aborted) hurry();
   for (const event of EVENTS) {
     request.on(event, onEvent);
@@ -79,7 +80,7 @@ export function openBody(request: IncomingMessage | Http2ServerRequest, limits: 
       if (closed) return; // to take a listener away twice would stop what flows since
       closed = true;
       clearTimeout(timer);
-      limits.draining.removeEventListener("abort", hurry);
+      off();
       for (const event of EVENTS) {
         request.off(event, onEvent);
       }

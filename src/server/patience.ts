@@ -1,3 +1,5 @@
+import { onAbort } from "../core/on-abort.ts";
+
 /** How long a client may take nothing of what is sent to it. */
 export interface PatienceLimits {
   /** Milliseconds. */
@@ -30,12 +32,12 @@ export function createPatience(
         clearTimeout(timer);
         timer = setTimeout(giveUp, drainingStallMs);
       };
-      draining.addEventListener("abort", hurry);
+      const off = onAbort(draining, hurry);
       try {
         return await step;
       } finally {
         clearTimeout(timer);
-        draining.removeEventListener("abort", hurry);
+        off();
       }
     },
   };
