@@ -3,7 +3,7 @@ import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { WorkloadService } from "../gen/restart/kubernetes/v1/workload_service_pb.ts";
 import type { ControlPlane } from "../test/cluster/attach.ts";
-import { median, quantile } from "./load.ts";
+import { Gun, median, quantile, type Shot } from "./load.ts";
 import { residentMb } from "./process.ts";
 
 /** What {@link watchers} watches. */
@@ -16,15 +16,34 @@ export interface WatchersOptions {
   readonly name: string;
   /** How many watch the one object. */
   readonly count: number;
+  /** What other callers ask for meanwhile, of other objects. */
+  readonly otherShot: () => Shot;
 }
+
+/** What watching costs. */
+export interface Watched {
+  /** Watches of Deployments that the API server has more. */
+  readonly upstream: number;
+  /** Kilobytes for each watcher. */
+  readonly kbEach: number;
+  /** From sending a change to the last watcher, in ms: the median of the changes, and the longest. */
+  readonly median: number;
+  readonly longest: number;
+  /** Of a call of another caller while the changes went out, in ms. */
+  readonly othersP99: number;
+}
+
+/** Callers of something else while the changes go out. */
+const OTHERS = 2;
 
 /** Watches of one connection: as many clients would have several. */
 const PER_CONNECTION = 250;
 
 const CHANGES = 10;
 
-/** Watches one object very often and says what that costs: upstream watches, memory, time from a change to the last watcher. */
-export async function watchers({ cluster, url, pid, namespace, name, count }: WatchersOptions): Promise<string> {
+/** Watches one object very often and says what that costs, and what it costs others. */
+export async function watchers(options: WatchersOptions): Promise<Watched> {
+  const { cluster, url, pid, namespace, name, count, otherShot } = options;
   const path = `/apis/apps/v1/namespaces/${namespace}/deployments/${name}`;
   // Unavailable for ever, so that no watch ends: one pod is wanted, and nobody makes it.
   await cluster.request("PATCH", path, {
@@ -35,33 +54,42 @@ export async function watchers({ cluster, url, pid, namespace, name, count }: Wa
   const stop = new AbortController();
   const sessions: Http2SessionManager[] = [];
   let arrived = 0;
+  let wanted = Number.POSITIVE_INFINITY;
   let all = Promise.withResolvers<void>();
   const watching: Promise<void>[] = [];
-  for (let index = 0; index < count; index++) {
-    if (index % PER_CONNECTION === 0) {
-      sessions.push(new Http2SessionManager(url));
-    }
-    const sessionManager = sessions.at(-1) ?? new Http2SessionManager(url);
+  const watch = async (sessionManager: Http2SessionManager): Promise<void> => {
     const client = createClient(WorkloadService, createGrpcTransport({ baseUrl: url, sessionManager }));
     const target = { cluster: "admin", group: "apps", version: "v1", resource: "deployments", namespace, name };
-    watching.push(
-      (async () => {
-        for await (const _ of client.watchRollout(target, { signal: stop.signal })) {
-          if (++arrived === count) {
-            all.resolve();
-          }
-        }
-      })().catch((error: unknown) => {
-        if (!stop.signal.aborted) {
-          all.reject(error);
-        }
-      }),
-    );
+    try {
+      for await (const _ of client.watchRollout(target, { signal: stop.signal })) {
+        if (++arrived >= wanted) all.resolve();
+      }
+    } catch (error) {
+      if (!stop.signal.aborted) all.reject(error);
+    }
+  };
+  // One connection after the other, as clients come: none waits for all the others to be let in.
+  while (watching.length < count) {
+    const session = new Http2SessionManager(url);
+    sessions.push(session);
+    wanted = Math.min(count, watching.length + PER_CONNECTION);
+    while (watching.length < wanted) watching.push(watch(session));
+    await all.promise;
+    all = Promise.withResolvers();
   }
-  await all.promise;
   await delay(500); // lets memory settle: there is no event for that
   const during = { mb: residentMb(pid), watches: await upstreamWatches(cluster) };
   const times: number[] = [];
+  const latencies: number[] = [];
+  let going = true;
+  using gun = new Gun(url);
+  const others = Array.from({ length: OTHERS }, async () => {
+    while (going) {
+      const begun = performance.now();
+      await gun.fire(otherShot());
+      latencies.push(performance.now() - begun);
+    }
+  });
   for (let change = 0; change < CHANGES; change++) {
     all = Promise.withResolvers<void>();
     arrived = 0;
@@ -73,17 +101,21 @@ export async function watchers({ cluster, url, pid, namespace, name, count }: Wa
     await all.promise;
     times.push(performance.now() - started);
   }
+  going = false;
+  await Promise.all(others);
   stop.abort();
   await Promise.allSettled(watching);
   for (const session of sessions) {
     session.abort();
   }
-  times.sort((left, right) => left - right);
-  return [
-    `${count} watchers of one workload: ${during.watches - before.watches} upstream watch(es)`,
-    `  memory ${before.mb.toFixed(0)} -> ${during.mb.toFixed(0)} MB (${(((during.mb - before.mb) * 1024) / count).toFixed(0)} kB each)`,
-    `  from sending a change to the last watcher: median ${median(times).toFixed(0)} ms, longest ${quantile(times, 1).toFixed(0)} ms`,
-  ].join("\n");
+  for (const sorted of [times, latencies]) sorted.sort((left, right) => left - right);
+  return {
+    upstream: during.watches - before.watches,
+    kbEach: ((during.mb - before.mb) * 1024) / count,
+    median: median(times),
+    longest: quantile(times, 1),
+    othersP99: quantile(latencies, 0.99),
+  };
 }
 
 /** Open watches of Deployments, as the API server counts them: controllers have theirs as well. */
