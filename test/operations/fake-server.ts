@@ -134,10 +134,12 @@ interface Faults {
   insert: "before" | "after" | undefined;
   /** Which changes fail. */
   change: ((change: Change) => "before" | "after" | undefined) | undefined;
+  /** Whether operations cannot be read by their names. */
+  get: boolean;
 }
 
 function withFaults(kept: Store) {
-  const faults: Faults = { insert: undefined, change: undefined };
+  const faults: Faults = { insert: undefined, change: undefined, get: false };
   let count = 0;
   let waiting: { until: number; resolve: () => void }[] = [];
   const away = (): never => {
@@ -157,6 +159,7 @@ function withFaults(kept: Store) {
       const changed = await kept.change(before, change, event);
       return fault === "after" ? away() : changed;
     },
+    get: async (name) => (faults.get ? away() : kept.get(name)),
     beat: async () => {
       count++;
       for (const { until, resolve } of waiting) if (count >= until) resolve();

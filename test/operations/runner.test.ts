@@ -460,6 +460,29 @@ describe("a store that is away", () => {
     },
   );
 
+  it("is no reason to say of what was sent that it was not, neither to its caller nor to one who repeats the call", async () => {
+    const server = await start({
+      jobMs: 60_000,
+      at: (point) => {
+        server.faults.get = point === "after W3";
+      },
+    });
+    server.vendor.script("no response"); // the caller waits for what only shows later
+    const id = randomUUID();
+    for (const call of ["first", "repeated"]) {
+      const told = await failure(server.client.restart(web(id)));
+      expect(told, call).toMatchObject({
+        code: Code.Unknown,
+        reason: "OUTCOME_UNKNOWN",
+        metadata: { outcome: "unknown", operation: told.operation },
+        retries: false,
+      });
+      expect(told.operation).not.toBe("");
+    }
+    expect(server.vendor.executions).toHaveLength(1);
+    server.faults.get = false;
+  });
+
   it("gets the outcome later, and its caller does not wait for that", async () => {
     const server = await start({ jobMs: 0 });
     let away = true;

@@ -4,7 +4,7 @@ import type { HandlerContext } from "@connectrpc/connect";
 import { judgeKey } from "../../core/access.ts";
 import { type Call, callKey, OPERATION_HEADER, type Warned, warn } from "../../core/call.ts";
 import { remainingMs } from "../../core/deadline.ts";
-import type { Outcome } from "../../core/errors.ts";
+import { Failure, type Outcome } from "../../core/errors.ts";
 import { OVERRIDE_FREEZE } from "../../core/freeze.ts";
 import {
   type Action,
@@ -14,7 +14,7 @@ import {
   type PrepareContext,
 } from "../../core/operation.ts";
 import { principalKey } from "../../core/principal.ts";
-import { answerOf, wentOn } from "../records/answer.ts";
+import { answerOf, outcomeUnknown, wentOn } from "../records/answer.ts";
 import type { FreezeGuard, Override } from "../records/freezes.ts";
 import type { Waiter } from "../records/wait.ts";
 import type { OperationRecord } from "../store/record.ts";
@@ -140,6 +140,8 @@ export function prepareContext(
 export const outcomeOfJoined = (state: OperationState): Outcome | undefined =>
   state === "ACCEPTED" ? "unknown" : outcomeOfState[state];
 
+const isStoreAway = (error: unknown): boolean => error instanceof Failure && error.reason === "STORE_UNAVAILABLE";
+
 /** Waits until it is known what the call of an operation is answered with, as `answerOf` says it. */
 export async function waitForAnswer<Output extends DescMessage>(
   first: NonNullable<Found["record"] | Found["tombstone"]>,
@@ -153,7 +155,10 @@ export async function waitForAnswer<Output extends DescMessage>(
       call.outcome = outcomeOfJoined(record.state) ?? call.outcome;
     }
     record = await waiter.nextChange(record ?? first, signal).catch((error: unknown) => {
-      throw signal.aborted && call.outcome !== "not_applied" ? wentOn(first, signal, call.outcome, error) : error;
+      if (call.outcome === "not_applied") throw error;
+      if (signal.aborted) throw wentOn(first, signal, call.outcome, error);
+      // That the store is away now says nothing of what was sent before: whoever took that for a refusal would ask once more.
+      throw isStoreAway(error) ? outcomeUnknown(first, { cause: error }) : error;
     });
     response = answerOf(action, record);
   }

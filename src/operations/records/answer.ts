@@ -65,7 +65,7 @@ export function wentOn(
 }
 
 /** The failure of a call whose request may have left, and of which nobody knows what became of it. */
-const outcomeUnknown = (
+export const outcomeUnknown = (
   { name, target }: Pick<OperationRecord, "name" | "target">,
   options: Pick<FailureOptions, "deadlineExceeded" | "cause"> = {},
 ): Failure =>
