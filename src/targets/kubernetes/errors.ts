@@ -1,4 +1,5 @@
 import { type Answer, NoAnswer } from "../../clouds/http.ts";
+import { codeOf, isExhausted, obstacleOf } from "../../clouds/obstacles.ts";
 import { type Detail, Failure, preconditionFailure, type Reason, resourceInfo, retryInfo } from "../../core/errors.ts";
 import type { As } from "./client.ts";
 import { CredentialsError } from "./cluster/credentials-error.ts";
@@ -355,18 +356,24 @@ export function unreachable(error: unknown, asked: RequestSubject): Failure {
   if (cause instanceof Failure) {
     return cause; // what kept it from being sent
   }
+  const metadata = { cluster: asked.cluster, vendor: "kubernetes" };
+  const context = { place: `cluster ${asked.cluster}`, who: "its API server", metadata };
+  const obstacle = isExhausted(codeOf(cause) ?? "") ? obstacleOf(cause, context) : undefined;
+  if (obstacle !== undefined) {
+    return obstacle;
+  }
   if (cause instanceof CredentialsError) {
     return new Failure(
       "CLUSTER_CREDENTIALS_REJECTED",
       `cluster ${asked.cluster}: restartd's own credentials cannot be read; its operator has to renew them`,
-      { metadata: { cluster: asked.cluster, vendor: "kubernetes" }, cause },
+      { metadata, cause },
     );
   }
   return new Failure(
     "CLUSTER_UNREACHABLE",
     `cluster ${asked.cluster}: its API server cannot be reached (${nature(cause)})`,
     {
-      metadata: { cluster: asked.cluster, vendor: "kubernetes" },
+      metadata,
       details: [retryInfo(1_000)],
       cause,
     },

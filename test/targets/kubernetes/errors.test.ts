@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { RetryInfoSchema } from "../../../gen/google/rpc/error_details_pb.ts";
 import { type Answer, NoAnswer } from "../../../src/clouds/http.ts";
 import { Failure } from "../../../src/core/errors.ts";
+import { asCredentialsError } from "../../../src/targets/kubernetes/cluster/credentials-error.ts";
 import {
   asCause,
   failureOfRead,
@@ -180,6 +181,15 @@ describe("failureOfRead()", () => {
 });
 
 describe("unreachable()", () => {
+  it.each([
+    ["a connection", Object.assign(new Error("connect"), { code: "EMFILE" })],
+    ["a file of credentials", asCredentialsError(Object.assign(new Error("open"), { code: "ENFILE" }))],
+  ])("blames neither the cluster nor the credentials where this machine has no file left for %s", (_what, cause) => {
+    const failure = unreachable(new NoAnswer(false, cause), asked);
+    expect(failure).toMatchObject({ reason: "QUEUE_FULL", outcome: "not_applied", metadata: { cluster: "c" } });
+    expect(failure.details.some(({ desc }) => desc === RetryInfoSchema)).toBe(true);
+  });
+
   it("names the nature of what happened, without addresses", () => {
     const cause = Object.assign(new Error("connect ECONNREFUSED 10.1.2.3:6443"), { code: "ECONNREFUSED" });
     expect(unreachable(new NoAnswer(false, cause), asked).message).toBe(

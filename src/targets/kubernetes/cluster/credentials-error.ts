@@ -5,6 +5,12 @@
  */
 export class CredentialsError extends Error {
   override readonly name = "CredentialsError";
+  /** Of a system error: what this machine is short of is no fault of the credentials. */
+  readonly code: string | undefined;
+  constructor(message: string, code?: string) {
+    super(message);
+    this.code = code;
+  }
 }
 
 /** What is told of an error that somebody else's code threw: its code and its file, but not its words. */
@@ -13,5 +19,5 @@ export function asCredentialsError(error: unknown): CredentialsError {
     return error;
   }
   const { name, code, syscall, path } = error as Partial<NodeJS.ErrnoException>;
-  return new CredentialsError([code ?? name ?? "unknown error", syscall, path].filter(Boolean).join(" "));
+  return new CredentialsError([code ?? name ?? "unknown error", syscall, path].filter(Boolean).join(" "), code);
 }

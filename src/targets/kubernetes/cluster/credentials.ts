@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { isDeepStrictEqual } from "node:util";
 import type { Dispatcher } from "undici";
+import { codeOf, isExhausted } from "../../../clouds/obstacles.ts";
 import { formatProblem, type Problem } from "../../../core/problem.ts";
 import { asCredentialsError, CredentialsError } from "./credentials-error.ts";
 import { createExecPlugin, type ExecPlugin } from "./exec-plugin.ts";
@@ -188,7 +189,13 @@ async function textsOf(source: ClusterSource): Promise<Texts> {
 }
 
 async function readAll(paths: readonly string[]): Promise<Texts> {
-  const contents = paths.map(async (path) => [path, await readFile(path).catch((error: Error) => error)] as const);
+  const contents = paths.map(async (path) => {
+    const content = await readFile(path).catch((error: Error) => {
+      if (isExhausted(codeOf(error) ?? "")) throw error; // it says nothing of the file
+      return error;
+    });
+    return [path, content] as const;
+  });
   return new Map(await Promise.all(contents));
 }
 
