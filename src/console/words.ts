@@ -227,7 +227,7 @@ export const W = {
     data_loss: "Data will be lost",
     outage: "There will be an outage",
     deletion: "It will be deleted",
-    freeze: "It is done in spite of the freeze",
+    freeze: "To go on in spite of the freeze",
   },
   flushed: "All data of it is deleted, for good.",
   typeToGoOn: (word: string) => `Type ${word} to go on`,
