@@ -1,4 +1,6 @@
-import { parseArgs } from "node:util";
+import { readArgs } from "./commands/read-args.ts";
+import { CLIENT_COMMANDS } from "./commands/table.ts";
+import { nearName } from "./core/near-name.ts";
 
 /** Commands of the server with a command line of their own; those of the client are in commands/table.ts. */
 const SUBCOMMANDS = ["check", "policy", "store", "token"] as const;
@@ -64,6 +66,11 @@ export function parseCommand(args: readonly string[]): Command {
   if (subcommand !== undefined) {
     return { kind: subcommand, args: rest };
   }
+  const commands = [...CLIENT_COMMANDS, ...SUBCOMMANDS, "serve"];
+  const near = first === undefined || first.startsWith("-") ? undefined : nearName(first, commands);
+  if (near !== undefined && near !== first) {
+    throw new UsageError(`there is no command ${JSON.stringify(first)}; did you mean ${near}?`);
+  }
   const {
     help,
     version,
@@ -98,21 +105,18 @@ export function parseCommand(args: readonly string[]): Command {
 }
 
 function parseOptions(args: readonly string[]) {
-  try {
-    const { values } = parseArgs({
-      args: [...args],
-      strict: true,
-      options: {
-        help: { type: "boolean", short: "h" },
-        version: { type: "boolean" },
-        config: { type: "string" },
-        kubeconfig: { type: "string" },
-        listen: { type: "string" },
-        "accept-restore": { type: "boolean" },
-      },
-    });
-    return values;
-  } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error), { cause: error });
-  }
+  const read = readArgs({
+    args: [...args],
+    strict: true,
+    options: {
+      help: { type: "boolean", short: "h" },
+      version: { type: "boolean" },
+      config: { type: "string" },
+      kubeconfig: { type: "string" },
+      listen: { type: "string" },
+      "accept-restore": { type: "boolean" },
+    },
+  });
+  if ("wrong" in read) throw new UsageError(read.wrong);
+  return read.values;
 }

@@ -57,7 +57,8 @@ const WORST: readonly number[] = [
 export const worstOf = (codes: readonly number[]): number => WORST.find((code) => codes.includes(code)) ?? EXIT.DONE;
 
 /** Reasons that say that the same call may be made again. */
-const BUSY = /^(OPERATION_IN_PROGRESS|THROTTLED|QUEUE_FULL|CONFLICT|\w+_UNREACHABLE|STORE_UNAVAILABLE|SHUTTING_DOWN)$/;
+const BUSY =
+  /^(OPERATION_IN_PROGRESS|THROTTLED|RATE_LIMITED|QUEUE_FULL|CONFLICT|\w+_UNREACHABLE|STORE_UNAVAILABLE|SHUTTING_DOWN)$/;
 
 /** Reasons that come after something was applied. */
 const AFTERWARDS = /^(PROGRESS_DEADLINE_EXCEEDED|ROLLOUT_SUPERSEDED|OBJECT_REPLACED|VENDOR_JOB_FAILED)$/;

@@ -27,12 +27,16 @@ export async function get(parsed: Parsed, client: () => Client, context: ClientC
   const missing = listings.flatMap(({ unavailable = [] }) => unavailable).map(problemOfStatus);
   for (const problem of missing) context.err(`error: ${sentenceOf(problem)}\n`);
   const rows = listings.flatMap((listing) => listing.rows);
-  if (names.length > 0 && rows.length === 0) {
-    context.err(`error: there is no ${plain(words.join(","))} ${plain(names.join(" "))}\n`);
-    return EXIT.REFUSED;
-  }
-  if (rows.length === 0 && missing.length === 0) context.err("nothing found\n");
-  return worstOf(missing.map(({ exit }) => exit));
+  const absent = names.filter((name) => !rows.some((row) => isCalled(row, name)));
+  for (const name of absent) context.err(`error: there is no ${plain(words.join(","))} ${plain(name)}\n`);
+  if (rows.length === 0 && missing.length === 0 && absent.length === 0) context.err("nothing found\n");
+  return worstOf([...missing.map(({ exit }) => exit), ...absent.map(() => EXIT.REFUSED)]);
+}
+
+/** Whether a row is what somebody calls so: by its id, or by its name. */
+function isCalled({ name, cells }: Row, called: string): boolean {
+  const words = [name.slice(name.indexOf("/") + 1), ...cells.slice(0, 2)];
+  return words.some((word) => word.toLowerCase() === called.toLowerCase());
 }
 
 function narrowed(operands: readonly string[]): {

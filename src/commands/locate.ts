@@ -1,4 +1,5 @@
 import { CommandMistake, type Named, type Session, type Subject, type Verb, type Wanted } from "../core/command.ts";
+import { nearName } from "../core/near-name.ts";
 import { TARGET_COMMANDS } from "../targets/commands.ts";
 import { parseUrl } from "./client.ts";
 
@@ -98,8 +99,12 @@ type Target = (typeof TARGET_COMMANDS)[number];
 async function find(type: string, names: readonly string[], asked: Asked, session: Session) {
   const target = TARGET_COMMANDS.find(({ takes }) => takes(type));
   if (target === undefined) {
+    const near = nearName(
+      type.toLowerCase(),
+      TARGET_COMMANDS.flatMap(({ types }) => types),
+    );
     throw new CommandMistake(
-      `there is no type ${JSON.stringify(type)}: write RESOURCE.VERSION.GROUP, such as cronjobs.v1.batch`,
+      `there is no type ${JSON.stringify(type)}: ${near === undefined ? "" : `did you mean ${near}? Else `}write RESOURCE.VERSION.GROUP, such as cronjobs.v1.batch`,
     );
   }
   refuseForeignVerb(target, asked.verb, type);

@@ -1,7 +1,8 @@
-import { type ParseArgsConfig, parseArgs } from "node:util";
+import type { ParseArgsConfig } from "node:util";
 import { secondsOf } from "../config/duration.ts";
 import { CommandMistake } from "../core/command.ts";
 import { nearName } from "../core/near-name.ts";
+import { readArgs } from "./read-args.ts";
 import { FLAGS, type Flag, type FlagName, flagsOf, type Spec } from "./table.ts";
 
 /** What a command line says. */
@@ -59,21 +60,12 @@ function written(argument: string): readonly string[] {
 }
 
 function parse(args: string[], options: NonNullable<ParseArgsConfig["options"]>) {
-  try {
-    return parseArgs({ args, strict: true, allowPositionals: true, options });
-  } catch (error) {
-    const [, unknown] = /^Unknown option '--([^']+)'/.exec(error instanceof Error ? error.message : "") ?? [];
-    if (unknown !== undefined) {
-      const near = nearName(unknown, Object.keys(FLAGS));
-      throw new CommandMistake(`there is no flag --${unknown}${near === undefined ? "" : `; did you mean --${near}?`}`);
-    }
-    throw new CommandMistake(
-      (error instanceof Error ? error.message : String(error)).replace(/\. To specify.*$/s, ""),
-      {
-        cause: error,
-      },
-    );
-  }
+  const read = readArgs({ args, strict: true, allowPositionals: true, options });
+  if (!("wrong" in read)) return read;
+  const [, unknown] = /^Unknown option '--([^']+)'/.exec(read.wrong) ?? [];
+  if (unknown === undefined) throw new CommandMistake(read.wrong);
+  const near = nearName(unknown, Object.keys(FLAGS));
+  throw new CommandMistake(`there is no flag --${unknown}${near === undefined ? "" : `; did you mean --${near}?`}`);
 }
 
 /**

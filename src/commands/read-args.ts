@@ -10,6 +10,8 @@ export function readArgs<const Config extends ParseArgsConfig>(
   try {
     return parseArgs(config);
   } catch (error) {
-    return { wrong: error instanceof Error ? error.message : String(error) };
+    const message = error instanceof Error ? error.message : String(error);
+    // What follows is advice about dashes, over several lines, of which part is not so here.
+    return { wrong: message.replace(/(\.?\n|\. To specify).*$/s, "") };
   }
 }

@@ -1,6 +1,6 @@
-import { parseArgs } from "node:util";
 import { addressOf, DEFAULT_ADDRESS } from "./client.ts";
 import { durationOf } from "./parse.ts";
+import { readArgs } from "./read-args.ts";
 
 /** How results are printed. */
 export type Output = "name" | "json" | "yaml" | "wide";
@@ -162,11 +162,9 @@ export function parseOperationsCommand(args: readonly string[]): OperationsComma
 }
 
 function parse(args: readonly string[]) {
-  try {
-    return parseArgs({ args: [...args], strict: true, allowPositionals: true, options: OPTIONS });
-  } catch (error) {
-    throw new OperationsUsageError(error instanceof Error ? error.message : String(error), { cause: error });
-  }
+  const read = readArgs({ args: [...args], strict: true, allowPositionals: true, options: OPTIONS });
+  if ("wrong" in read) throw new OperationsUsageError(read.wrong);
+  return read;
 }
 
 /** Options that every command knows. */

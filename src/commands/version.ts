@@ -1,5 +1,6 @@
 import { createClient } from "@connectrpc/connect";
 import { ServerService } from "../../gen/restart/server/v1/server_service_pb.ts";
+import { CommandMistake } from "../core/command.ts";
 import { plain } from "../core/plain.ts";
 import { VERSION } from "../core/version.ts";
 import type { Client, ClientContext } from "./client.ts";
@@ -10,6 +11,7 @@ import { documentOf } from "./yaml.ts";
 
 /** Says the client's version, and the server's where it can be reached; answers the exit code. */
 export async function version(parsed: Parsed, client: () => Client, { out, err }: ClientContext): Promise<number> {
+  if (parsed.operands.length > 0) throw new CommandMistake("version takes nothing");
   const format = parsed.text("output");
   const isDocument = format === "json" || format === "yaml";
   const say = (server?: string): void => {

@@ -189,6 +189,8 @@ describe("exit codes", () => {
     ["OUTCOME_UNKNOWN", Code.Unknown, "unknown", 5],
     ["OPERATION_IN_PROGRESS", Code.Aborted, "not_applied", 7],
     ["THROTTLED", Code.ResourceExhausted, "not_applied", 7],
+    ["RATE_LIMITED", Code.ResourceExhausted, "not_applied", 7],
+    ["FROZEN", Code.FailedPrecondition, "not_applied", 1],
     ["QUEUE_FULL", Code.ResourceExhausted, "not_applied", 7],
     ["CONFLICT", Code.Aborted, "not_applied", 7],
     ["CLUSTER_UNREACHABLE", Code.Unavailable, "not_applied", 7],
@@ -225,6 +227,9 @@ describe("exit codes", () => {
   it.each([
     [["restart"], "a TARGET is missing"],
     [["restart", "deployment/web", "--timeout", "5s"], "--timeout needs --wait"],
+    [["restart", "deployment/web", "--wait", "--timeout", "-5s"], "'--timeout' argument is ambiguous"],
+    [["restart", "deploymnt/web"], "did you mean deployment?"],
+    [["version", "extra"], "takes nothing"],
     [["restart", "deployment/web", "--wait", "--timeout", "soon"], '--timeout "soon" is not a duration'],
     [["restart", "deployment/web", "--request-id", "7"], '--request-id "7" is not a UUID'],
     [["restart", "deployment/web", "-o", "table"], '--output "table" is unknown'],
@@ -469,6 +474,12 @@ describe("output", () => {
   it("lists", async () => {
     expect((await run(["get", "deploy", "-o", "name"])).stdout).toBe("deployment.apps/a\ndeployment.apps/b\n");
     expect((await run(["get", "dcs", "--no-headers"])).stdout).toBe("i-1  dcs-cache\n");
+    expect(await run(["get", "deploy", "b", "c", "-o", "name"])).toEqual({
+      code: 1,
+      stdout: "deployment.apps/b\n",
+      stderr: "error: there is no deploy c\n",
+      waits: [],
+    });
     expect(JSON.parse((await run(["get", "clusters", "-o", "json"])).stdout)).toEqual({
       name: "sandbox",
       reachable: true,

@@ -225,6 +225,7 @@ describe("command line", () => {
 
   it.each([
     [["--verbose"], "Unknown option '--verbose'"],
+    [["restrt", "deployment/web"], 'there is no command "restrt"; did you mean restart?'],
     [["sandbox"], "Unexpected argument 'sandbox'. This command does not take positional arguments"],
     [["--listen"], "Option '--listen <value>' argument missing"],
     [["--config="], "--config needs a value"],
