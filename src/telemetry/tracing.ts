@@ -54,6 +54,9 @@ export interface Tracing extends AsyncDisposable {
 /** Spans wait so long (ms) for others to be sent with. */
 const COLLECT_MS = 1_000;
 
+/** Longer (ms) than all that is tried with a batch: one is on its way at a time. */
+const BATCH_MS = 60_000;
+
 /** So many spans wait at most; what is too much is dropped. */
 const MAX_WAITING = 2_048;
 
@@ -90,7 +93,14 @@ export function startTracing(settings: TraceSettings, { version, instance, tell 
     ),
     sampler: new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(settings.sampleRatio) }),
     spanLimits: { attributeValueLengthLimit: MAX_VALUE },
-    spanProcessors: [new BatchSpanProcessor({ exporter, scheduledDelayMillis: COLLECT_MS, maxQueueSize: MAX_WAITING })],
+    spanProcessors: [
+      new BatchSpanProcessor({
+        exporter,
+        scheduledDelayMillis: COLLECT_MS,
+        maxQueueSize: MAX_WAITING,
+        exportTimeoutMillis: BATCH_MS,
+      }),
+    ],
   });
   return {
     tracer: createTracer(provider, settings),

@@ -19,7 +19,7 @@ import {
   RPC_SYSTEM_NAME_VALUE_GRPC,
 } from "@opentelemetry/semantic-conventions";
 import { RPC_SYSTEM_NAME_VALUE_CONNECTRPC } from "@opentelemetry/semantic-conventions/incubating";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { parse } from "yaml";
 import { Operations } from "../../gen/google/longrunning/operations_pb.ts";
 import { WorkloadService } from "../../gen/restart/kubernetes/v1/workload_service_pb.ts";
@@ -42,6 +42,9 @@ const WEB = {
   namespace: "shop",
   name: "web",
 };
+
+// What a collector does not take is offered again for seven seconds, on a machine that may have much else to do.
+vi.setConfig({ testTimeout: 60_000 });
 
 const RESTART = "restart.kubernetes.v1.WorkloadService/Restart";
 
@@ -310,14 +313,14 @@ describe("a collector", () => {
       asked++;
       response.writeHead(asked === 1 ? 503 : 200).end();
     });
-    await using configured = await startConfigured(traces(collector));
-    await clientOf(configured).listClusters({});
+    await using tracing = startedTracing(collector);
+    makeSpans(tracing, 1);
     await collector.received(2);
     expect(collector.batches[1]?.body).toEqual(collector.batches[0]?.body);
-    expect(configured.program.log.filter(({ msg }) => String(msg).startsWith("traces"))).toEqual([]);
+    expect(told).toEqual([]);
   });
 
-  it("that is away delays no call and no end, is told of once, and gets what comes when it is there", async () => {
+  it("that is away is told of once, and gets what comes when it is there", async () => {
     await using gone = await startCollector();
     const { port, url } = gone;
     await gone[Symbol.asyncDispose]();
@@ -336,10 +339,10 @@ describe("a collector", () => {
   it("that hangs delays no call, and no end", async () => {
     await using collector = await startCollector(() => {});
     await using configured = await startConfigured(traces(collector));
-    await callsTake(configured, 50);
+    await callsTake(configured, 10);
     await collector.received(1);
     // Such a call takes milliseconds; a collector's answer is waited for for ten seconds.
-    expect(await callsTake(configured, 500)).toBeLessThan(500);
+    expect(await callsTake(configured, 100)).toBeLessThan(500);
     await clientOf(configured).restart(WEB);
     const began = performance.now();
     expect(await configured.program.stop()).toBe(0);
