@@ -420,6 +420,21 @@ describe.each(Object.entries(STORES))("a call about several targets, on %s", (_,
       expect(server.vendor.executions).toEqual([]);
     });
 
+    it("is no reason to say of what was sent that it was not", async () => {
+      const server = await start({ jobMs: 60_000 });
+      const request = { ...ids("a", "b"), requestId: randomUUID() };
+      const { name } = await restartAll(server, request);
+      server.faults.get = true;
+      expect(await failure(server.instances.restartInstances(request))).toMatchObject({
+        reason: "OUTCOME_UNKNOWN",
+        metadata: { outcome: "unknown", operation: name },
+        retries: false,
+      });
+      server.faults.get = false;
+      expect((await restartAll(server, request)).results).toEqual(["a success", "b success"]);
+      expect(server.vendor.executions).toHaveLength(2);
+    });
+
     it("answers what was sent, and makes up for the rest later", async () => {
       const server = await start({ jobMs: 0, timing: { sendWindowMs: 100 } });
       let away = true;

@@ -134,7 +134,7 @@ interface Faults {
   insert: "before" | "after" | undefined;
   /** Which changes fail. */
   change: ((change: Change) => "before" | "after" | undefined) | undefined;
-  /** Whether operations cannot be read by their names. */
+  /** Whether operations and their parts cannot be read by their names. */
   get: boolean;
 }
 
@@ -160,6 +160,7 @@ function withFaults(kept: Store) {
       return fault === "after" ? away() : changed;
     },
     get: async (name) => (faults.get ? away() : kept.get(name)),
+    children: async (name) => (faults.get ? away() : kept.children(name)),
     beat: async () => {
       count++;
       for (const { until, resolve } of waiting) if (count >= until) resolve();

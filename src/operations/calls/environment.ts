@@ -140,7 +140,21 @@ export function prepareContext(
 export const outcomeOfJoined = (state: OperationState): Outcome | undefined =>
   state === "ACCEPTED" ? "unknown" : outcomeOfState[state];
 
-const isStoreAway = (error: unknown): boolean => error instanceof Failure && error.reason === "STORE_UNAVAILABLE";
+/**
+ * What a caller is told who waits for an operation that cannot be waited for any longer: because the caller leaves, or the store is away,
+ * which says nothing of what was sent before, and whoever took it for a refusal would ask once more.
+ */
+export function notFollowed(
+  error: unknown,
+  known: Pick<OperationRecord, "name" | "target">,
+  signal: AbortSignal,
+  { outcome }: Pick<Call, "outcome">,
+): unknown {
+  if (outcome === "not_applied") return error;
+  if (signal.aborted) return wentOn(known, signal, outcome, error);
+  const isAway = error instanceof Failure && error.reason === "STORE_UNAVAILABLE";
+  return isAway ? outcomeUnknown(known, { cause: error }) : error;
+}
 
 /** Waits until it is known what the call of an operation is answered with, as `answerOf` says it. */
 export async function waitForAnswer<Output extends DescMessage>(
@@ -155,10 +169,7 @@ export async function waitForAnswer<Output extends DescMessage>(
       call.outcome = outcomeOfJoined(record.state) ?? call.outcome;
     }
     record = await waiter.nextChange(record ?? first, signal).catch((error: unknown) => {
-      if (call.outcome === "not_applied") throw error;
-      if (signal.aborted) throw wentOn(first, signal, call.outcome, error);
-      // That the store is away now says nothing of what was sent before: whoever took that for a refusal would ask once more.
-      throw isStoreAway(error) ? outcomeUnknown(first, { cause: error }) : error;
+      throw notFollowed(error, first, signal, call);
     });
     response = answerOf(action, record);
   }

@@ -2,14 +2,14 @@ import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
 import { callKey, warn } from "../../core/call.ts";
 import type { BatchAction } from "../../core/operation.ts";
-import { answerOf, endOf, wentOn } from "../records/answer.ts";
+import { answerOf, endOf } from "../records/answer.ts";
 import { notFound } from "../records/find.ts";
 import { resultOf } from "../records/parent.ts";
 import { guarded } from "../records/unavailable.ts";
 import { ENDED, type OperationRecord } from "../store/record.ts";
 import type { Found } from "../store/store.ts";
 import { refuseReuse } from "./accept.ts";
-import { type CallEnvironment, name, outcomeOfJoined } from "./environment.ts";
+import { type CallEnvironment, name, notFollowed, outcomeOfJoined } from "./environment.ts";
 import { outcomeOfAll } from "./send-all.ts";
 
 /** Answers a call about several targets whose request_id was used before: by what is known of each, once it is. Nothing is sent. */
@@ -63,14 +63,15 @@ async function knownParts<Input extends DescMessage, Output extends DescMessage>
   { signal, values }: HandlerContext,
 ): Promise<OperationRecord[] | undefined> {
   const call = values.get(callKey);
+  const lost = (error: unknown): never => {
+    throw notFollowed(error, whole, signal, call);
+  };
   for (;;) {
-    const parts = await guarded(store.children(whole.name));
+    const parts = await guarded(store.children(whole.name)).catch(lost);
     if (parts.length === 0) return undefined;
     const open = parts.find((part) => !resultOf(batch, part).known);
     if (open === undefined) return parts;
     call.outcome = outcomeOfAll(parts.map(({ state }) => outcomeOfJoined(state) ?? "not_applied"));
-    await waiter.nextChange(open, signal).catch((error: unknown) => {
-      throw signal.aborted && call.outcome !== "not_applied" ? wentOn(whole, signal, call.outcome, error) : error;
-    });
+    await waiter.nextChange(open, signal).catch(lost);
   }
 }
