@@ -64,7 +64,7 @@ const BUSY =
 const AFTERWARDS = /^(PROGRESS_DEADLINE_EXCEEDED|ROLLOUT_SUPERSEDED|OBJECT_REPLACED|VENDOR_JOB_FAILED)$/;
 
 /** restartd's own refusals of who asks; those of clusters and vendors are others. */
-const NOT_ALLOWED = /^(UNAUTHENTICATED|PERMISSION_DENIED|HOST_NOT_ALLOWED)$/;
+const NOT_ALLOWED = /^(UNAUTHENTICATED|PERMISSION_DENIED|IDENTITY_NOT_ENCODABLE|HOST_NOT_ALLOWED)$/;
 
 /** What an exit code is made of. */
 export interface Judged {

@@ -189,6 +189,9 @@ describe("conditions", () => {
     const deny = await read({ rules: [ALLOW, { ...ALLOW, name: "no", effect: "deny", permissions: [RESTART], when }] });
     expect(ask(deny.judge, person("ann"), RESTART, WEB, { reason: "x" })).toBe("deny no");
     expect(ask(deny.judge, person("ann"), RESTART, WEB, { reason: "0" })).toBe("allow all");
+    // The control: where the rule that errs is as if it were not there, the call passes.
+    const without = await read({ rules: [ALLOW] });
+    expect(ask(without.judge, person("ann"), RESTART, WEB, { reason: "x" })).toBe("allow all");
     expect(deny.erred).toHaveLength(1);
   });
 

@@ -7,6 +7,7 @@ import { type Status, StatusSchema } from "../../gen/google/rpc/status_pb.ts";
 import { InstanceService } from "../../gen/restart/dcs/v1/instance_service_pb.ts";
 import { OPERATION_HEADER } from "../../src/core/call.ts";
 import { Failure } from "../../src/core/errors.ts";
+import { ANONYMOUS } from "../../src/core/principal.ts";
 import { cancelOperation, deleteOperation, resolveOperation } from "../../src/operations/rpc/mutations.ts";
 import { presentOperation } from "../../src/operations/rpc/present.ts";
 import { ENDED } from "../../src/operations/store/record.ts";
@@ -89,6 +90,18 @@ describe.each(Object.entries(STORES))("a call about several targets, on %s", (_,
       expect(server.vendor.executions.map(({ target }) => target).sort()).toEqual(["fake/a", "fake/b", "fake/c"]);
       const { result } = presentOperation(whole, () => InstanceService.method.restartInstances);
       expect(result.case).toBe("response");
+    });
+
+    it("is accepted, the whole and each part, with what is known of its caller", async () => {
+      const principal = { ...ANONYMOUS, id: "okta:ann", authenticator: "okta", username: "ann", credential: "jti 7" };
+      const server = await start({ principal });
+      const { name } = await restartAll(server, ids("a", "b"));
+      const all = [name, ...(await server.store.children(name)).map((child) => child.name)];
+      for (const one of all) {
+        const [accepted] = await server.store.audit(one);
+        expect(accepted).toMatchObject({ event: "accepted", actor: "okta:ann" });
+        expect(JSON.parse(accepted?.identity ?? "")).toEqual({ authenticator: "okta", credential: "jti 7" });
+      }
     });
 
     it("sends eight at a time", async () => {

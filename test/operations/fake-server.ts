@@ -5,6 +5,7 @@ import { InstanceService } from "../../gen/restart/dcs/v1/instance_service_pb.ts
 import { WorkloadService } from "../../gen/restart/kubernetes/v1/workload_service_pb.ts";
 import { type Call, callKey, newCall, OPERATION_HEADER } from "../../src/core/call.ts";
 import type { OperationState } from "../../src/core/operation.ts";
+import { type Principal, principalKey } from "../../src/core/principal.ts";
 import { schemaOf } from "../../src/core/schema.ts";
 import { interceptors } from "../../src/interceptors/index.ts";
 import { newValidator } from "../../src/interceptors/validate.ts";
@@ -24,6 +25,8 @@ export interface Options extends Omit<FakeBatchOptions, "vendor" | "reach">, Omi
   readonly timing?: Partial<Timing>;
   /** Of every call, in ms. Default 60,000. */
   readonly deadlineMs?: number;
+  /** Who calls. Default: nobody is asked. */
+  readonly principal?: Principal;
   /** Called at every failpoint, and at those of the action. */
   readonly at?: (point: Failpoint | "permitted" | "answered") => Promise<void> | void;
 }
@@ -73,6 +76,7 @@ export async function startFake(options: Options = {}) {
             const call = newCall(randomUUID());
             calls.push(call);
             req.contextValues.set(callKey, call);
+            if (options.principal !== undefined) req.contextValues.set(principalKey, options.principal);
             return next(req);
           },
           ...interceptors({
