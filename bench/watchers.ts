@@ -1,10 +1,13 @@
+import { once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
+import { Worker } from "node:worker_threads";
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { WorkloadService } from "../gen/restart/kubernetes/v1/workload_service_pb.ts";
 import type { ControlPlane } from "../test/cluster/attach.ts";
-import { Gun, median, quantile, type Shot } from "./load.ts";
-import { residentMb } from "./process.ts";
+import { median, quantile, type Shot } from "./load.ts";
+import type { Others } from "./others.ts";
+import { cpuSeconds, residentMb } from "./process.ts";
 
 /** What {@link watchers} watches. */
 export interface WatchersOptions {
@@ -16,8 +19,8 @@ export interface WatchersOptions {
   readonly name: string;
   /** How many watch the one object. */
   readonly count: number;
-  /** What other callers ask for meanwhile, of other objects. */
-  readonly otherShot: () => Shot;
+  /** What other callers ask for meanwhile, in turn, of other objects. */
+  readonly others: readonly Shot[];
 }
 
 /** What watching costs. */
@@ -29,12 +32,14 @@ export interface Watched {
   /** From sending a change to the last watcher, in ms: the median of the changes, and the longest. */
   readonly median: number;
   readonly longest: number;
+  /** CPU of restartd for a message to one watcher, in ms; with what it does for other callers meanwhile. */
+  readonly cpuMs: number;
   /** Of a call of another caller while the changes went out, in ms. */
   readonly othersP99: number;
 }
 
 /** Callers of something else while the changes go out. */
-const OTHERS = 2;
+const OTHER_CALLERS = 2;
 
 /** Watches of one connection: as many clients would have several. */
 const PER_CONNECTION = 250;
@@ -43,7 +48,7 @@ const CHANGES = 10;
 
 /** Watches one object very often and says what that costs, and what it costs others. */
 export async function watchers(options: WatchersOptions): Promise<Watched> {
-  const { cluster, url, pid, namespace, name, count, otherShot } = options;
+  const { cluster, url, pid, namespace, name, count } = options;
   const path = `/apis/apps/v1/namespaces/${namespace}/deployments/${name}`;
   // Unavailable for ever, so that no watch ends: one pod is wanted, and nobody makes it.
   await cluster.request("PATCH", path, {
@@ -80,16 +85,10 @@ export async function watchers(options: WatchersOptions): Promise<Watched> {
   await delay(500); // lets memory settle: there is no event for that
   const during = { mb: residentMb(pid), watches: await upstreamWatches(cluster) };
   const times: number[] = [];
-  const latencies: number[] = [];
-  let going = true;
-  using gun = new Gun(url);
-  const others = Array.from({ length: OTHERS }, async () => {
-    while (going) {
-      const begun = performance.now();
-      await gun.fire(otherShot());
-      latencies.push(performance.now() - begun);
-    }
-  });
+  const workerData: Others = { url, shots: options.others, callers: OTHER_CALLERS };
+  const others = new Worker(new URL("./others.ts", import.meta.url), { workerData });
+  const measured = once(others, "message");
+  const cpu = cpuSeconds(pid);
   for (let change = 0; change < CHANGES; change++) {
     all = Promise.withResolvers<void>();
     arrived = 0;
@@ -101,8 +100,9 @@ export async function watchers(options: WatchersOptions): Promise<Watched> {
     await all.promise;
     times.push(performance.now() - started);
   }
-  going = false;
-  await Promise.all(others);
+  const cpuMs = ((cpuSeconds(pid) - cpu) * 1000) / (CHANGES * count);
+  others.postMessage("end");
+  const [latencies] = (await measured) as [number[]];
   stop.abort();
   await Promise.allSettled(watching);
   for (const session of sessions) {
@@ -114,6 +114,7 @@ export async function watchers(options: WatchersOptions): Promise<Watched> {
     kbEach: ((during.mb - before.mb) * 1024) / count,
     median: median(times),
     longest: quantile(times, 1),
+    cpuMs,
     othersP99: quantile(latencies, 0.99),
   };
 }
