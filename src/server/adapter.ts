@@ -12,6 +12,7 @@ import { excerpt, Failure } from "../core/errors.ts";
 import type { Meter } from "../core/meter.ts";
 import { ANONYMOUS } from "../core/principal.ts";
 import type { BegunCall, Tracer } from "../core/tracer.ts";
+import { createTurns } from "../core/turns.ts";
 import type { Admission } from "./admission.ts";
 import { answer, formOf } from "./answer.ts";
 import { CLIENT_GONE } from "./body.ts";
@@ -65,10 +66,18 @@ export interface AdapterOptions extends RequestLimits, PatienceLimits {
   readonly tracer: Tracer;
 }
 
+/**
+ * So many requests are begun in a turn of the event loop: thousands that come at once would hold up answers, timers and everybody else
+ * until the last of them is under way.
+ */
+const PER_TURN = 64;
+
 /** Takes every request, of HTTP/1.1 and HTTP/2, answers it whatever it is, and logs one line when all is over. */
-export const createAdapter =
-  (options: AdapterOptions) =>
-  (request: IncomingMessage | Http2ServerRequest, response: ServerResponse | Http2ServerResponse): void => {
+export const createAdapter = (
+  options: AdapterOptions,
+): ((request: IncomingMessage | Http2ServerRequest, response: ServerResponse | Http2ServerResponse) => void) => {
+  const inTurn = createTurns(PER_TURN);
+  return (request, response) => {
     const exchange = newExchange(request, options);
     const { call, gone, started } = exchange;
     const closed = Promise.withResolvers<void>();
@@ -120,11 +129,14 @@ export const createAdapter =
       options.meter.callEnded({ ...line, rpc: exchange.endpoint?.name, ...resultOf(call) });
       span?.end({ ...call, ...resultOf(call) });
     };
-    const over = span === undefined ? respond() : span.run(respond);
+    const over = new Promise<void>((resolve) => {
+      inTurn(() => resolve(span === undefined ? respond() : span.run(respond)));
+    });
     if (exchange.endpoint !== undefined && !isRefusedByDrain(exchange.endpoint, options)) {
       options.shutdown.waitFor(over);
     }
   };
+};
 
 /** Whether it is meant as an rpc's: pages are asked for by other methods. */
 const isCall = ({ endpoint, method }: Exchange): boolean => endpoint !== undefined || method === "POST";

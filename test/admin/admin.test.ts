@@ -163,12 +163,14 @@ describe("the admin listener", () => {
   it("has no series that a caller can make grow", async () => {
     await start();
     serving();
-    const before = (await get("/metrics")).body.split("\n").length;
+    // Those of Node may grow: it has a series for each kind of garbage collection that there was.
+    const ours = (body: string): number => body.split("\n").filter((line) => line.startsWith("restartd_")).length;
+    const before = ours((await get("/metrics")).body);
     for (let index = 0; index < 50; index++) {
       watch.meter.callEnded({ rpc: `x/${index}`, protocol: `p${index}`, code: `c${index}`, reason: "", durationMs: 1 });
     }
     const { body } = await get("/metrics");
-    expect(body.split("\n").length).toBe(before + 1);
+    expect(ours(body)).toBe(before + 1);
     expect(body).toContain('restartd_rpc_total{rpc="_OTHER",protocol="http",code="unknown",reason=""} 50');
   });
 
