@@ -7,7 +7,7 @@ import type { Client, ClientContext } from "./client.ts";
 import { EXIT, worstOf } from "./exit.ts";
 import type { Parsed } from "./parse.ts";
 import { problemOfStatus, sentenceOf, statusesRegistry } from "./problem.ts";
-import { tableOf } from "./render.ts";
+import { renderAge, tableOf } from "./render.ts";
 import { documentOf } from "./yaml.ts";
 
 /** Lists what there is, and answers the exit code. */
@@ -36,7 +36,7 @@ export async function get(parsed: Parsed, client: () => Client, context: ClientC
 /** Whether a row is what somebody calls so: by its id, or by its name. */
 function isCalled({ name, cells }: Row, called: string): boolean {
   const words = [name.slice(name.indexOf("/") + 1), ...cells.slice(0, 2)];
-  return words.some((word) => word.toLowerCase() === called.toLowerCase());
+  return words.some((word) => typeof word === "string" && word.toLowerCase() === called.toLowerCase());
 }
 
 function narrowed(operands: readonly string[]): {
@@ -77,7 +77,7 @@ function groupsOf(words: readonly string[]): { readonly word: ListWord; readonly
   return groups;
 }
 
-function print({ columns, wideColumns, rows }: Listing, parsed: Parsed, { out }: ClientContext): void {
+function print({ columns, wideColumns, rows }: Listing, parsed: Parsed, { out, now }: ClientContext): void {
   const format = parsed.text("output");
   if (format === "name") {
     for (const { name } of rows) out(`${plain(name)}\n`);
@@ -89,7 +89,9 @@ function print({ columns, wideColumns, rows }: Listing, parsed: Parsed, { out }:
   } else if (rows.length > 0) {
     const wide = format === "wide";
     const head = wide ? [...columns, ...wideColumns] : columns;
-    const lines = rows.map((row) => (wide ? [...row.cells, ...row.wide] : row.cells).map(plain));
+    const shown = (cell: string | Date): string =>
+      cell instanceof Date ? renderAge(now() - cell.getTime()) : plain(cell);
+    const lines = rows.map((row) => (wide ? [...row.cells, ...row.wide] : row.cells).map(shown));
     out(tableOf(parsed.has("no-headers") ? lines : [head, ...lines]));
   }
 }

@@ -106,7 +106,8 @@ export interface Subject {
 export interface Row {
   /** TYPE/NAME, or a resource name. */
   readonly name: string;
-  readonly cells: readonly string[];
+  /** A time is shown by how long ago it was. */
+  readonly cells: readonly (string | Date)[];
   /** What `-o wide` adds. */
   readonly wide: readonly string[];
   readonly schema: DescMessage;

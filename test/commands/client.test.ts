@@ -99,6 +99,7 @@ const routes = (router: ConnectRouter): void => {
         resource: "deployments",
         namespace: "default",
         name,
+        restartedAt: name === "a" ? "1969-12-31T23:55:00Z" : "by hand",
       })),
     }),
   });
@@ -474,6 +475,10 @@ describe("output", () => {
   it("lists", async () => {
     expect((await run(["get", "deploy", "-o", "name"])).stdout).toBe("deployment.apps/a\ndeployment.apps/b\n");
     expect((await run(["get", "dcs", "--no-headers"])).stdout).toBe("i-1  dcs-cache\n");
+    const table = (await run(["get", "deploy"])).stdout.split("\n"); // at the epoch
+    expect(table[1]).toMatch(/^default +deployment\.apps\/a .* 5m$/);
+    expect(table[2]).toMatch(/^default +deployment\.apps\/b .* by hand$/);
+    expect((await run(["get", "deploy", "a", "-o", "json"])).stdout).toContain("1969-12-31T23:55:00Z");
     expect(await run(["get", "deploy", "b", "c", "-o", "name"])).toEqual({
       code: 1,
       stdout: "deployment.apps/b\n",

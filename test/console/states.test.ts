@@ -134,6 +134,50 @@ describe.skipIf(needed.missing)("five hundred workloads", () => {
   });
 });
 
+describe.skipIf(needed.missing)("the first look", () => {
+  it("takes four files and the page's calls, which are GETs", async () => {
+    await using one = await visitor(browser, program.url);
+    const page = await one.context.newPage();
+    const requests: { path: string; method: string }[] = [];
+    page.on("request", (request) => {
+      requests.push({ path: new URL(request.url()).pathname, method: request.method() });
+    });
+    await page.goto(`${program.url}/console/clusters/sandbox`);
+    await page.getByRole("rowheader", { name: "web" }).waitFor();
+    const isCall = ({ path }: { path: string }): boolean => path.startsWith("/restart.");
+    const files = new Set(requests.filter((request) => !isCall(request)).map(({ path }) => path));
+    expect([...files].map((path) => path.replace(/-\w+\./, ".")).sort()).toEqual([
+      "/console/assets/icon.svg",
+      "/console/assets/main.js",
+      "/console/assets/style.css",
+      "/console/clusters/sandbox",
+    ]);
+    expect(
+      requests
+        .filter(isCall)
+        .map(({ path, method }) => `${method} ${path.split("/").at(-1)}`)
+        .sort(),
+    ).toEqual(["GET GetServer", "GET ListWorkloads"]);
+  });
+
+  it("shows rows within three times what a page without any takes", async () => {
+    await using one = await visitor(browser, program.url);
+    const page = await one.context.newPage();
+    const took = async (path: string, what: string): Promise<number> => {
+      const began = performance.now();
+      await page.goto(program.url + path, { waitUntil: "commit" });
+      await page.locator(what).first().waitFor();
+      return performance.now() - began;
+    };
+    const [empty, full]: [number[], number[]] = [[], []];
+    for (let round = 0; round < 7; round++) {
+      empty.push(await took("/console/none", "h1"));
+      full.push(await took("/console/clusters/sandbox", "tr[data-name]"));
+    }
+    expect(Math.min(...full) / Math.min(...empty)).toBeLessThan(3);
+  });
+});
+
 /** Milliseconds of work for a letter more and a letter less in the filter: all rows go, and all come back. */
 async function costOfTyping(page: Page, session: CDPSession): Promise<number> {
   const filter = page.getByRole("searchbox", { name: "Filter by name" });

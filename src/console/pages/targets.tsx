@@ -1,6 +1,6 @@
 import type { Operation } from "../../../gen/google/longrunning/operations_pb.ts";
 import { listOperations, metadataOf } from "../api/operations.ts";
-import { usePoll } from "../api/poll.ts";
+import { isAnswered, usePoll } from "../api/poll.ts";
 import { Known, Loading } from "../parts/list.tsx";
 import { OperationsTable } from "../parts/operations-table.tsx";
 import { Page, Section } from "../parts/page.tsx";
@@ -33,8 +33,7 @@ export function TargetsPage() {
       return all.sort((one, other) => createdMs(other) - createdMs(one)).slice(0, MOST);
     },
   });
-  const known =
-    (undecided.value ?? undecided.problem) !== undefined && (running.value ?? running.problem) !== undefined;
+  const known = isAnswered(undecided) && isAnswered(running);
   const systems = server?.systems ?? [];
   const overviews = TARGETS.flatMap(({ Overview }) => Overview ?? []).filter(({ system }) => systems.includes(system));
   return (

@@ -158,6 +158,10 @@ async function readWorkloads(
   return { workloads, unavailable };
 }
 
+/** When it was restarted; what is no time, as it stands. */
+const timeOf = (restartedAt: string): string | Date =>
+  /^\d{4}-\d\d-\d\dT/.test(restartedAt) && !Number.isNaN(Date.parse(restartedAt)) ? new Date(restartedAt) : restartedAt;
+
 async function listWorkloads(kinds: readonly (Kind | undefined)[], narrowing: Narrowing, session: Session) {
   const { workloads, unavailable } = await readWorkloads(kinds, narrowing.selector, session);
   const { names } = narrowing;
@@ -173,7 +177,7 @@ async function listWorkloads(kinds: readonly (Kind | undefined)[], narrowing: Na
         `${typeOf(workload)}/${workload.name}`,
         `${workload.ready}/${workload.desired}`,
         workload.paused ? "paused" : "",
-        workload.restartedAt,
+        timeOf(workload.restartedAt),
       ],
       wide: [workload.version, workload.uid],
       schema: WorkloadSchema,
