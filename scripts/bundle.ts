@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { cpSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, globSync, readFileSync, rmSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { build, type Metafile, type Plugin } from "esbuild";
 
@@ -70,7 +70,7 @@ export function commit(): string {
 const WORKER = /new URL\("(\.\/[^"]+)\.ts", import\.meta\.url\)/g;
 
 function findWorkers(): string[] {
-  const files = execFileSync("git", ["ls-files", "src/*.ts"], { cwd: ROOT, encoding: "utf8" }).trim().split("\n");
+  const files = globSync("src/**/*.ts", { cwd: ROOT }).sort(); // git is not everywhere where it is bundled
   return files.flatMap((file) =>
     [...readFileSync(join(ROOT, file), "utf8").matchAll(WORKER)].map(([, name]) => join(dirname(file), `${name}.ts`)),
   );

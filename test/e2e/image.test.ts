@@ -47,6 +47,16 @@ describe("npm run image", () => {
     expect(readFileSync(join(again, "index.json"))).toEqual(readFileSync(join(folder, "image/index.json")));
   });
 
+  it("needs no git, which the base image of deploy/Dockerfile lacks", () => {
+    mkdirSync(join(folder, "bin"));
+    writeFileSync(join(folder, "bin/git"), "#!/bin/sh\nexit 127\n", { mode: 0o755 });
+    const root = join(folder, "rootfs");
+    const env = { ...process.env, PATH: `${join(folder, "bin")}:${process.env.PATH}` };
+    execFileSync(process.execPath, ["deploy/image.ts", "--rootfs", root], { cwd: ROOT, env });
+    const names = readdirSync(join(root, "usr/share/restartd/lib/restartd"));
+    expect(names).toEqual(expect.arrayContaining(["main.js", "store-thread.js"]));
+  });
+
   it("has no shell, no npm, nothing that whoever runs it may change", () => {
     const { layers, config } = open(join(folder, "image"));
     expect(config.config).toMatchObject({ User: "65532:65532", Entrypoint: ["/usr/bin/node", expect.any(String)] });
