@@ -79,9 +79,11 @@ describe("restartd in pipes", () => {
   });
 
   it("retries a failed job, and exits 7 while it runs", async () => {
-    const first = await restartd("retry", "cse/cse-sandbox");
-    expect(first.stdout).toMatch(/^cse\/cse-sandbox retried \(job \d+\)\n$/);
-    expect(await restartd("retry", "cse/cse-sandbox")).toMatchObject({ code: 7 });
+    // At once: one after the other, a busy machine could begin the second when the job has ended.
+    const both = await Promise.all([restartd("retry", "cse/cse-sandbox"), restartd("retry", "cse/cse-sandbox")]);
+    const retried = both.find(({ code }) => code === 0);
+    expect(retried?.stdout).toMatch(/^cse\/cse-sandbox retried \(job \d+\)\n$/);
+    expect(both.map(({ code }) => code).sort()).toEqual([0, 7]);
   });
 
   it("lists what there is", async () => {
