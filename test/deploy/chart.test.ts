@@ -85,6 +85,17 @@ describe.skipIf(helm.missing)("the chart", () => {
     for (const { metadata, kind } of all) if (!kind.startsWith("Cluster")) expect(metadata.namespace).toBe("ops");
   });
 
+  it.each([
+    ["1Gi", 768],
+    ["1048576Ki", 768],
+    ["268435456", 192],
+    ["500M", 357],
+  ])("leaves Node three quarters of a limit of %s", (memory, heap) => {
+    const [{ spec }] = of(render({ resources: { limits: { memory } } }), "Deployment");
+    const [{ env }] = spec.template.spec.containers;
+    expect(env).toEqual([{ name: "NODE_OPTIONS", value: `--max-old-space-size=${heap}` }]);
+  });
+
   it("mounts the account's token for a cluster that is reached by it alone", () => {
     const config = { kubernetes: { clusters: [{ name: "here", in_cluster: true }] } };
     expect(of(render({ config }), "Deployment")[0].spec.template.spec.automountServiceAccountToken).toBe(true);
@@ -145,6 +156,11 @@ describe.skipIf(helm.missing)("the chart", () => {
       "terminationGracePeriodSeconds must be more than 36",
     ],
     ["a longer drain", { config: { drain: { delay: "5s", limit: "40s" } } }, "must be more than 51"],
+    [
+      "a longer drain, in Go's words",
+      { config: { drain: { delay: "500ms", limit: "1m30s" } } },
+      "must be more than 97",
+    ],
     ["impersonation of everybody", { rbac: { mode: "impersonate" } }, "rbac.mode impersonate needs names"],
     ["what the chart sets", { config: { listen: "0.0.0.0:1" } }, "config.listen is set by the chart"],
     ["the chart's path", { config: { store: { sqlite: { path: "x" } } } }, "config.store.sqlite.path"],

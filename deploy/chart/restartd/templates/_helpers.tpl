@@ -63,9 +63,18 @@ to null is gone: no template may take a value for granted.
 {{- end -}}
 {{- end -}}
 
-{{- /* Seconds of a protobuf duration, "30s"; rounded up. */ -}}
+{{- /* Seconds of a duration as protobuf or Go writes it, "30s" or "1m30s"; rounded up. */ -}}
 {{- define "restartd.seconds" -}}
-{{- . | trimSuffix "s" | float64 | ceil | int -}}
+{{- $seconds := 0.0 -}}
+{{- range regexFindAll "[0-9.]+(h|ms|m|s)" . -1 -}}
+{{- $number := regexFind "[0-9.]+" . | float64 -}}
+{{- if hasSuffix "ms" . }}{{ $seconds = addf $seconds (mulf $number 0.001) -}}
+{{- else if hasSuffix "h" . }}{{ $seconds = addf $seconds (mulf $number 3600.0) -}}
+{{- else if hasSuffix "m" . }}{{ $seconds = addf $seconds (mulf $number 60.0) -}}
+{{- else }}{{ $seconds = addf $seconds $number -}}
+{{- end -}}
+{{- end -}}
+{{- ceil $seconds | int -}}
 {{- end -}}
 
 {{- /* restartd.yaml: what config says, with what is the chart's. */ -}}
@@ -111,6 +120,8 @@ to null is gone: no template may take a value for granted.
 {{- else if hasSuffix "Mi" $limit }}{{ $mib = trimSuffix "Mi" $limit | float64 -}}
 {{- else if hasSuffix "G" $limit }}{{ $mib = mulf (trimSuffix "G" $limit | float64) 953.674 -}}
 {{- else if hasSuffix "M" $limit }}{{ $mib = mulf (trimSuffix "M" $limit | float64) 0.953674 -}}
+{{- else if hasSuffix "Ki" $limit }}{{ $mib = divf (trimSuffix "Ki" $limit | float64) 1024.0 -}}
+{{- else if regexMatch "^[0-9.e+]+$" $limit }}{{ $mib = divf ($limit | float64) 1048576.0 -}}
 {{- end -}}
 {{- mulf $mib 0.75 | floor | int -}}
 {{- end -}}
