@@ -25,12 +25,8 @@ export async function readFreezes({ db, rows }: Context): Promise<Freezes> {
   return { epoch, switched: switched.map((row) => rows.freeze(row)) };
 }
 
-/**
- * Whether freezes are still those of an epoch, and stay so until the transaction has been committed: who changes them waits for it. Then
- * no commit that relied on the epoch before comes after the change.
- */
-export async function holdsEpoch({ engine }: Context, trx: Trx, epoch: number): Promise<boolean> {
-  await engine.keepFreezes?.(trx);
+/** Whether freezes are those of an epoch. They stay so until the transaction ends where it has kept them so (`Engine.keepFreezes`). */
+export async function isEpoch(trx: Trx, epoch: number): Promise<boolean> {
   return (await readEpoch(trx)) === epoch;
 }
 

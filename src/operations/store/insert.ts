@@ -1,5 +1,5 @@
 import { type Context, type Engine, findBlocker, findRequest } from "./context.ts";
-import { holdsEpoch } from "./freezes.ts";
+import { isEpoch } from "./freezes.ts";
 import type { OperationRecord } from "./record.ts";
 import { clean } from "./rows.ts";
 import type { Trx } from "./schema.ts";
@@ -82,6 +82,8 @@ async function insertOnce(
   instead: Instead | undefined,
   epoch: number | undefined,
 ): Promise<{ inserted: readonly OperationRecord[]; blocked: ReadonlyMap<string, OperationRecord> }> {
+  // Before any row: who has kept freezes as they are may wait for one of ours, and must not be waited for by who changes them.
+  if (epoch !== undefined) await context.engine.keepFreezes?.(trx);
   const ordered = records.map((record, ordinal) => ({ record, ordinal }));
   const stored = await insertRows(context, trx, inLockOrder(ordered));
   await refuseDuplicates(context, trx, records, stored);
@@ -89,7 +91,7 @@ async function insertOnce(
   const blocked = await findBlockers(context, trx, missing);
   const blocks = records.filter((record) => record.blocks).length;
   if (blocked.size > 0 && (instead === undefined || blocked.size === blocks)) throw new RolledBack({ blocked });
-  if (epoch !== undefined && !(await holdsEpoch(context, trx, epoch))) throw new RolledBack({ stale: true, blocked });
+  if (epoch !== undefined && !(await isEpoch(trx, epoch))) throw new RolledBack({ stale: true, blocked });
   const replaced = ordered.flatMap(({ record, ordinal }) => {
     const blocking = blocked.get(record.name);
     return blocking === undefined || instead === undefined ? [] : [{ record: instead(record, blocking), ordinal }];

@@ -1,6 +1,6 @@
 import type { Selectable } from "kysely";
 import { type Context, type Engine, findBlocker, findRequest, type KyselyStoreOptions } from "./context.ts";
-import { changeFreezes, holdsEpoch, readFreezes } from "./freezes.ts";
+import { changeFreezes, isEpoch, readFreezes } from "./freezes.ts";
 import { insertOperations } from "./insert.ts";
 import { listOperations } from "./list.ts";
 import { type AuditRow, changedRecord, type OperationRecord } from "./record.ts";
@@ -113,7 +113,10 @@ async function changeOperations(
   const changed = await engine.transaction(
     async (trx) => {
       const found = new Map<string, OperationRecord | undefined>();
-      if (epoch !== undefined && !(await holdsEpoch(context, trx, epoch))) return found;
+      if (epoch !== undefined) {
+        await engine.keepFreezes?.(trx);
+        if (!(await isEpoch(trx, epoch))) return found;
+      }
       // The same order for everybody, so that two transactions never wait for each other.
       for (const step of steps.toSorted((a, b) => (a.before.name < b.before.name ? -1 : 1))) {
         found.set(step.before.name, await changeOperation(context, trx, step));

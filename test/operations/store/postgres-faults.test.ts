@@ -3,7 +3,8 @@ import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { openPostgresStore, type PostgresStoreOptions } from "../../../src/operations/store/postgres/open.ts";
 import { openPool } from "../../../src/operations/store/postgres/pool.ts";
 import { type Store, UncertainCommit } from "../../../src/operations/store/store.ts";
-import { type Postgres, postgresMissing, startPostgres } from "../../support/postgres.ts";
+import { openCommitProxy } from "../../chaos/commit-proxy.ts";
+import { type Postgres, postgresMissing, promote, startPostgres, startStandby } from "../../support/postgres.ts";
 import { openTcpProxy, type ProxyMode } from "../../support/tcp-proxy.ts";
 import { record } from "../records.ts";
 
@@ -199,6 +200,25 @@ describe.skipIf(postgresMissing())("PostgreSQL in trouble", () => {
         },
         { timeout: 15_000, interval: 200 },
       );
+    });
+
+    it("has its standby take its place once that is promoted, and not before", { timeout: 90_000 }, async () => {
+      await using primary = await startPostgres();
+      const url = await primary.database();
+      await using proxy = await openCommitProxy(primary.port, () => "pass");
+      await using store = await open(primary.through(url, proxy.port));
+      const one = await stored(store);
+      await using standby = await startStandby(primary, { synchronous: true });
+      const sent = await permit(store, one);
+      const refused = "PostgreSQL is a standby, which cannot be written to: let the store's address name the primary.";
+      await expect(open(primary.through(url, standby.port))).rejects.toThrow(refused);
+      proxy.target = standby.port;
+      await primary.kill();
+      // Whoever reads there is told of what was, by then, and nothing says how long ago.
+      await vi.waitFor(() => expect(store.get(one.name)).rejects.toThrow(refused));
+      await promote(standby);
+      await vi.waitFor(async () => expect(await store.get(one.name)).toEqual(sent), { timeout: 10_000 });
+      expect(sent && (await store.change(sent, { state: "SENT" }, { event: "sent" }))).toMatchObject({ state: "SENT" });
     });
 
     it("lets go of an operation whose replica stands still in the middle of a change", async () => {
