@@ -34,7 +34,10 @@ export async function judged({ folder, sections, shot, seconds, rounds }: Judged
   await using stack = new AsyncDisposableStack();
   const start = async (name: string, more: object) => {
     const listen = "127.0.0.1:0";
-    const file = await folder.write(`${name}.yaml`, stringify({ listen, store: { sqlite: {} }, ...sections, ...more }));
+    const file = await folder.write(
+      `${name}.yaml`,
+      stringify({ listen, store: { sqlite: { path: `${name}.db` } }, ...sections, ...more }),
+    );
     return stack.use(new Gun(stack.use(await startProgram("bin/main.js", ["--config", file])).url));
   };
   const plain = await start("unjudged", {});
