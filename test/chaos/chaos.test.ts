@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { Failpoint } from "../../src/operations/records/failpoint.ts";
-import { postgresMissing, startPostgres } from "../support/postgres.ts";
+import { type Postgres, postgresMissing, promote, startPostgres, startStandby } from "../support/postgres.ts";
 import { openCommitProxy } from "./commit-proxy.ts";
 import type { Frozen } from "./freezer.ts";
 import type { Mishap } from "./plan.ts";
@@ -28,6 +28,9 @@ const at = (points: readonly Failpoint[], signal: Mishap["signal"]) => points.ma
 
 const KILLS = at(POINTS, "SIGKILL");
 const STOPS = at(["before W1", "after W1", "after W2", "after send"], "SIGSTOP");
+
+/** So many operations a standby that does not follow has not got. */
+const LOST = 20;
 
 /** As wrong as a clock may be: what was signed more than 15 minutes off is refused. */
 const SKEW_MS = 600_000;
@@ -102,20 +105,34 @@ describe("one process on a SQLite file", () => {
   });
 });
 
+/** In the middle of the chaos the server that has the store is killed, and another one takes its place. */
+type Failover = "to a standby that has everything" | "to one that is behind";
+
 describe.skipIf(postgresMissing())("two replicas on PostgreSQL", () => {
-  const runOnPostgres = async (chaos: Omit<RunOptions, "random" | "count" | "store">) => {
-    await using postgres = await startPostgres();
+  const runOnPostgres = async (chaos: Omit<RunOptions, "random" | "count" | "store">, failover?: Failover) => {
+    await using stack = new AsyncDisposableStack();
+    const primary = stack.use(await startPostgres());
+    const url = await primary.database();
+    const synchronous = failover === "to a standby that has everything";
+    const standby = failover && stack.use(await startStandby(primary, { synchronous }));
     const random = seeded(seed);
     let calm = false;
-    await using proxy = await openCommitProxy(postgres.port, () =>
+    await using proxy = await openCommitProxy(primary.port, () =>
       calm || !random.chance(0.03) ? "pass" : random.pick(["lose", "lose answer"]),
     );
+    const failOver = async (to: Postgres) => {
+      if (!synchronous) await fallBehind(to, primary, url);
+      await primary.kill();
+      await promote(to);
+      proxy.target = to.port;
+    };
     const ran = await runChaos({
       ...chaos,
       random,
       count: 2,
       store: { postgres: { url: { env: "CHAOS_STORE" } } },
-      env: { CHAOS_STORE: postgres.through(await postgres.database(), proxy.port) },
+      env: { CHAOS_STORE: primary.through(url, proxy.port) },
+      ...(standby && { midway: () => failOver(standby) }),
       onCalm: () => {
         calm = true;
       },
@@ -124,9 +141,19 @@ describe.skipIf(postgresMissing())("two replicas on PostgreSQL", () => {
     return { ran, cuts: proxy.cuts };
   };
 
-  test("restart nothing twice, and every operation ends with the truth", async () => {
+  /** Cuts a standby off, until operations are acknowledged that it has not got. */
+  async function fallBehind(standby: Postgres, primary: Postgres, url: string): Promise<void> {
+    await standby.sql("alter system set primary_conninfo = ''");
+    await standby.sql("select pg_reload_conf()");
+    await expect.poll(() => standby.sql("select pid from pg_stat_wal_receiver"), { timeout: 10_000 }).toEqual([]);
+    const count = async () => Number((await primary.sql("select count(*) from operations", url))[0]?.count);
+    const before = await count();
+    await expect.poll(count, { timeout: 30_000 }).toBeGreaterThan(before + LOST);
+  }
+
+  test("restart nothing twice through a failover, and every operation ends with the truth", async () => {
     const chaos = { ...TRUTH, mishaps: [...KILLS, ...STOPS] };
-    const { ran, cuts } = await runOnPostgres({ ...chaos, name: "PostgreSQL" });
+    const { ran, cuts } = await runOnPostgres({ ...chaos, name: "PostgreSQL" }, "to a standby that has everything");
     expectTruth(ran, chaos);
     expect([...cuts.keys()].sort()).toEqual(["lose", "lose answer"]);
   });
@@ -134,5 +161,11 @@ describe.skipIf(postgresMissing())("two replicas on PostgreSQL", () => {
   test("negative control: sending again after a lease is caught, and so are freezes in memory", async () => {
     const { ran } = await runOnPostgres({ ...WRONG, name: "PostgreSQL, gone wrong" });
     expectCaught(ran);
+  });
+
+  test("negative control: a failover to a standby that has not got everything is caught", async () => {
+    const short = { mishaps: [], chaosMs: [6_000, 6_000], enough: () => true, quietMs: 8_000 } as const;
+    const { ran } = await runOnPostgres({ ...TRUTH, ...short, name: "PostgreSQL, behind" }, "to one that is behind");
+    expect(ran.lies).toContainEqual(expect.stringContaining("was named in an answer, and is not there"));
   });
 });

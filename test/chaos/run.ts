@@ -24,6 +24,8 @@ export interface RunOptions
   readonly enough?: (systems: readonly System[], frozen: Frozen) => boolean;
   /** After the chaos everything ends within so long (ms). Default 60,000. */
   readonly quietMs?: number;
+  /** Done in the middle of the chaos. */
+  readonly midway?: () => Promise<void>;
   /** Told when the chaos ends. */
   readonly onCalm?: () => void;
 }
@@ -81,10 +83,15 @@ export async function runChaos(options: RunOptions): Promise<Run> {
   const started = performance.now();
   const elapsed = () => performance.now() - started;
   for (const system of systems) system.chaotic = true;
-  while (elapsed() < chaosMs[0]) {
-    await delay(random.between(...STRIKE_MS) / options.count);
-    fleet.strike();
-  }
+  const strikeUntil = async (ms: number) => {
+    while (elapsed() < ms) {
+      await delay(random.between(...STRIKE_MS) / options.count);
+      fleet.strike();
+    }
+  };
+  await strikeUntil(chaosMs[0] / 2);
+  await options.midway?.();
+  await strikeUntil(chaosMs[0]);
   fleet.hurry();
   while (!(fleet.complete && enough(systems, freezer)) && elapsed() < chaosMs[1]) {
     await delay(100);
