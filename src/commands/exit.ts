@@ -28,7 +28,7 @@ export const EXIT_HELP = `Exit codes:
   6    restartd cannot be reached: nothing was sent
   7    busy: nothing was changed, and the same call may be made again
   8    declined at a question: nothing was changed
-  124  --timeout passed while waiting, or the server waits no longer: it goes on, and its operation is named
+  124  --timeout passed while waiting: it goes on, and its operation is named
   130  interrupted (SIGINT) while waiting: it goes on, and its operation is named
   143  terminated (SIGTERM) while waiting: it goes on, and its operation is named
 
@@ -77,7 +77,6 @@ export interface Judged {
 /** The exit code of a failure. */
 export function exitOf({ reason, outcome, code }: Judged): number {
   if (outcome === "unknown") return EXIT.UNKNOWN;
-  if (outcome === "applied" && reason === "DEADLINE_EXCEEDED") return EXIT.TIMED_OUT;
   if (outcome === "applied" || AFTERWARDS.test(reason)) return EXIT.WENT_WRONG;
   if (NOT_ALLOWED.test(reason)) return EXIT.NOT_ALLOWED;
   // By contract the server says UNAVAILABLE only where asking again is right.

@@ -260,10 +260,6 @@ export function toFailure(error: unknown, call: Omit<CallState, "id">): Failure 
   if (reason === undefined || !(error instanceof ConnectError)) {
     return new Failure("INTERNAL", "internal error", { outcome: call.outcome, cause: error });
   }
-  if (call.outcome === "applied" && reason !== "UNSUPPORTED_PROTOCOL") {
-    const sentence = "the call ended before its answer was ready; what it asked for was applied";
-    return new Failure(reason, sentence, { outcome: "applied", cause: error });
-  }
   if (call.outcome !== "not_applied") {
     return new Failure("OUTCOME_UNKNOWN", "the call ended before its outcome was known", {
       outcome: "unknown",

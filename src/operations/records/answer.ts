@@ -43,35 +43,30 @@ export const endOf = ({ name, state, error }: Pick<OperationRecord, "name" | "st
     : parseFailure(error);
 
 /**
- * The failure of a call that its caller, or its deadline, ends while its operation goes on.
+ * The failure of a call that its caller, or its deadline, ends while its operation goes on. It is OUTCOME_UNKNOWN even where the vendor
+ * has taken the request and only its end is waited for: DEADLINE_EXCEEDED promises that nothing was sent, and clients send again by it.
  *
  * @param signal has fired.
- * @param outcome what is known of it: `applied` where the vendor has taken the request, and only its end is waited for.
  */
-export function wentOn(
+export const wentOn = (
   known: Pick<OperationRecord, "name" | "target">,
   signal: AbortSignal,
   outcome: Exclude<Outcome, "not_applied">,
   cause: unknown = signal.reason,
-): Failure {
-  const deadlineExceeded = isDeadline(signal);
-  if (outcome === "unknown") return outcomeUnknown(known, { deadlineExceeded, cause });
-  const { name, target } = known;
-  return new Failure(
-    deadlineExceeded ? "DEADLINE_EXCEEDED" : "CANCELLED",
-    `the request for ${target} was applied, and has not ended; ${name} tells how it ends, and it is not sent again`,
-    { outcome, metadata: { operation: name }, details: [resourceInfo("restartd.operation", name)], cause },
-  );
-}
+): Failure => outcomeUnknown(known, { deadlineExceeded: isDeadline(signal), taken: outcome === "applied", cause });
 
-/** The failure of a call whose request may have left, and of which nobody knows what became of it. */
+/**
+ * The failure of a call whose request may have left, and of which nobody knows what became of it.
+ *
+ * @param options `taken`: the vendor has the request, and what is not known is its end.
+ */
 export const outcomeUnknown = (
   { name, target }: Pick<OperationRecord, "name" | "target">,
-  options: Pick<FailureOptions, "deadlineExceeded" | "cause"> = {},
+  { taken = false, ...options }: Pick<FailureOptions, "deadlineExceeded" | "cause"> & { readonly taken?: boolean } = {},
 ): Failure =>
   new Failure(
     "OUTCOME_UNKNOWN",
-    `the request for ${target} may have been applied; ${name} tells when that is known, and it is not sent again`,
+    `the request for ${target} ${taken ? "was taken, and has not ended" : "may have been applied"}; ${name} tells when ${taken ? "it has" : "that is known"}, and it is not sent again`,
     {
       ...options,
       outcome: "unknown",

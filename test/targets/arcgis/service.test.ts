@@ -167,7 +167,7 @@ describe("RefreshDeployment", () => {
     const requestId = randomUUID();
     const first = await told(client.refreshDeployment({ ...features, requestId }));
     const { name } = await until("SENT");
-    const goesOn = { code: Code.DeadlineExceeded, reason: "DEADLINE_EXCEEDED", outcome: "applied", operation: name };
+    const goesOn = { code: Code.DeadlineExceeded, reason: "OUTCOME_UNKNOWN", outcome: "unknown", operation: name };
     expect(first).toMatchObject(goesOn);
     expect(await told(client.refreshDeployment({ ...features, requestId }))).toMatchObject(goesOn);
     const again = client.refreshDeployment({ ...features, requestId }, { timeoutMs: 10_000 });
