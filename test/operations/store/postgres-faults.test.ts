@@ -1,12 +1,12 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { openPostgresStore, type PostgresStoreOptions } from "../../../src/operations/store/postgres/open.ts";
 import { openPool } from "../../../src/operations/store/postgres/pool.ts";
 import { type Store, UncertainCommit } from "../../../src/operations/store/store.ts";
 import { openCommitProxy } from "../../chaos/commit-proxy.ts";
 import { type Postgres, postgresMissing, promote, startPostgres, startStandby } from "../../support/postgres.ts";
 import { openTcpProxy, type ProxyMode } from "../../support/tcp-proxy.ts";
 import { record } from "../records.ts";
+import { openAt } from "./open-postgres.ts";
 
 /** Whether these bytes ask PostgreSQL to commit. */
 const isCommit = (chunk: Buffer): boolean =>
@@ -21,18 +21,10 @@ describe.skipIf(postgresMissing())("PostgreSQL in trouble", () => {
   beforeAll(async () => {
     server = await startPostgres();
     template = await server.database();
-    await (await open(template))[Symbol.asyncDispose]();
+    await (await openAt(template))[Symbol.asyncDispose]();
   });
   afterAll(() => server?.[Symbol.asyncDispose]());
 
-  const open = (url: string, options: Partial<PostgresStoreOptions> = {}): Promise<Store> =>
-    openPostgresStore({
-      url: () => url,
-      replica: randomUUID(),
-      now: () => new Date(),
-      warn: () => undefined,
-      ...options,
-    });
   const stored = async (store: Store) => {
     const one = record();
     expect(await store.insert([one], { event: "accepted" })).toEqual({ blocked: new Map() });
@@ -58,8 +50,8 @@ describe.skipIf(postgresMissing())("PostgreSQL in trouble", () => {
       let armed = false;
       await using proxy = await openTcpProxy(server.port, (chunk) => (armed && isCommit(chunk) ? onCommit : undefined));
       const url = await server.database(template);
-      await using direct = await open(url);
-      await using store = await open(server.through(url, proxy.port));
+      await using direct = await openAt(url);
+      await using store = await openAt(server.through(url, proxy.port));
       const one = await stored(store);
       armed = true;
       const doubt = rejection(permit(store, one));
@@ -83,7 +75,7 @@ describe.skipIf(postgresMissing())("PostgreSQL in trouble", () => {
       let armed = false;
       await using proxy = await openTcpProxy(server.port, (chunk) => (armed && isCommit(chunk) ? "deafen" : undefined));
       const url = await server.database(template);
-      await using store = await open(server.through(url, proxy.port));
+      await using store = await openAt(server.through(url, proxy.port));
       const one = record();
       armed = true;
       const { error, ms } = await rejection(store.insert([one], { event: "accepted" }));
@@ -99,7 +91,7 @@ describe.skipIf(postgresMissing())("PostgreSQL in trouble", () => {
       const cuts = (chunk: Buffer) => armed && chunk.includes("insert into audit (") && !chunk.includes(ALONE);
       await using proxy = await openTcpProxy(server.port, (chunk) => (cuts(chunk) ? "swallow" : undefined));
       const url = await server.database(template);
-      await using store = await open(server.through(url, proxy.port));
+      await using store = await openAt(server.through(url, proxy.port));
       armed = true;
       // With a request_id it takes more than one statement.
       const one = record();
@@ -113,7 +105,7 @@ describe.skipIf(postgresMissing())("PostgreSQL in trouble", () => {
 
     it("is doubt when no standby has confirmed it", async () => {
       const url = await server.database(template);
-      await using store = await open(url);
+      await using store = await openAt(url);
       const one = await stored(store);
       await server.sql("alter system set synchronous_standby_names = 'nobody'");
       await server.sql("select pg_reload_conf()");
@@ -152,7 +144,7 @@ describe.skipIf(postgresMissing())("PostgreSQL in trouble", () => {
 
     it("has every call rejected soon while it stands still, and works again after that", async () => {
       const url = await server.database(template);
-      await using store = await open(url);
+      await using store = await openAt(url);
       const one = await stored(store);
       server.pause();
       try {
@@ -166,7 +158,7 @@ describe.skipIf(postgresMissing())("PostgreSQL in trouble", () => {
     });
 
     it("can be closed while it stands still", async () => {
-      const store = await open(await server.database(template));
+      const store = await openAt(await server.database(template));
       server.pause();
       try {
         const begin = performance.now();
@@ -180,9 +172,9 @@ describe.skipIf(postgresMissing())("PostgreSQL in trouble", () => {
     it("has calls rejected at once while it is dead, and works again after that", { timeout: 90_000 }, async () => {
       const url = await server.database(template);
       const warned: string[] = [];
-      await using store = await open(url, { warn: (message) => warned.push(message) });
+      await using store = await openAt(url, { warn: (message) => warned.push(message) });
       const heard = vi.fn();
-      await using other = await open(url);
+      await using other = await openAt(url);
       other.subscribe(heard);
       const one = await stored(store);
       await server.kill();
@@ -206,12 +198,12 @@ describe.skipIf(postgresMissing())("PostgreSQL in trouble", () => {
       await using primary = await startPostgres();
       const url = await primary.database();
       await using proxy = await openCommitProxy(primary.port, () => "pass");
-      await using store = await open(primary.through(url, proxy.port));
+      await using store = await openAt(primary.through(url, proxy.port));
       const one = await stored(store);
       await using standby = await startStandby(primary, { synchronous: true });
       const sent = await permit(store, one);
       const refused = "PostgreSQL is a standby, which cannot be written to: let the store's address name the primary.";
-      await expect(open(primary.through(url, standby.port))).rejects.toThrow(refused);
+      await expect(openAt(primary.through(url, standby.port))).rejects.toThrow(refused);
       proxy.target = standby.port;
       await primary.kill();
       // Whoever reads there is told of what was, by then, and nothing says how long ago.
@@ -223,7 +215,7 @@ describe.skipIf(postgresMissing())("PostgreSQL in trouble", () => {
 
     it("lets go of an operation whose replica stands still in the middle of a change", async () => {
       const url = await server.database(template);
-      await using store = await open(url);
+      await using store = await openAt(url);
       const one = await stored(store);
       const frozen = openPool(
         () => url,

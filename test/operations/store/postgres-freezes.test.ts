@@ -1,13 +1,12 @@
-import { randomUUID } from "node:crypto";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { HOLD_EPOCH, openPostgresStore } from "../../../src/operations/store/postgres/open.ts";
+import { HOLD_EPOCH } from "../../../src/operations/store/postgres/open.ts";
 import { openPool } from "../../../src/operations/store/postgres/pool.ts";
 import { createRows } from "../../../src/operations/store/rows.ts";
 import { createStatements, type HoldEpoch, type Statement } from "../../../src/operations/store/statements.ts";
-import type { Store } from "../../../src/operations/store/store.ts";
 import { type Postgres, postgresMissing, startPostgres } from "../../support/postgres.ts";
 import { record } from "../records.ts";
+import { openAt } from "./open-postgres.ts";
 
 const FREEZE = {
   name: "incident",
@@ -39,18 +38,15 @@ describe.skipIf(postgresMissing())("a permit of one statement on PostgreSQL", ()
   beforeAll(async () => {
     server = await startPostgres();
     template = await server.database();
-    await (await open(template))[Symbol.asyncDispose]();
+    await (await openAt(template))[Symbol.asyncDispose]();
   });
   afterAll(() => server?.[Symbol.asyncDispose]());
-
-  const open = (url: string): Promise<Store> =>
-    openPostgresStore({ url: () => url, replica: randomUUID(), now: () => new Date(), warn: () => undefined });
 
   /** A store with an operation, somebody who gives it its permit, somebody who freezes, and in which order they were done. */
   async function scene(holdEpoch?: HoldEpoch, kind: Kind = "a change") {
     await using stack = new AsyncDisposableStack();
     const url = await server.database(template);
-    const store = stack.use(await open(url));
+    const store = stack.use(await openAt(url));
     const one = record({ requestId: undefined });
     if (kind === "a change") await store.insert([one], { event: "accepted" });
     const order: string[] = [];

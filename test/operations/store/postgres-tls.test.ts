@@ -4,13 +4,13 @@ import { chmod, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { stringify } from "yaml";
-import { openPostgresStore, type PostgresStoreOptions } from "../../../src/operations/store/postgres/open.ts";
-import { type Store, StoreRefused } from "../../../src/operations/store/store.ts";
+import { StoreRefused } from "../../../src/operations/store/store.ts";
 import { type CertificateRequest, createAuthority } from "../../cluster/certificates.ts";
 import { type Folder, temporaryFolder } from "../../support/folder.ts";
 import { type Postgres, postgresMissing, startPostgres, unprivileged } from "../../support/postgres.ts";
 import { runProgram, startProgram } from "../../support/program.ts";
 import { record } from "../records.ts";
+import { openAt } from "./open-postgres.ts";
 
 const UNVERIFIED =
   "PostgreSQL's certificate is not verified: whoever is in between can read and change operations; say sslmode=verify-full in the store's address, and sslrootcert";
@@ -55,7 +55,7 @@ describe.skipIf(postgresMissing())("TLS with PostgreSQL", () => {
     await write("other.crt", createAuthority("somebody").cert);
     server = await startPostgres({ listen_addresses: "127.0.0.1,::1" });
     plain = await server.database();
-    await (await open(plain))[Symbol.asyncDispose]();
+    await (await openAt(plain))[Symbol.asyncDispose]();
     await restart(await certified("good", { hosts: ["127.0.0.1", "::1"] }));
   });
   afterAll(async () => {
@@ -63,16 +63,8 @@ describe.skipIf(postgresMissing())("TLS with PostgreSQL", () => {
     await folder?.[Symbol.asyncDispose]();
   });
 
-  const open = (url: string, options: Partial<PostgresStoreOptions> = {}): Promise<Store> =>
-    openPostgresStore({
-      url: () => url,
-      replica: randomUUID(),
-      now: () => new Date(),
-      warn: () => undefined,
-      ...options,
-    });
   const refusal = async (url: string): Promise<string> => {
-    const error = await open(url).then(
+    const error = await openAt(url).then(
       (store) => store[Symbol.asyncDispose](),
       (reason: unknown) => reason,
     );
@@ -83,7 +75,7 @@ describe.skipIf(postgresMissing())("TLS with PostgreSQL", () => {
   /** Does something with a store, and answers what was warned of, and whether all of its connections are encrypted. */
   async function use(url: string): Promise<{ warned: string[]; encrypted: boolean }> {
     const warned: string[] = [];
-    await using store = await open(url, { warn: (message) => warned.push(message) });
+    await using store = await openAt(url, { warn: (message) => warned.push(message) });
     const one = record();
     await store.insert([one], { event: "accepted" });
     expect(await store.get(one.name)).toEqual(one);
@@ -171,7 +163,7 @@ describe.skipIf(postgresMissing())("TLS with PostgreSQL", () => {
       { ...(await certified("good")), hba_file: file, ssl_ca_file: path("ca.crt") },
       server.url.replace("127.0.0.1", "[::1]"),
     );
-    await (await open(shown("own")))[Symbol.asyncDispose]();
+    await (await openAt(shown("own")))[Symbol.asyncDispose]();
     expect(await refusal(verifying())).toMatch(
       "PostgreSQL does not let restartd in (connection requires a valid client certificate): add its role, database and host to pg_hba.conf; where that says hostssl, the store's address needs sslmode=verify-full, and for clientcert sslcert and sslkey as well.",
     );
@@ -182,7 +174,7 @@ describe.skipIf(postgresMissing())("TLS with PostgreSQL", () => {
 
   it("says what to do about a certificate that has expired, at a start and while it runs", async () => {
     await restart(await certified("good"));
-    await using store = await open(verifying());
+    await using store = await openAt(verifying());
     const one = record();
     await store.insert([one], { event: "accepted" });
     await restart(await certified("late", { expired: true }));
@@ -199,14 +191,14 @@ describe.skipIf(postgresMissing())("TLS with PostgreSQL", () => {
     expect(await refusal(verifying())).toBe(
       "PostgreSQL speaks no TLS, and the store's address asks for it (The server does not support SSL connections): set ssl=on and a certificate in postgresql.conf, or, where nobody can listen in between, sslmode=disable in the address.",
     );
-    await (await open(`${plain}?sslmode=disable`))[Symbol.asyncDispose]();
+    await (await openAt(`${plain}?sslmode=disable`))[Symbol.asyncDispose]();
   });
 
   it("outlives files of the address that are away for a moment", async () => {
     await restart(await certified("good"));
     await write("moved.crt", authority.cert);
-    await using store = await open(verifying(plain, "moved.crt"));
-    await using other = await open(verifying());
+    await using store = await openAt(verifying(plain, "moved.crt"));
+    await using other = await openAt(verifying());
     const heard = vi.fn();
     store.subscribe(heard);
     const one = record();

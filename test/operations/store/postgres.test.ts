@@ -1,13 +1,13 @@
-import { randomUUID } from "node:crypto";
 import { type AddressInfo, createServer } from "node:net";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { MIGRATIONS } from "../../../src/operations/store/migrations.ts";
-import { openPostgresStore, type PostgresStoreOptions } from "../../../src/operations/store/postgres/open.ts";
+import type { PostgresStoreOptions } from "../../../src/operations/store/postgres/open.ts";
 import { openPool } from "../../../src/operations/store/postgres/pool.ts";
-import { type Store, StoreRefused } from "../../../src/operations/store/store.ts";
+import { StoreRefused } from "../../../src/operations/store/store.ts";
 import { type Postgres, postgresMissing, startPostgres } from "../../support/postgres.ts";
 import { record } from "../records.ts";
+import { openAt } from "./open-postgres.ts";
 import { storeSuite } from "./store-suite.ts";
 
 const NAMES = { name: "f", principal: "token:ann", reason: "incident" };
@@ -18,20 +18,12 @@ describe.skipIf(postgresMissing())("PostgreSQL", () => {
   beforeAll(async () => {
     server = await startPostgres();
     template = await server.database();
-    await (await open(template))[Symbol.asyncDispose]();
+    await (await openAt(template))[Symbol.asyncDispose]();
   });
   afterAll(() => server?.[Symbol.asyncDispose]());
 
-  const open = (url: string, options: Partial<PostgresStoreOptions> = {}): Promise<Store> =>
-    openPostgresStore({
-      url: () => url,
-      replica: randomUUID(),
-      now: () => new Date(),
-      warn: () => undefined,
-      ...options,
-    });
   const refusal = async (url: string, options: Partial<PostgresStoreOptions> = {}): Promise<string> => {
-    const error = await open(url, options).then(
+    const error = await openAt(url, options).then(
       (store) => store[Symbol.asyncDispose](),
       (reason: unknown) => reason,
     );
@@ -40,23 +32,23 @@ describe.skipIf(postgresMissing())("PostgreSQL", () => {
   };
   const warnings = async (url: string): Promise<string[]> => {
     const all: string[] = [];
-    await (await open(url, { warn: (message) => all.push(message) }))[Symbol.asyncDispose]();
+    await (await openAt(url, { warn: (message) => all.push(message) }))[Symbol.asyncDispose]();
     return all;
   };
 
   storeSuite("a store", async () => {
     const url = await server.database(template);
-    const store = await open(url);
+    const store = await openAt(url);
     return {
       store,
-      second: () => open(url),
+      second: () => openAt(url),
       [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
     };
   });
 
   it("keeps who changed freezes", async () => {
     const url = await server.database(template);
-    await using store = await open(url);
+    await using store = await openAt(url);
     const freeze = { ...NAMES, targets: ["**"], until: Date.UTC(2100, 0, 1), message: "", createTime: 1 };
     await store.changeFreezes(0, { kind: "create", freeze, identity: '{"rule":"leads"}' });
     await store.changeFreezes(1, { kind: "lift", ...NAMES });
@@ -74,7 +66,7 @@ describe.skipIf(postgresMissing())("PostgreSQL", () => {
 
     it("makes the tables once when replicas start at the same time", async () => {
       const url = await server.database();
-      const stores = await Promise.all([1, 2, 3, 4].map(() => open(url)));
+      const stores = await Promise.all([1, 2, 3, 4].map(() => openAt(url)));
       const one = record();
       await stores[0]?.insert([one], { event: "accepted" });
       expect(await Promise.all(stores.map((store) => store.get(one.name)))).toEqual([one, one, one, one]);
@@ -85,17 +77,17 @@ describe.skipIf(postgresMissing())("PostgreSQL", () => {
       const url = await server.database(template);
       const one = record();
       {
-        await using store = await open(url);
+        await using store = await openAt(url);
         await store.insert([one], { event: "accepted" });
       }
-      await using store = await open(url);
+      await using store = await openAt(url);
       expect(await store.get(one.name)).toEqual(one);
     });
 
     it("migrates all or nothing", async () => {
       const url = await server.database();
       const failing = () => Promise.reject(new Error("half way"));
-      await expect(open(url, { migrations: [...MIGRATIONS, failing] })).rejects.toThrow("half way");
+      await expect(openAt(url, { migrations: [...MIGRATIONS, failing] })).rejects.toThrow("half way");
       expect(
         await server.sql("select count(*)::int as tables from pg_tables where schemaname = 'public'", url),
       ).toEqual([{ tables: 0 }]);
@@ -179,11 +171,11 @@ describe.skipIf(postgresMissing())("PostgreSQL", () => {
     it("follows its address, as long as that can be read", async () => {
       const [one, two] = [await server.database(template), await server.database(template)];
       const marked = record();
-      await using direct = await open(two);
+      await using direct = await openAt(two);
       await direct.insert([marked], { event: "accepted" });
       let give = (): string => one;
       const warned: string[] = [];
-      await using store = await open("", { url: () => give(), warn: (message) => warned.push(message) });
+      await using store = await openAt("", { url: () => give(), warn: (message) => warned.push(message) });
       const reconnect = () =>
         server.sql(
           `select pg_terminate_backend(pid) from pg_stat_activity where datname = '${new URL(one).pathname.slice(1)}'`,
