@@ -179,7 +179,7 @@ export function entriesOf(value: Value | undefined): readonly (readonly [key: st
   });
 }
 
-/** The text of a key; empty a list; none where it is not there. */
+/** The items of a list; none where it is not there. */
 export function itemsOf(value: Value | undefined): readonly Value[] {
   if (value === undefined) {
     return [];
