@@ -64,6 +64,21 @@ describe.skipIf(postgresMissing())("PostgreSQL", () => {
       expect(await warnings(await server.database())).toEqual([]);
     });
 
+    it("goes where the address says, whatever the environment has for other programs", async () => {
+      const url = await server.database();
+      const elsewhere = {
+        PGOPTIONS: "-c default_transaction_read_only=on",
+        PGSSLMODE: "require",
+        PGAPPNAME: "somebody",
+      };
+      for (const [name, value] of Object.entries(elsewhere)) vi.stubEnv(name, value);
+      try {
+        expect(await warnings(url)).toEqual([]);
+      } finally {
+        vi.unstubAllEnvs();
+      }
+    });
+
     it("makes the tables once when replicas start at the same time", async () => {
       const url = await server.database();
       const stores = await Promise.all([1, 2, 3, 4].map(() => openAt(url)));

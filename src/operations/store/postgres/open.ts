@@ -7,7 +7,7 @@ import type { Migration } from "../migrations.ts";
 import type { Tables } from "../schema.ts";
 import type { HoldEpoch } from "../statements.ts";
 import { type Store, StoreRefused } from "../store.ts";
-import { followAddress, type GiveAddress } from "./address.ts";
+import { followAddress, type GiveAddress, ignoreEnvironment } from "./address.ts";
 import { checkDurability } from "./checks.ts";
 import { explain } from "./failure.ts";
 import { createAnnouncer, listen } from "./notify.ts";
@@ -54,6 +54,7 @@ export const HOLD_EPOCH: HoldEpoch = (place) =>
  *   program, or its rights do not suffice.
  */
 export async function openPostgresStore(given: PostgresStoreOptions): Promise<Store> {
+  ignoreEnvironment();
   const options = { ...given, url: followAddress(given.url, given.warn) };
   const pool = openPool(options.url, options.warn);
   try {
