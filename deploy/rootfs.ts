@@ -57,7 +57,10 @@ export function appEntries(bundle: string): Entry[] {
     const path = join(parentPath, name);
     return file(join(APP, path.slice(bundle.length)), path);
   });
-  return complete([...files, file(`${APP}/LICENSE`, join(import.meta.dirname, "../LICENSE"))]);
+  const licences = ["LICENSE", "THIRD_PARTY_NOTICES.md"].map((name) =>
+    file(join(APP, name), join(import.meta.dirname, "..", name)),
+  );
+  return complete([...files, ...licences]);
 }
 
 const folder = (path: string): Entry => ({ path, kind: "folder" });

@@ -113,6 +113,9 @@ function uuidOf(text: string): string {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-${variant.toString(16)}${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
 }
 
+/** One Node is as another, by its licence: the notices are the same wherever they are made. */
+const NODE = /^node-linux-.*/;
+
 /** What the licences of others want to be shipped with them. */
 export function notices(components: readonly Component[]): string {
   const texts = components.map(({ name, version, license, folder }) => {
@@ -122,7 +125,7 @@ export function notices(components: readonly Component[]): string {
       text.length === 0
         ? ["It has no file of its licence; the text of Apache-2.0 is in restartd's own LICENSE."]
         : text.map(fenced);
-    return [`## ${name} ${version}`, license, ...said].join("\n\n");
+    return [`## ${name.replace(NODE, "node")} ${version}`, license, ...said].join("\n\n");
   });
   const libraries =
     "The image has glibc (LGPL-2.1-or-later) and libstdc++ (GPL-3.0-or-later WITH GCC-exception-3.1) of the machine that it was made on, with their copyright files.";

@@ -1,6 +1,15 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { buffer } from "node:stream/consumers";
@@ -9,7 +18,7 @@ import { pack } from "tar-stream";
 import manifest from "../package.json" with { type: "json" };
 import { commit } from "./bundle.ts";
 import { buildClientPackage } from "./client-package.ts";
-import { componentsOf, notices, sbom } from "./components.ts";
+import { componentsOf, sbom } from "./components.ts";
 import { buildServerPackage } from "./server-package.ts";
 
 /*
@@ -47,7 +56,7 @@ async function main(out: string): Promise<void> {
 
     const components = componentsOf(metafile);
     write(`restartd-${version}.cdx.json`, sbom(components, { commit: commit(), time }));
-    write("THIRD_PARTY_NOTICES.md", notices(components));
+    copyFileSync(join(ROOT, "THIRD_PARTY_NOTICES.md"), join(out, "THIRD_PARTY_NOTICES.md"));
     const names = readdirSync(out).sort();
     write("SHA256SUMS", names.map((name) => `${sha256(readFileSync(join(out, name)))}  ${name}\n`).join(""));
   } finally {

@@ -5,6 +5,9 @@ import { type Bundle, bundleServer } from "./bundle.ts";
 
 const ROOT = resolve(import.meta.dirname, "..");
 
+/** The licences of what is bundled, which they want to be shipped with it. */
+const NOTICES = "THIRD_PARTY_NOTICES.md";
+
 /** The oldest Node that runs it: node:sqlite without a warning. */
 const OLDEST = "24.15";
 
@@ -17,7 +20,7 @@ const OLDEST = "24.15";
 export async function buildServerPackage(folder: string): Promise<Bundle> {
   const bundle = await bundleServer(folder);
   cpSync(join(ROOT, "gen/client"), join(folder, "gen/client"), { recursive: true });
-  for (const name of ["README.md", "LICENSE", "CHANGELOG.md"]) cpSync(join(ROOT, name), join(folder, name));
+  for (const name of ["README.md", "LICENSE", "CHANGELOG.md", NOTICES]) cpSync(join(ROOT, name), join(folder, name));
   const { name, version, description } = manifest;
   const published = {
     name,
@@ -27,7 +30,7 @@ export async function buildServerPackage(folder: string): Promise<Bundle> {
     type: "module",
     bin: { restartd: "bin/restartd.cjs" },
     engines: { node: `>=${OLDEST}` },
-    files: ["bin", "gen", "lib", "CHANGELOG.md"],
+    files: ["bin", "gen", "lib", "CHANGELOG.md", NOTICES],
   };
   writeFileSync(join(folder, "package.json"), `${JSON.stringify(published, undefined, 2)}\n`);
   mkdirSync(join(folder, "bin"), { recursive: true });

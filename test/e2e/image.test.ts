@@ -69,6 +69,7 @@ describe("npm run image", () => {
       "var/lib/restartd/",
     ]);
     expect(lines.filter((line) => /^-.{7}w/.test(line))).toEqual([]);
+    for (const name of ["LICENSE", "THIRD_PARTY_NOTICES.md"]) expect(paths).toContain(`usr/share/restartd/${name}`);
     const licences = paths.filter((path) => /^usr\/share\/doc\/.*(copyright|LICENSE)$/.test(path));
     expect(licences.length).toBeGreaterThanOrEqual(existsSync("/usr/share/doc/libc6/copyright") ? 3 : 0);
   });

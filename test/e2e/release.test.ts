@@ -66,6 +66,9 @@ describe("scripts/release.ts", () => {
     for (const path of ["restart/kubernetes/v1/workload_service.proto", "buf/validate/validate.proto"]) {
       expect(protos).toContain(`restartd-proto-${version}/${path}`);
     }
+    for (const name of ["LICENSE", "THIRD_PARTY_NOTICES.md"]) {
+      expect(readFileSync(at("npm/package", name), "utf8")).toBe(readFileSync(join(ROOT, name), "utf8"));
+    }
     const main = readFileSync(at("npm/package/lib/restartd/main.js"), "utf8");
     expect(main).not.toContain(ROOT);
   });
@@ -86,7 +89,9 @@ describe("scripts/release.ts", () => {
       expect(names).toContain(name);
     for (const name of ["vitest", "esbuild", "@biomejs/biome"]) expect(names).not.toContain(name);
     const text = readFileSync(at("one/THIRD_PARTY_NOTICES.md"), "utf8");
-    for (const { name, version } of components) expect(text).toContain(`\n## ${name} ${version}\n`);
+    for (const { name, version } of components) {
+      expect(text).toContain(`\n## ${name.replace(/^node-linux-.*/, "node")} ${version}\n`);
+    }
   });
 });
 
