@@ -2,14 +2,15 @@ import type { Acknowledgement, Subject, Verb } from "../core/command.ts";
 import { plain } from "../core/plain.ts";
 import type { ClientContext } from "./client.ts";
 
-type Asking = Pick<ClientContext, "ask" | "err">;
+/** Where a person is asked. */
+type Terminal = Pick<ClientContext, "ask" | "err">;
 
 /**
  * Whether all of these are meant.
  *
  * @throws CannotAsk where nobody can be asked
  */
-export async function askAbout(verb: Verb, subjects: readonly Subject[], { ask, err }: Asking): Promise<boolean> {
+export async function askAbout(verb: Verb, subjects: readonly Subject[], { ask, err }: Terminal): Promise<boolean> {
   if (ask === undefined) {
     throw new CannotAsk(`these are ${subjects.length} targets, and nobody can be asked here: say --yes`);
   }
@@ -26,7 +27,7 @@ export async function acknowledge(
   what: Acknowledgement,
   subject: Subject,
   sentences: readonly string[],
-  { ask, err }: Asking,
+  { ask, err }: Terminal,
 ): Promise<boolean> {
   for (const sentence of sentences) err(`${plain(subject.label)}: ${plain(sentence)}\n`);
   if (what === "outage") return isYes(await ask?.(`Go on with ${plain(subject.label)}? [y/N] `));
@@ -39,7 +40,7 @@ export async function passFreeze(
   freeze: string,
   subject: Subject,
   sentences: readonly string[],
-  { ask, err }: Asking,
+  { ask, err }: Terminal,
 ): Promise<boolean> {
   for (const sentence of sentences) err(`${plain(subject.label)} is frozen: ${plain(sentence)}\n`);
   const answer = await ask?.(`Type the name of the freeze, ${plain(freeze)}, to go on: `);

@@ -4,7 +4,7 @@ import { TARGET_COMMANDS } from "../targets/commands.ts";
 import { parseUrl } from "./client.ts";
 
 /** What the command line says about its targets. */
-export interface Asked {
+export interface TargetArguments {
   /** What is done; undefined where a rollout is looked at. */
   readonly verb: Verb;
   readonly operands: readonly string[];
@@ -24,7 +24,7 @@ interface Located extends Session {
  *
  * @throws CommandMistake, ConnectError
  */
-export async function locate(asked: Asked, session: Located): Promise<readonly Subject[]> {
+export async function locate(asked: TargetArguments, session: Located): Promise<readonly Subject[]> {
   const { operands, selector, all } = asked;
   const [first] = operands;
   if (first === undefined) throw new CommandMistake("a TARGET is missing: such as deployment/web");
@@ -54,7 +54,7 @@ function unique(subjects: readonly Subject[]): readonly Subject[] {
   return subjects.filter((subject, index) => subjects.findIndex(({ target }) => target === subject.target) === index);
 }
 
-async function one(operand: string, asked: Asked, session: Located): Promise<readonly Subject[]> {
+async function one(operand: string, asked: TargetArguments, session: Located): Promise<readonly Subject[]> {
   const resource = resourceNameOf(operand, session.address);
   if (resource !== undefined) {
     const segments = resource.split("/").map(decode);
@@ -96,7 +96,7 @@ function decode(segment: string): string {
 
 type Target = (typeof TARGET_COMMANDS)[number];
 
-async function find(type: string, names: readonly string[], asked: Asked, session: Session) {
+async function find(type: string, names: readonly string[], asked: TargetArguments, session: Session) {
   const target = TARGET_COMMANDS.find(({ takes }) => takes(type));
   if (target === undefined) {
     const near = nearName(

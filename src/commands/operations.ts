@@ -57,7 +57,7 @@ const PAGE = 500;
 /** Milliseconds that a call which answers once may take. */
 const CALL_LIMIT_MS = 30_000;
 
-type Asked = Exclude<OperationsCommand, { kind: "help" }>;
+type ParsedCommand = Exclude<OperationsCommand, { kind: "help" }>;
 
 /** A command at work. */
 interface Work extends CommandContext {
@@ -123,7 +123,7 @@ const describe = (error: unknown, address: string): string =>
 
 const LIMIT = { timeoutMs: CALL_LIMIT_MS };
 
-async function run(command: Asked, work: Work): Promise<number> {
+async function run(command: ParsedCommand, work: Work): Promise<number> {
   const { operations, ours, registry, out } = work;
   const print = (operation: Operation): void => out(rendered(operation, command.output, registry));
   switch (command.kind) {
@@ -175,7 +175,7 @@ function rendered(operation: Operation, output: Output | undefined, registry: Re
   return renderOperation(operation, registry);
 }
 
-async function list(command: Extract<Asked, { kind: "list" }>, work: Work): Promise<number> {
+async function list(command: Extract<ParsedCommand, { kind: "list" }>, work: Work): Promise<number> {
   const { filter, limit, output, headers } = command;
   const found: Operation[] = [];
   for (let pageToken = ""; ; ) {
@@ -235,7 +235,7 @@ async function follow(
 
 /** Waits for the end, and prints that alone. */
 async function waitFor(
-  { name, timeoutMs }: Extract<Asked, { kind: "wait" }>,
+  { name, timeoutMs }: Extract<ParsedCommand, { kind: "wait" }>,
   work: Work,
   print: (operation: Operation) => void,
 ): Promise<number> {

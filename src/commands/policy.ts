@@ -64,7 +64,7 @@ export function runPolicy(args: readonly string[], { out, err, load }: PolicyCon
   return allowed ? 0 : 1;
 }
 
-type Asked =
+type ParsedArguments =
   | { readonly wrong: string }
   | { readonly help: true }
   | {
@@ -75,7 +75,7 @@ type Asked =
       readonly target: string;
     };
 
-function parse(args: readonly string[]): Asked {
+function parse(args: readonly string[]): ParsedArguments {
   const read = readArgs({
     args: [...args],
     strict: true,

@@ -77,13 +77,13 @@ async function verify(file: string, context: StoreContext): Promise<number> {
   return 0;
 }
 
-type Asked =
+type ParsedArguments =
   | { readonly kind: "help" }
   | { readonly kind: "sql"; readonly from: number }
   | { readonly kind: "verify"; readonly file: string };
 
 /** What is asked for, or what is wrong with how. */
-function parse(args: readonly string[]): Asked | string {
+function parse(args: readonly string[]): ParsedArguments | string {
   const read = readArgs({
     args: [...args],
     strict: true,

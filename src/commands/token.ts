@@ -44,7 +44,7 @@ export function runToken(args: readonly string[], { out, err, random, hash }: To
   return 0;
 }
 
-type Asked =
+type ParsedArguments =
   | { readonly wrong: string }
   | {
       readonly help: boolean;
@@ -53,7 +53,7 @@ type Asked =
       readonly expires: string | undefined;
     };
 
-function parse(args: readonly string[]): Asked {
+function parse(args: readonly string[]): ParsedArguments {
   const read = readArgs({
     args: [...args],
     strict: true,

@@ -47,7 +47,7 @@ const SIGNED: ReadonlySet<string> = new Set(["content-type", "x-enterprise-proje
 const MARGIN_MS = 5 * 60_000;
 
 /** What IAM is asked by. */
-interface Asking {
+interface IamContext {
   readonly connections: Connections;
   readonly counter: VendorCounter;
 }
@@ -56,28 +56,28 @@ interface Asking {
 export function openCredentials(
   { projectId, credentials }: Pick<ProjectSettings, "projectId" | "credentials">,
   service: HuaweiService,
-  asking: Asking,
+  iam: IamContext,
   runtime: Pick<Runtime, "now" | "monotonic">,
 ): Credentials {
-  const scene = { projectId, service, ...asking, runtime };
-  return credentials.kind === "iam" ? byToken(credentials, scene) : byKey(credentials, scene);
+  const context = { projectId, service, ...iam, runtime };
+  return credentials.kind === "iam" ? byToken(credentials, context) : byKey(credentials, context);
 }
 
-interface Scene extends Asking {
+interface CredentialsContext extends IamContext {
   readonly projectId: string;
   readonly service: HuaweiService;
   readonly runtime: Pick<Runtime, "now" | "monotonic">;
 }
 
 /** Who is told of a refusal that is remembered. */
-const callerOf = ({ projectId, service }: Scene): GateCaller => ({
+const callerOf = ({ projectId, service }: CredentialsContext): GateCaller => ({
   place: `project ${projectId}`,
   metadata: { project: projectId, vendor: service },
 });
 
 /** Tells a gate what an answer says of the credentials that it was got with. */
 const judgedBy =
-  (pass: GatePass, { projectId, service }: Scene) =>
+  (pass: GatePass, { projectId, service }: CredentialsContext) =>
   (answer: Answer | undefined): void => {
     const failure = answer && credentialsRefusal(answer, service, projectId);
     if (failure !== undefined) pass.refused(failure);
@@ -85,16 +85,16 @@ const judgedBy =
     else pass.leave();
   };
 
-function byKey(settings: KeySettings | KeyFileSettings, scene: Scene): Credentials {
+function byKey(settings: KeySettings | KeyFileSettings, context: CredentialsContext): Credentials {
   return {
     async authorize({ method, url, headers, body }, signal) {
-      const { securityToken, ...key } = keyOf(settings, scene);
+      const { securityToken, ...key } = keyOf(settings, context);
       const secret = JSON.stringify([key.secretKey, securityToken]);
-      const gate = credentialGate(scene.runtime, `key ${key.accessKey}`);
-      const pass = await gate.enter(secret, callerOf(scene), signal);
+      const gate = credentialGate(context.runtime, `key ${key.accessKey}`);
+      const pass = await gate.enter(secret, callerOf(context), signal);
       const added = {
-        "x-sdk-date": sdkDate(scene.runtime.now()),
-        "x-project-id": scene.projectId,
+        "x-sdk-date": sdkDate(context.runtime.now()),
+        "x-project-id": context.projectId,
         ...(securityToken !== undefined && { "x-security-token": securityToken }),
       };
       const signed = {
@@ -103,23 +103,23 @@ function byKey(settings: KeySettings | KeyFileSettings, scene: Scene): Credentia
         host: url.host,
       };
       const authorization = authorizationOf({ method, url, headers: signed, body }, key);
-      return { headers: { ...headers, ...added, authorization }, ended: judgedBy(pass, scene), renew: undefined };
+      return { headers: { ...headers, ...added, authorization }, ended: judgedBy(pass, context), renew: undefined };
     },
   };
 }
 
 /** The key as it is now. What goes into a header as it is has to be one word. */
-function keyOf(settings: KeySettings | KeyFileSettings, scene: Scene): WholeKey {
+function keyOf(settings: KeySettings | KeyFileSettings, context: CredentialsContext): WholeKey {
   const key =
     settings.kind === "key file"
-      ? read(() => readKeyFile(settings.file), scene)
+      ? read(() => readKeyFile(settings.file), context)
       : {
-          accessKey: read(settings.accessKey, scene),
-          secretKey: read(settings.secretKey, scene),
-          securityToken: settings.securityToken && read(settings.securityToken, scene),
+          accessKey: read(settings.accessKey, context),
+          secretKey: read(settings.secretKey, context),
+          securityToken: settings.securityToken && read(settings.securityToken, context),
         };
   if (![key.accessKey, key.securityToken ?? "-"].every((word) => /^[!-~]+$/.test(word))) {
-    throw unusable("have spaces, line ends or other letters in them", scene);
+    throw unusable("have spaces, line ends or other letters in them", context);
   }
   return key;
 }
@@ -132,15 +132,15 @@ interface Held {
   usableUntil: number;
 }
 
-function byToken(settings: IamSettings, scene: Scene): Credentials {
-  const nowMs = () => scene.runtime.now().getTime();
+function byToken(settings: IamSettings, context: CredentialsContext): Credentials {
+  const nowMs = () => context.runtime.now().getTime();
   let held: Held | undefined;
 
   const drop = (token: Held): void => {
     if (held === token) held = undefined;
   };
   const fetchAnew = (password: string): Held => {
-    const token = fetchGuarded(settings, password, scene);
+    const token = fetchGuarded(settings, password, context);
     const fresh: Held = { password, token, usableUntil: Number.POSITIVE_INFINITY };
     token.then(
       ({ lifeMs }) => {
@@ -152,16 +152,16 @@ function byToken(settings: IamSettings, scene: Scene): Credentials {
   };
   return {
     async authorize({ headers }, signal) {
-      const password = read(settings.password, scene);
-      const gate = credentialGate(scene.runtime, `${accountOf(settings)} ${scene.projectId} ${scene.service}`);
-      const pass = await gate.enter(password, callerOf(scene), signal);
+      const password = read(settings.password, context);
+      const gate = credentialGate(context.runtime, `${accountOf(settings)} ${context.projectId} ${context.service}`);
+      const pass = await gate.enter(password, callerOf(context), signal);
       if (held === undefined || held.password !== password || held.usableUntil <= nowMs()) {
         held = fetchAnew(password);
       }
       const mine = held;
       try {
         const { value } = await mine.token;
-        const ended = judgedBy(pass, scene);
+        const ended = judgedBy(pass, context);
         return { headers: { ...headers, "x-auth-token": value }, ended, renew: () => drop(mine) };
       } catch (error) {
         if (isRejection(error) && !isOfUser(error)) pass.refused(error);
@@ -176,11 +176,11 @@ function byToken(settings: IamSettings, scene: Scene): Credentials {
 const accountOf = ({ endpoint, domain, username }: IamSettings): string => JSON.stringify([endpoint, domain, username]);
 
 /** Shows a password to IAM, unless that has refused it. */
-async function fetchGuarded(settings: IamSettings, password: string, scene: Scene): Promise<Token> {
-  const { projectId, service, connections, counter, runtime } = scene;
+async function fetchGuarded(settings: IamSettings, password: string, context: CredentialsContext): Promise<Token> {
+  const { projectId, service, connections, counter, runtime } = context;
   const gate = credentialGate(runtime, accountOf(settings));
   // What is asked of IAM has a limit of its own: so has the wait for another who asks.
-  const pass = await gate.enter(password, callerOf(scene), new AbortController().signal);
+  const pass = await gate.enter(password, callerOf(context), new AbortController().signal);
   try {
     const token = await fetchToken({ settings, password, projectId, service }, connections, counter);
     pass.accepted();
@@ -200,22 +200,22 @@ const isRejection = (error: unknown): error is Failure =>
 const isOfUser = ({ metadata }: Failure): boolean => ["401", "403"].includes(metadata.vendor_http_status ?? "");
 
 /** A secret as it is now. */
-function read<Secret>(give: () => Secret, scene: Scene): Secret {
+function read<Secret>(give: () => Secret, context: CredentialsContext): Secret {
   try {
     return give();
   } catch (error) {
-    const { projectId, service } = scene;
-    const context = {
+    const { projectId, service } = context;
+    const described = {
       place: `project ${projectId}`,
       who: "a secret of restartd's own",
       metadata: { project: projectId, vendor: service },
     };
     // The cause says where they should be, and goes to the log alone.
-    throw unreadableSecret(error, context) ?? unusable("cannot be read", scene, error);
+    throw unreadableSecret(error, described) ?? unusable("cannot be read", context, error);
   }
 }
 
-const unusable = (why: string, { projectId, service }: Scene, cause?: unknown): Failure =>
+const unusable = (why: string, { projectId, service }: CredentialsContext, cause?: unknown): Failure =>
   new Failure(
     "VENDOR_CREDENTIALS_REJECTED",
     `project ${projectId}: restartd's own credentials ${why}; its operator has to renew them`,

@@ -94,7 +94,7 @@ const unsent = <Input extends DescMessage, Output extends DescMessage, Plan>(
   }));
 
 /** How a call asks. */
-interface Asked {
+interface BatchCall {
   readonly asking: PrepareContext;
   readonly override: Override;
   readonly context: HandlerContext;
@@ -107,7 +107,7 @@ async function acceptAll<Input extends DescMessage, Output extends DescMessage, 
   request: MessageShape<Input>,
   whole: OperationRecord,
   parts: readonly Child<Input, Plan>[],
-  { asking, override, context }: Asked,
+  { asking, override, context }: BatchCall,
 ): Promise<MessageShape<Output>> {
   const finish = running.inFlight.take([whole.name, ...parts.map(({ record }) => record.name)]);
   let inserted: Inserted;

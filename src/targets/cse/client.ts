@@ -3,7 +3,7 @@ import { ask } from "../../clouds/huawei/ask.ts";
 import type { HuaweiRequest, Project } from "../../clouds/huawei/project.ts";
 import { fieldsOf, integerOf, listOf, textOf } from "../../clouds/json.ts";
 import type { Engine, EngineJob, EngineRef } from "./engine.ts";
-import { type Asked, aboutEngine, aboutEngines, aboutJob, refused } from "./errors.ts";
+import { aboutEngine, aboutEngines, aboutJob, type RequestSubject, refused } from "./errors.ts";
 
 /** What is asked of CSE, and of IAM for it, as metrics call it. */
 export const VENDOR_OPERATIONS = ["retry", "get", "list", "job", "token"] as const;
@@ -58,7 +58,7 @@ export function createCseClient(project: Project): CseClient {
   const send = async (
     request: Pick<HuaweiRequest, "method" | "operation" | "path" | "signal" | "query" | "body" | "onSend">,
     enterpriseProjectId: string,
-    asked: Asked,
+    asked: RequestSubject,
   ): Promise<Answer> => {
     const path = `/v2/${project.projectId}/enginemgr/engines${request.path}`;
     const answer = await ask(project, { ...request, path, headers: headersFor(enterpriseProjectId) }, asked);
@@ -108,7 +108,7 @@ export function createCseClient(project: Project): CseClient {
 }
 
 /** What was read of an answer, which is not what it should be when nothing was. */
-function whole<Read>(read: Read | undefined, answer: Answer, asked: Asked): Read {
+function whole<Read>(read: Read | undefined, answer: Answer, asked: RequestSubject): Read {
   if (read === undefined) {
     throw refused(answer, asked);
   }

@@ -3,7 +3,7 @@ import { ask } from "../../clouds/huawei/ask.ts";
 import { vendorWords } from "../../clouds/huawei/errors.ts";
 import type { HuaweiRequest, Project } from "../../clouds/huawei/project.ts";
 import { fieldsOf, integerOf, listOf, textOf } from "../../clouds/json.ts";
-import { type Asked, aboutInstance, aboutInstances, aboutJob, type InstanceRef, refused } from "./errors.ts";
+import { aboutInstance, aboutInstances, aboutJob, type InstanceRef, type RequestSubject, refused } from "./errors.ts";
 
 /** How an instance is restarted: the process alone, or its virtual machine. */
 export type RestartType = "soft" | "hard";
@@ -83,7 +83,7 @@ export interface DdmClient {
 export function createDdmClient(project: Project): DdmClient {
   const send = async (
     request: Pick<HuaweiRequest, "method" | "operation" | "path" | "signal" | "query" | "body" | "onSend">,
-    asked: Asked,
+    asked: RequestSubject,
   ): Promise<Answer> => {
     const answer = await ask(project, { ...request, headers: HEADERS }, asked);
     if (answer.status < 200 || answer.status > 299) {
@@ -133,7 +133,7 @@ export function createDdmClient(project: Project): DdmClient {
 }
 
 /** What was read of an answer, which is not what it should be when nothing was. */
-function whole<Read>(read: Read | undefined, answer: Answer, asked: Asked): Read {
+function whole<Read>(read: Read | undefined, answer: Answer, asked: RequestSubject): Read {
   if (read === undefined) {
     throw refused(answer, asked);
   }
