@@ -40,7 +40,7 @@ export async function visitor(browser: Browser, origin: string, look: Look = {})
     if (/^Failed to load resource/.test(message.text())) return;
     if (["error", "warning"].includes(message.type())) wrongs.push(`on the console: ${message.text()}`);
   });
-  context.setDefaultTimeout(30_000);
+  context.setDefaultTimeout(60_000);
   return {
     context,
     wrongs,

@@ -10,7 +10,7 @@ export interface ClusterClient extends AsyncDisposable {
   readonly client: Client;
   readonly credentials: Credentials;
   readonly folder: Folder;
-  /** A request with what it must have; default GET /x, within 5 seconds. */
+  /** A request with what it must have; default GET /x, within a minute. */
   send(options?: Partial<Request>): Promise<Answer>;
 }
 
@@ -50,12 +50,12 @@ export const testClock = (): ServerClock =>
     warn: () => {},
   });
 
-/** A request with what it must have; default GET /x, within 5 seconds. */
+/** A request with what it must have; default GET /x, within a minute. */
 export const asRequest = (options: Partial<Request> = {}): Request => ({
   method: "GET",
   path: "/x",
   signal: new AbortController().signal,
-  timeoutMs: 5_000,
+  timeoutMs: 60_000,
   ...options,
 });
 

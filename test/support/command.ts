@@ -22,7 +22,7 @@ export interface Finished {
 export interface RunOptions {
   /** Written to its stdin. Default nothing. */
   readonly input?: string | Uint8Array;
-  /** Milliseconds, then it is killed. Default 30,000. */
+  /** Milliseconds, then it is killed. Default 60,000. */
   readonly timeoutMs?: number;
   /** Beside the process's own. */
   readonly env?: Readonly<Record<string, string>>;
@@ -30,7 +30,7 @@ export interface RunOptions {
 
 /** Runs a program in the project's folder, with the project's own Node first in PATH, until it ends by itself or is killed. */
 export async function run(program: string, args: readonly string[], options: RunOptions = {}): Promise<Finished> {
-  const { input = "", timeoutMs = 30_000, env = {} } = options;
+  const { input = "", timeoutMs = 60_000, env = {} } = options;
   const path = `${join(ROOT, "node_modules/.bin")}:${process.env.PATH}`;
   const child = spawn(program, args, {
     cwd: ROOT,

@@ -105,6 +105,8 @@ export function createClient(
       },
     );
   };
+  // undici ends no stream of a connection that its server has said GOAWAY on.
+  const closed = new AbortController();
   const answer = (maxBytes: number) => async (response: Response, connection: Connection) => {
     if (response.statusCode === 401) {
       credentials.rejected(connection);
@@ -119,11 +121,16 @@ export function createClient(
         options,
         answer(options.maxBytes ?? MAX_BYTES),
       ),
-    watch: (options) =>
-      run<Answer | AsyncIterable<string>>("watch", options, async (response, connection) =>
+    watch: (options) => {
+      const signal = AbortSignal.any([options.signal, closed.signal]);
+      return run<Answer | AsyncIterable<string>>("watch", { ...options, signal }, async (response, connection) =>
         response.statusCode === 200 ? lines(response.body) : answer(MAX_BYTES)(response, connection),
-      ),
-    [Symbol.asyncDispose]: () => credentials[Symbol.asyncDispose](),
+      );
+    },
+    async [Symbol.asyncDispose]() {
+      closed.abort(new Error("the cluster is closed"));
+      await credentials[Symbol.asyncDispose]();
+    },
   };
 }
 

@@ -20,6 +20,9 @@ const use = async <Resource extends AsyncDisposable>(resource: Promise<Resource>
 
 const PATCH = { method: "PATCH", body: { a: 1 } } as const;
 
+/** Longer than any test: what waits for it, hangs. */
+const HOUR_MS = 3_600_000;
+
 const failure = async (work: Promise<unknown>): Promise<NoAnswer> => {
   const error = await work.then(
     () => undefined,
@@ -105,7 +108,7 @@ describe("a PATCH is never sent twice", () => {
     );
     const { send } = await use(openClusterClient({ server: server.url, "certificate-authority-data": ca }));
     const results = await Promise.allSettled(
-      Array.from({ length: 100 }, (_, index) => send({ ...PATCH, path: `/x/${index}`, timeoutMs: 2_000 })),
+      Array.from({ length: 100 }, (_, index) => send({ ...PATCH, path: `/x/${index}` })),
     );
     const paths = server.streams.map(({ path }) => path);
     expect(new Set(paths).size).toBe(paths.length);
@@ -285,12 +288,10 @@ describe("the signal", () => {
         openClusterClient({ server: server.url, "certificate-authority-data": ca, "proxy-url": gate.url }),
       );
       const caller = new AbortController();
-      const pending = failure(send({ method, path: "/held", signal: caller.signal }));
-      await delay(50);
-      const before = performance.now();
+      const pending = failure(send({ method, path: "/held", signal: caller.signal, timeoutMs: HOUR_MS }));
+      await expect.poll(() => gate.requests.length).toBe(1);
       caller.abort(new Error("gone"));
       const error = await pending;
-      expect(performance.now() - before).toBeLessThan(50);
       expect([error.sent, error.cause]).toEqual([false, new Error("gone")]);
       open.resolve();
       expect((await send({ path: "/next" })).status).toBe(200);
@@ -301,9 +302,9 @@ describe("the signal", () => {
   test("waits no longer than its limit for a connection, behind others too", async () => {
     const { port } = await silent();
     const { send } = await use(openClusterClient({ server: `https://127.0.0.1:${port}` }));
-    const before = performance.now();
-    const errors = await Promise.all(Array.from({ length: 20 }, () => failure(send({ ...PATCH, timeoutMs: 300 }))));
-    expect(performance.now() - before).toBeLessThan(1_000);
+    const all = Promise.all(Array.from({ length: 20 }, () => failure(send({ ...PATCH, timeoutMs: 300 }))));
+    // One after the other they would wait for twice as long: a machine that stands still holds up this clock too.
+    const errors = await Promise.race([all, delay(3_000, [], { ref: false })]);
     expect(new Set(errors.map(({ sent }) => sent))).toEqual(new Set([false]));
     expect(errors[0]?.cause).toEqual(new Error("there was no connection within 300 ms"));
   });
@@ -342,12 +343,10 @@ describe("the signal", () => {
 
       const other = new AbortController();
       const again = wait();
-      const get = failure(send({ signal: other.signal }));
+      const get = failure(send({ signal: other.signal, timeoutMs: HOUR_MS }));
       await again;
-      const before = performance.now();
       other.abort(new Error("gone"));
       expect((await get).cause).toEqual(new Error("gone"));
-      expect(performance.now() - before).toBeLessThan(50);
       await expect.poll(() => closed).toContain("GET");
     },
   );

@@ -37,6 +37,9 @@ async function start(maxConcurrentStreams?: number, proxyPort?: number) {
   return { server, watches, ...opened };
 }
 
+/** Longer than any test: what waits for it, hangs. */
+const HOUR_MS = 3_600_000;
+
 async function watch(client: Client, options: Parameters<typeof asRequest>[0] = {}): Promise<AsyncIterator<string>> {
   const opened = await client.watch(asRequest({ path: "/watch", ...options }));
   if ("status" in opened) throw new Error(`the watch was refused with ${opened.status}`);
@@ -63,10 +66,8 @@ describe("connections", () => {
       const { server, watches, client, send } = await start(maxConcurrentStreams);
       const iterators = await Promise.all(Array.from({ length: 100 }, () => watch(client)));
       expect(watches).toHaveLength(100);
-      const before = performance.now();
-      await Promise.all(Array.from({ length: 50 }, () => send({ method: "PATCH" })));
-      await send({ method: "PATCH" });
-      expect(performance.now() - before).toBeLessThan(1_000);
+      await Promise.all(Array.from({ length: 50 }, () => send({ method: "PATCH", timeoutMs: HOUR_MS })));
+      await send({ method: "PATCH", timeoutMs: HOUR_MS });
       expect(server.connections).toBeLessThanOrEqual(3);
       for (const iterator of iterators) await iterator.next();
     },
@@ -104,12 +105,10 @@ describe("connections", () => {
       for (const iterator of iterators) await iterator.next();
       const before = server.connections;
       await goAway(server);
-      const begun = performance.now();
-      // One that crosses the GOAWAY may fail, but none waits.
-      await send({ method: "PATCH" }).catch(() => {});
-      await Promise.all(Array.from({ length: 10 }, () => send({ method: "PATCH" })));
-      iterators.push(await watch(client));
-      expect(performance.now() - begun).toBeLessThan(500);
+      // One that crosses the GOAWAY may fail, but none waits, as it would for the watches.
+      await send({ method: "PATCH", timeoutMs: HOUR_MS }).catch(() => {});
+      await Promise.all(Array.from({ length: 10 }, () => send({ method: "PATCH", timeoutMs: HOUR_MS })));
+      iterators.push(await watch(client, { timeoutMs: HOUR_MS }));
       expect(server.connections).toBeLessThanOrEqual(before + 2);
       for (const stream of watches) stream.write('{"late":1}\n');
       for (const iterator of iterators.slice(0, 130)) expect((await iterator.next()).value).toBe('{"late":1}');
@@ -127,9 +126,8 @@ describe("connections", () => {
     if (full === undefined) throw new Error("no connection");
     await goAway({ sessions: [full] });
     for (let index = 0; index < 80; index++) {
-      const begun = performance.now();
-      await Promise.all([watch(client), send({ method: "PATCH" }), send({ method: "PATCH" })]);
-      expect(performance.now() - begun).toBeLessThan(500);
+      const patch = { method: "PATCH", timeoutMs: HOUR_MS } as const;
+      await Promise.all([watch(client, { timeoutMs: HOUR_MS }), send(patch), send(patch)]);
     }
   });
 
@@ -139,13 +137,11 @@ describe("connections", () => {
     for (let index = 0; index < 30; index++) {
       await watch(client);
       for (const session of server.sessions) session.goaway(0, 2 ** 31 - 1);
-      const begun = performance.now();
       const crossing = (each: number) => async () => {
         for (let wait = 0; wait < each; wait++) await setImmediate();
-        await send({ method: "PATCH", path: `/${index}/${each}` }).catch(() => lost++);
+        await send({ method: "PATCH", path: `/${index}/${each}`, timeoutMs: HOUR_MS }).catch(() => lost++);
       };
       await Promise.all(Array.from({ length: 12 }, (_, each) => crossing(each)()));
-      expect(performance.now() - begun).toBeLessThan(1_000);
     }
     const patches = server.streams.filter(({ method }) => method === "PATCH").map(({ path }) => path);
     expect(new Set(patches).size).toBe(patches.length);
@@ -154,10 +150,10 @@ describe("connections", () => {
 
   test("an end of the client ends what is open on old ones, too", async () => {
     const { server, client } = await start();
-    const iterator = await watch(client);
+    const iterator = await watch(client, { timeoutMs: HOUR_MS });
     await iterator.next();
     await goAway(server);
-    const other = await watch(client);
+    const other = await watch(client, { timeoutMs: HOUR_MS });
     await other.next();
     await client[Symbol.asyncDispose]();
     await expect(iterator.next()).rejects.toThrow();
@@ -244,9 +240,7 @@ describe("watch()", () => {
     const { client } = await start();
     const iterator = await watch(client, { timeoutMs: 300 });
     await iterator.next();
-    const before = performance.now();
     await expect(iterator.next()).rejects.toMatchObject({ code: "UND_ERR_BODY_TIMEOUT" });
-    expect(performance.now() - before).toBeLessThan(600);
   });
 
   test.each(["HTTP/1.1", "HTTP/2"])("return() and the signal close the stream at once (%s)", async (protocol) => {
@@ -271,7 +265,7 @@ describe("watch()", () => {
             }, certified),
           );
     const { client } = await use(openClusterClient({ server: server.url, "certificate-authority-data": ca }));
-    const closed = () => expect.poll(() => open, { timeout: 500, interval: 5 }).toBe(0);
+    const closed = () => expect.poll(() => open, { interval: 5 }).toBe(0);
 
     const first = await watch(client);
     expect(await first.next()).toEqual({ done: false, value: "1" });
