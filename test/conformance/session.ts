@@ -69,7 +69,7 @@ export interface SessionOptions {
 const TIMING: Partial<Timing> = { beatMs: 25, firstLookMs: 10, settleMs: 400 };
 
 /** Longer (ms) no test waits for anything. */
-const PATIENCE_MS = 10_000;
+const PATIENCE_MS = 60_000;
 
 /** Its first use is slow. */
 const validator = newValidator(createRegistry(...withDependencies([file_restart_config_v1_config])));

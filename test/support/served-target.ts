@@ -42,12 +42,12 @@ export interface ServeOptions {
   /** Operations of a process before. */
   readonly database?: MemoryDatabase;
   readonly timing?: Partial<Timing>;
-  /** Of every call, in ms. Default 10,000. */
+  /** Of every call, in ms. Default 60,000. */
   readonly deadlineMs?: number;
 }
 
 /** Longer (ms) nothing is waited for. */
-const PATIENCE_MS = 10_000;
+const PATIENCE_MS = 60_000;
 
 /** Opens a target. */
 export async function serveTarget(open: OpenTarget, options: ServeOptions = {}): Promise<ServedTarget> {
@@ -88,7 +88,7 @@ export async function serveTarget(open: OpenTarget, options: ServeOptions = {}):
           ...interceptors({
             newId: randomUUID,
             shutdown: new AbortController().signal,
-            deadline: { defaultMs: options.deadlineMs ?? 10_000, maxMs: 600_000, abandoned: background },
+            deadline: { defaultMs: options.deadlineMs ?? 60_000, maxMs: 600_000, abandoned: background },
             validator: newValidator(schemaOf(target.routes.map(({ service }) => service)).registry),
           }),
         ],

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { Code } from "@connectrpc/connect";
-import { describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
 import { RestartInstancesRequest_Action as Action } from "../../../gen/restart/dcs/v1/instance_service_pb.ts";
 import { OPERATION_HEADER } from "../../../src/core/call.ts";
 import { dcsError } from "../../../src/targets/dcs/simulator.ts";
@@ -55,7 +55,7 @@ describe("RestartInstances", () => {
       { instances: [SINGLE], action: "restart" },
     ]);
     const progress = () => results.map(({ operation }) => dcs.database.operations.get(operation)?.progress);
-    await vi.waitFor(() => expect(progress()).toEqual(["RESTARTING", "RESTARTING"]));
+    await expect.poll(progress).toEqual(["RESTARTING", "RESTARTING"]);
     dcs.simulator.instances.release();
     for (const [index, id] of [CLUSTER, SINGLE].entries()) {
       const part = await dcs.until(results[index]?.operation ?? "", "SUCCEEDED");
@@ -143,7 +143,7 @@ describe("RestartInstances", () => {
     dcs.simulator.instances.hold();
     const { results } = await dcs.client.restartInstances(ask(CLUSTER));
     const operation = results[0]?.operation ?? "";
-    await vi.waitFor(() => expect(dcs.database.operations.get(operation)?.progress).toBe("RESTARTING"));
+    await expect.poll(() => dcs.database.operations.get(operation)?.progress).toBe("RESTARTING");
     // The vendor's own word, were it asked, would be hidden: the guard must not depend on it.
     dcs.simulator.inject({ method: "GET", times: 2, answer: (reply) => calm(reply) });
     const failure = await failureOf(dcs.client.restartInstances(ask(CLUSTER)));

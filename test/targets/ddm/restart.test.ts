@@ -101,7 +101,7 @@ describe("a restart without a job to read", () => {
   it.each(["{}", "a job that cannot be read"])("%s: it ends when the instance runs again", async (what) => {
     const { id, name } = instance();
     const empty = what === "{}";
-    ddm.simulator.world.script(id, { answer: empty ? "empty" : "job", jobReadable: false, restartMs: 400 });
+    ddm.simulator.world.script(id, { answer: empty ? "empty" : "job", jobReadable: false, restartMs: 1_500 });
     const answer = await ddm.client.restartInstance(ddm.request(id));
     expect(answer).toMatchObject(empty ? { instanceId: id, instanceName: "", jobId: "" } : { instanceName: name });
     const record = await ddm.served.until("SUCCEEDED", "FAILED");
@@ -111,11 +111,11 @@ describe("a restart without a job to read", () => {
 
   it("is not believed to have ended because the instance still runs", async () => {
     const { id } = instance();
-    ddm.simulator.world.script(id, { answer: "empty", lagMs: 60, restartMs: 400 });
+    ddm.simulator.world.script(id, { answer: "empty", lagMs: 60, restartMs: 1_500 });
     await ddm.client.restartInstance(ddm.request(id));
     const record = await ddm.served.until("SUCCEEDED", "FAILED");
     expect(JSON.parse(record.evidence)).toMatchObject({ restarting: true });
-    expect(record.updateTime - (record.sendTime ?? 0)).toBeGreaterThanOrEqual(460);
+    expect(record.updateTime - (record.sendTime ?? 0)).toBeGreaterThanOrEqual(1_560);
   });
 
   it("has ended when the instance runs for long and was never seen to restart", async () => {

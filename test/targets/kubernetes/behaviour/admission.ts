@@ -444,11 +444,12 @@ export function admissionRows(world: TheWorld): void {
   });
 }
 
-/** The resourceVersion once controllers have come to rest: the same in two looks, observed. */
+/** The resourceVersion once controllers have come to rest: the same in three looks, observed. */
 async function settledVersion(read: () => ReturnType<typeof JSON.parse>): Promise<{ resourceVersion: string }> {
-  for (let last = ""; ; ) {
+  for (let last = "", same = 0; ; ) {
     const { metadata, status } = await read();
-    if (metadata.resourceVersion === last && status?.observedGeneration === metadata.generation) {
+    same = metadata.resourceVersion === last ? same + 1 : 0;
+    if (same >= 2 && status?.observedGeneration === metadata.generation) {
       return metadata;
     }
     last = metadata.resourceVersion;

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { anyUnpack } from "@bufbuild/protobuf/wkt";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -106,9 +107,9 @@ function clusterRows(world: TheWorld): void {
         },
       }),
     );
-    const begin = performance.now();
-    const { clusters } = await restartd.client.listClusters({});
-    expect(performance.now() - begin).toBeLessThan(4_500);
+    // A machine that stands still holds up this clock too.
+    const answer = await Promise.race([restartd.client.listClusters({}), delay(4_500, undefined, { ref: false })]);
+    const { clusters = [] } = answer ?? {};
     expect(clusters.map(({ name, reachable }) => [name, reachable])).toEqual([
       ["closed", false],
       ["deaf", false],

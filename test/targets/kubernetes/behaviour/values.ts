@@ -162,7 +162,7 @@ export function valueRows(world: TheWorld): void {
         expect((await restart(restartd, object.ref)).code).toBe("ok");
         const value = await object.restartedAt();
         expect(Math.abs(Date.parse(value ?? "") - Date.now())).toBeLessThan(60_000);
-        await eventually(() => isDone(object, value), 60_000);
+        await eventually(() => isDone(object, value));
         const after = await podsOf(object);
         expect(pods.filter((uid) => after.includes(uid))).toEqual([]);
       });
@@ -170,7 +170,7 @@ export function valueRows(world: TheWorld): void {
       test("control: a value by a clock two minutes behind is done at once, and restarts nothing", async () => {
         const { object, pods } = await running();
         await object.merge({ spec: { restartAt: seconds(-120) } });
-        await eventually(async () => isDone(object, await object.restartedAt()), 60_000);
+        await eventually(async () => isDone(object, await object.restartedAt()));
         expect((await podsOf(object)).sort()).toEqual(pods.sort());
       });
     });

@@ -54,7 +54,7 @@ export function follow(restartd: InMemory, request: Ref & { cluster?: string; re
           throw new Error(`it ended: ${JSON.stringify([await end, messages.map(({ message }) => message)])}`);
         }
         return found;
-      }, 20_000),
+      }),
     cancel: () => abort.abort(),
   };
 }
@@ -351,7 +351,7 @@ export function watchRows(world: TheWorld, watched: Watched): void {
       await eventually(async () => (await watched.openWatches()) === before + 1);
       last?.cancel();
       await eventually(async () => (await watched.openWatches()) === before);
-    }, 60_000);
+    });
 
     test("goes on after the API server was restarted, with what changed meanwhile", async () => {
       const [deployment, set] = [await waiting(), await ready("daemonsets")];
@@ -371,7 +371,7 @@ export function watchRows(world: TheWorld, watched: Watched): void {
         expect(watch.messages.length).toBeGreaterThan(1);
         expect(watch.messages.at(-1)).toMatchObject({ state: COMPLETE, desired: 0 });
       }
-    }, 90_000);
+    });
   });
 
   /** A workload whose rollout does not end by itself, without anything paused that other tests need. */

@@ -307,7 +307,7 @@ export const targetOf = ({ group, version, resource, namespace, name }: Ref, clu
 export const freeName = (): string => `o-${randomBytes(5).toString("hex")}`;
 
 /** Waits for something that nothing announces, by looking every 20 ms for at most `timeout` (ms). */
-export async function eventually<T>(look: () => Promise<T | undefined | false>, timeout = 15_000): Promise<T> {
+export async function eventually<T>(look: () => Promise<T | undefined | false>, timeout = 60_000): Promise<T> {
   const end = performance.now() + timeout;
   for (;;) {
     const found = await look();
@@ -326,7 +326,7 @@ export async function observed(object: Made): Promise<Made> {
   await eventually(async () => {
     const { metadata, status } = await object.read();
     return String(status?.observedGeneration) === String(metadata.generation);
-  }, 45_000); // a real controller that has met an error comes back late
+  }); // a real controller that has met an error comes back late
   return object;
 }
 

@@ -228,11 +228,9 @@ describe.each(["event", "status"] as const)(
 
     test("end with their callers, at once", async () => {
       const watch = await opened();
-      const begin = performance.now();
       watch.cancel();
       expect(await watch.end).toMatchObject({ code: "Canceled" });
       await eventually(async () => backend.simulator.watches === 0);
-      expect(performance.now() - begin).toBeLessThan(1_000);
     });
   },
 );

@@ -142,7 +142,7 @@ describe("connections", () => {
 
 describe("delays", () => {
   it("answer 504 after the timeout parameter, and execute all the same", async () => {
-    backend.simulator.inject({ method: "PATCH", delayBefore: 100 });
+    backend.simulator.inject({ method: "PATCH", delayBefore: 1_500 });
     const answer = await mergePatch(backend, `${web}?timeout=20ms`, note);
     expect(answer.status).toBe(504);
     expect(answer.headers["content-type"]).toBe("text/plain; charset=utf-8");

@@ -62,13 +62,13 @@ export function mergePatch(backend: SimulatorBackend, path: string, body: object
   return backend.request("PATCH", path, { contentType: types.merge, body, user });
 }
 
-/** Waits until `check` answers something true; fails after five seconds. */
+/** Waits until `check` answers something true; fails after a minute. */
 export async function until<T>(check: () => T | undefined | false | Promise<T | undefined | false>): Promise<T> {
-  const deadline = performance.now() + 5000;
+  const deadline = performance.now() + 60_000;
   for (;;) {
     const found = await check();
     if (found !== undefined && found !== false) return found;
-    if (performance.now() > deadline) throw new Error("it did not happen within five seconds");
+    if (performance.now() > deadline) throw new Error("it did not happen within a minute");
     await delay(2);
   }
 }

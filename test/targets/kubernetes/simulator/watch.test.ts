@@ -1,4 +1,3 @@
-import { setTimeout as delay } from "node:timers/promises";
 import { afterEach, describe, expect, it } from "vitest";
 import type { JsonObject, SimulatorOptions } from "../../../../src/targets/kubernetes/simulator.ts";
 import type { SimulatorBackend } from "../../../support/simulator-backend.ts";
@@ -89,7 +88,7 @@ describe("watch", () => {
   it("ends after timeoutSeconds", async () => {
     await start();
     const { ended } = await watch("timeoutSeconds=1");
-    await expect(Promise.race([ended.then(() => "ended"), delay(3000)])).resolves.toBe("ended");
+    await ended; // or it would after 45 minutes
     expect(backend.simulator.watches).toBe(0);
   });
 
