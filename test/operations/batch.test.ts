@@ -107,11 +107,15 @@ describe.each(Object.entries(STORES))("a call about several targets, on %s", (_,
     it("sends eight at a time", async () => {
       let now = 0;
       let most = 0;
+      const eight = Promise.withResolvers<void>();
       const server = await start({
         slowMs: 20,
-        at: (point) => {
-          if (point === "permitted") most = Math.max(most, ++now);
+        at: async (point) => {
           if (point === "answered") now--;
+          if (point !== "permitted") return;
+          most = Math.max(most, ++now);
+          if (now === 8) eight.resolve();
+          await eight.promise; // the first ones are not answered before there are as many as there may be
         },
       });
       server.vendor.script("slow");
@@ -165,7 +169,7 @@ describe.each(Object.entries(STORES))("a call about several targets, on %s", (_,
     });
 
     it("is UNKNOWN while an outcome is, and ends with what is found", async () => {
-      const server = await start({ settleMs: 400 });
+      const server = await start({ settleMs: 2_000 });
       server.vendor.script("dropped");
       const request = { ...ids("a", "b"), requestId: randomUUID() };
       const unknown = await failure(server.instances.restartInstances(request));
@@ -251,7 +255,7 @@ describe.each(Object.entries(STORES))("a call about several targets, on %s", (_,
     });
 
     it("stores nothing when all are blocked, and may come again", async () => {
-      const server = await start({ jobMs: 100 });
+      const server = await start({ jobMs: 1_000 });
       const first = await restartAll(server, ids("a"));
       const request = { ...ids("a"), requestId: randomUUID() };
       expect(await failure(server.instances.restartInstances(request))).toMatchObject({
@@ -267,7 +271,10 @@ describe.each(Object.entries(STORES))("a call about several targets, on %s", (_,
   describe("that is repeated", () => {
     it("joins one that runs, and sends nothing", async () => {
       const sending = Promise.withResolvers<void>();
-      const server = await start({ at: (point) => (point === "permitted" ? sending.resolve() : undefined) });
+      const server = await start({
+        slowMs: 1_000,
+        at: (point) => (point === "permitted" ? sending.resolve() : undefined),
+      });
       server.vendor.script("slow");
       const request = { ...ids("a", "b"), requestId: randomUUID() };
       const first = restartAll(server, request);
@@ -306,6 +313,7 @@ describe.each(Object.entries(STORES))("a call about several targets, on %s", (_,
       const request = { ...ids("a", "b"), requestId: randomUUID() };
       const { name, results } = await restartAll(server, request);
       await server.until(name, "SUCCEEDED");
+      server.clock.skewMs += 1_000; // what has ended in this millisecond would be kept for another minute
       server.clock.aheadMs += 61_000;
       await server.beats(2);
       expect(await server.list()).toEqual([]);
@@ -317,7 +325,7 @@ describe.each(Object.entries(STORES))("a call about several targets, on %s", (_,
   describe("whose caller does not wait", () => {
     it("cancels what has not been sent, and keeps on with what has", async () => {
       const leaving = new AbortController();
-      const server = await start({ jobMs: 0 });
+      const server = await start({ jobMs: 0, slowMs: 1_000 });
       const nine = Array.from({ length: 9 }, (_, at) => `i${at}`);
       for (const id of nine) server.vendor.scriptFor(`fake/${id}`, "slow");
       const request = { ...ids(...nine), requestId: randomUUID() };
@@ -339,7 +347,7 @@ describe.each(Object.entries(STORES))("a call about several targets, on %s", (_,
     it("cancels everything at its deadline when nothing has been sent", async () => {
       const held = Promise.withResolvers<void>();
       const server = await start({
-        deadlineMs: 50,
+        deadlineMs: 1_000,
         at: (point) => (point === "before W2" ? held.promise : undefined),
       });
       const refused = await failure(server.instances.restartInstances(ids("a", "b")));

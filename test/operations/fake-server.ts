@@ -59,7 +59,7 @@ export async function startFake(options: Options = {}) {
     background: later,
     health: (available) => health.push(available),
     failpoint: at,
-    timing: { beatMs: 10, firstLookMs: 5, sendWindowMs: 100, ...options.timing },
+    timing: { beatMs: 10, firstLookMs: 5, sendWindowMs: 2_000, ...options.timing },
   });
   await runner.begin([action, batch]);
   const transport = createRouterTransport(

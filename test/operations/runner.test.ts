@@ -36,7 +36,10 @@ describe("a repeated call", () => {
 
   it("joins one that runs", async () => {
     const sending = Promise.withResolvers<void>();
-    const server = await start({ at: (point) => (point === "permitted" ? sending.resolve() : undefined) });
+    const server = await start({
+      slowMs: 1_000,
+      at: (point) => (point === "permitted" ? sending.resolve() : undefined),
+    });
     server.vendor.script("slow");
     const id = randomUUID();
     const first = restart(server, web(id));
@@ -59,7 +62,7 @@ describe("a repeated call", () => {
     const id = randomUUID();
     const first = restart(server, web(id));
     await accepted.promise;
-    const told = await failure(server.client.restart(web(id), { headers: { "connect-timeout-ms": "50" } }));
+    const told = await failure(server.client.restart(web(id), { headers: { "connect-timeout-ms": "1000" } }));
     held.resolve();
     expect(told).toMatchObject({
       code: Code.DeadlineExceeded,
@@ -73,7 +76,7 @@ describe("a repeated call", () => {
     const both = Promise.withResolvers<void>();
     let preparing = 0;
     const server = await start({
-      slowMs: 300,
+      slowMs: 2_000,
       prepare: async () => {
         if (++preparing === 2) both.resolve();
         await both.promise;
@@ -152,6 +155,7 @@ describe("a repeated call", () => {
     await server.until(name, "SUCCEEDED");
     server.vendor.script("refused");
     const first = await failure(server.client.restart(web(refused)));
+    server.clock.skewMs += 1_000; // what has ended in this millisecond would be kept for another minute
     server.clock.aheadMs += 61_000;
     await server.beats(2);
     expect(await server.list()).toEqual([]);
@@ -166,7 +170,10 @@ describe("a repeated call", () => {
 describe("another call on the same target", () => {
   it("is refused while the first one is on its way", async () => {
     const sending = Promise.withResolvers<void>();
-    const server = await start({ at: (point) => (point === "permitted" ? sending.resolve() : undefined) });
+    const server = await start({
+      slowMs: 1_000,
+      at: (point) => (point === "permitted" ? sending.resolve() : undefined),
+    });
     server.vendor.script("slow");
     const first = restart(server, web(randomUUID()));
     await sending.promise;
@@ -193,7 +200,7 @@ describe("another call on the same target", () => {
   });
 
   it("waits for the end where that matters", async () => {
-    const server = await start({ blocksUntil: "ended", jobMs: 50 });
+    const server = await start({ blocksUntil: "ended", jobMs: 1_000 });
     const name = await restart(server, web());
     expect(await failure(server.client.restart(web()))).toMatchObject({ reason: "OPERATION_IN_PROGRESS" });
     await server.until(name, "SUCCEEDED");
@@ -244,7 +251,7 @@ describe("a caller who does not wait", () => {
   it("cancels what has not been sent at its deadline", async () => {
     const held = Promise.withResolvers<void>();
     const server = await start({
-      deadlineMs: 50,
+      deadlineMs: 1_000,
       at: (point) => (point === "before W2" ? held.promise : undefined),
     });
     const refused = await failure(server.client.restart(web(randomUUID())));
@@ -257,7 +264,7 @@ describe("a caller who does not wait", () => {
 
   it("does not stop what has been sent when it goes away", async () => {
     const leaving = new AbortController();
-    const server = await start({ jobMs: 0 });
+    const server = await start({ jobMs: 0, slowMs: 1_000 });
     server.vendor.script("slow");
     const id = randomUUID();
     const call = failure(server.client.restart(web(id), { signal: leaving.signal }));
@@ -272,7 +279,7 @@ describe("a caller who does not wait", () => {
   });
 
   it("is told at its deadline that what has been sent has no outcome yet", async () => {
-    const server = await start({ slowMs: 300, jobMs: 0, deadlineMs: 100 });
+    const server = await start({ slowMs: 3_000, jobMs: 0, deadlineMs: 1_000 });
     server.vendor.script("slow");
     const refused = await failure(server.client.restart(web(randomUUID())));
     const [record] = await server.list();
@@ -289,6 +296,7 @@ describe("a caller who does not wait", () => {
 describe("a permit", () => {
   it("is good for a short time alone", async () => {
     const server: Started = await start({
+      timing: { sendWindowMs: 100 },
       at: (point) => {
         if (point === "permitted") server.clock.aheadMs += 101;
       },
@@ -354,7 +362,10 @@ describe("a call that is accepted and permitted by one write", () => {
 
   it("is one operation however often it is repeated meanwhile", async () => {
     const sending = Promise.withResolvers<void>();
-    const server = await prompt({ at: (point) => (point === "permitted" ? sending.resolve() : undefined) });
+    const server = await prompt({
+      slowMs: 1_000,
+      at: (point) => (point === "permitted" ? sending.resolve() : undefined),
+    });
     server.vendor.script("slow");
     const id = randomUUID();
     const first = restart(server, web(id));
@@ -367,7 +378,10 @@ describe("a call that is accepted and permitted by one write", () => {
 
   it("is refused while another one is on its way", async () => {
     const sending = Promise.withResolvers<void>();
-    const server = await prompt({ at: (point) => (point === "permitted" ? sending.resolve() : undefined) });
+    const server = await prompt({
+      slowMs: 1_000,
+      at: (point) => (point === "permitted" ? sending.resolve() : undefined),
+    });
     server.vendor.script("slow");
     const first = restart(server, web());
     await sending.promise;
@@ -551,7 +565,7 @@ describe("looking for an outcome", () => {
 
   it("gives a restart up that did not show, after the time to settle and never before", async () => {
     let looks = 0;
-    const server = await start({ settleMs: 500 });
+    const server = await start({ settleMs: 1_000 });
     server.vendor.script("dropped");
     const find = server.vendor.find;
     Object.assign(server.vendor, {
@@ -561,10 +575,10 @@ describe("looking for an outcome", () => {
       },
     });
     const id = randomUUID();
-    const { operation } = await failure(server.client.restart(web(id)));
     const begun = performance.now();
+    const { operation } = await failure(server.client.restart(web(id)));
     const record = await server.until(operation, "NOT_OBSERVED");
-    expect(performance.now() - begun).toBeGreaterThan(450);
+    expect(performance.now() - begun).toBeGreaterThan(950);
     expect(looks).toBeGreaterThan(2);
     expect(record.blocks).toBe(false);
     expect(await failure(server.client.restart(web(id)))).toMatchObject({
@@ -639,9 +653,9 @@ describe("looking for an outcome", () => {
   it.each([3_600_000, -3_600_000])("does not mind that the wall clock jumps by %i ms", async (skewMs) => {
     const server = await start({ settleMs: 400, jobMs: 100 });
     server.vendor.script("dropped", "ok");
+    const begun = performance.now();
     const lost = await failure(server.client.restart(web(randomUUID())));
     server.clock.skewMs = skewMs;
-    const begun = performance.now();
     expect((await server.until(lost.operation, "NOT_OBSERVED")).state).toBe("NOT_OBSERVED");
     expect(performance.now() - begun).toBeGreaterThan(350);
     const name = await restart(server, web(randomUUID()));

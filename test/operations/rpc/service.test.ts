@@ -84,6 +84,7 @@ const stateOf = ({ metadata }: Operation) =>
   metadata &&
   RestartMetadataSchema.field.state.enum?.value[anyUnpack(metadata, RestartMetadataSchema)?.state ?? 0]?.name;
 
+const PATIENT = { timeout: 60_000 };
 const UNKNOWN = "operations/00000000-0000-4000-8000-000000000000";
 
 describe("names", () => {
@@ -401,7 +402,7 @@ describe("BackupStore", () => {
       let bytes = 0;
       for await (const { data } of ours.backupStore({})) bytes += data.length;
       expect(bytes).toBeGreaterThan(1_000_000);
-    });
+    }, PATIENT);
   });
 
   it("is for SQLite alone", async () => {

@@ -84,12 +84,15 @@ describe("RestartInstances", () => {
     await using dcs = await startDcs({ instances: ids.map((instanceId) => ({ instanceId })) });
     let under = 0;
     let most = 0;
+    const eight = Promise.withResolvers<void>();
     dcs.simulator.inject({
       method: "PUT",
       times: Number.POSITIVE_INFINITY,
       before: () => {
         under += 1;
         most = Math.max(most, under);
+        if (under === 8) eight.resolve();
+        return eight.promise; // the first ones are not answered before there are as many as there may be
       },
       delayBefore: 10,
       answer: (reply) => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { isDryRun, isWrite, type TappedAnswer } from "../../../support/wiretap.ts";
-import { make, restart, SECRET, subjectOf, type TheWorld, targetOf } from "./world.ts";
+import { make, restart, SECRET, settledVersion, subjectOf, type TheWorld, targetOf } from "./world.ts";
 
 /** A Status as the API server writes it; the planted secret stands wherever a vendor's text could hold one. */
 const status = (code: number, message: string, reason?: string, details?: unknown): TappedAnswer => ({
@@ -442,17 +442,4 @@ export function admissionRows(world: TheWorld): void {
       });
     });
   });
-}
-
-/** The resourceVersion once controllers have come to rest: the same in three looks, observed. */
-async function settledVersion(read: () => ReturnType<typeof JSON.parse>): Promise<{ resourceVersion: string }> {
-  for (let last = "", same = 0; ; ) {
-    const { metadata, status } = await read();
-    same = metadata.resourceVersion === last ? same + 1 : 0;
-    if (same >= 2 && status?.observedGeneration === metadata.generation) {
-      return metadata;
-    }
-    last = metadata.resourceVersion;
-    await new Promise((resolve) => setTimeout(resolve, 300));
-  }
 }

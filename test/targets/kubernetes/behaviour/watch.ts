@@ -8,6 +8,7 @@ import {
   must,
   type Ref,
   restart,
+  settledVersion,
   steady,
   type TheWorld,
   type Told,
@@ -94,6 +95,7 @@ export function watchRows(world: TheWorld, watched: Watched): void {
       "row 29: judges %s by no status that is older than the restart, and ends when the restart is done",
       async (resource) => {
         const object = await ready(resource);
+        await settledVersion(object.read); // what a controller still has to say of it would come while it is paused
         await world().backend.controllers.pause();
         const value = await restartOf(object).catch((error) =>
           world()

@@ -330,6 +330,19 @@ export async function observed(object: Made): Promise<Made> {
   return object;
 }
 
+/** The resourceVersion once controllers have come to rest: the same in three looks, observed. */
+export async function settledVersion(read: () => ReturnType<typeof JSON.parse>): Promise<{ resourceVersion: string }> {
+  for (let last = "", same = 0; ; ) {
+    const { metadata, status } = await read();
+    same = metadata.resourceVersion === last ? same + 1 : 0;
+    if (same >= 2 && status?.observedGeneration === metadata.generation) {
+      return metadata;
+    }
+    last = metadata.resourceVersion;
+    await new Promise((resolve) => setTimeout(resolve, 300));
+  }
+}
+
 /**
  * A count once it has been the same for a second: what earlier tests closed goes after a while, and a real control plane's own
  * controllers take their watches up again now and then.
