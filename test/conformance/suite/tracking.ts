@@ -26,7 +26,7 @@ export function tracking<Play extends World>(subject: Subject<Play>): void {
           { state: "SENT", outcome: "APPLIED", metadata: { target: thing.target, reason: "a new certificate" } },
         ]);
         world.release();
-        const ended = await session.operations.waitOperation({ name, timeout: { seconds: 10n } });
+        const ended = await session.operations.waitOperation({ name, timeout: { seconds: 60n } });
         expect(responseOf(subject.method, ended)).toEqual(told.answer);
         expect(await session.operationsOn(thing)).toMatchObject([{ state: "SUCCEEDED", outcome: "APPLIED" }]);
         expect(world.mutations()).toBe(1);

@@ -12,6 +12,9 @@ import { runProgram, startProgram } from "../../support/program.ts";
 import { record } from "../records.ts";
 import { openAt } from "./open-postgres.ts";
 
+/** What something comes to after a while is waited for so long. */
+const PATIENT = { timeout: 60_000 };
+
 const UNVERIFIED =
   "PostgreSQL's certificate is not verified: whoever is in between can read and change operations; say sslmode=verify-full in the store's address, and sslrootcert";
 const taken = (mode: string) =>
@@ -86,7 +89,7 @@ describe.skipIf(postgresMissing())("TLS with PostgreSQL", () => {
       );
       expect(counted?.connections).toBeGreaterThan(1);
       return counted;
-    });
+    }, PATIENT);
     return { warned, encrypted: all?.encrypted === true };
   }
 
@@ -206,9 +209,9 @@ describe.skipIf(postgresMissing())("TLS with PostgreSQL", () => {
     await rename(path("moved.crt"), path("away.crt"));
     await server.sql("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'restartd'");
     const said = `The address of the PostgreSQL store names ${path("moved.crt")}, which cannot be read (ENOENT)`;
-    await vi.waitFor(() => expect(store.get(one.name)).rejects.toThrow(said));
+    await vi.waitFor(() => expect(store.get(one.name)).rejects.toThrow(said), PATIENT);
     await rename(path("away.crt"), path("moved.crt"));
-    await vi.waitFor(async () => expect(await store.get(one.name)).toEqual(one), { timeout: 10_000 });
+    await vi.waitFor(async () => expect(await store.get(one.name)).toEqual(one), PATIENT);
     // Who listens has gone on trying.
     let now = await other.get(one.name);
     await vi.waitFor(
@@ -216,7 +219,7 @@ describe.skipIf(postgresMissing())("TLS with PostgreSQL", () => {
         now = now && (await other.change(now, { progress: randomUUID() }, undefined));
         expect(heard).toHaveBeenCalledWith(one.name);
       },
-      { timeout: 15_000, interval: 200 },
+      { ...PATIENT, interval: 200 },
     );
   });
 

@@ -10,6 +10,9 @@ import { record } from "../records.ts";
 import { openAt } from "./open-postgres.ts";
 import { storeSuite } from "./store-suite.ts";
 
+/** What something comes to after a while is waited for so long. */
+const PATIENT = { timeout: 60_000 };
+
 const NAMES = { name: "f", principal: "token:ann", reason: "incident" };
 
 describe.skipIf(postgresMissing())("PostgreSQL", () => {
@@ -199,10 +202,10 @@ describe.skipIf(postgresMissing())("PostgreSQL", () => {
         throw new Error("store.postgres.url.file: cannot be read");
       };
       await reconnect();
-      await vi.waitFor(async () => expect(await store.get(marked.name)).toBeUndefined());
+      await vi.waitFor(async () => expect(await store.get(marked.name)).toBeUndefined(), PATIENT);
       give = () => "postgres://u:hunter2@[::/x";
       await reconnect();
-      await vi.waitFor(async () => expect(await store.get(marked.name)).toBeUndefined());
+      await vi.waitFor(async () => expect(await store.get(marked.name)).toBeUndefined(), PATIENT);
       const stays = "the address of the PostgreSQL store stays what it was: ";
       expect(warned).toContain(`${stays}store.postgres.url.file: cannot be read`);
       expect(warned).toContain(
@@ -211,7 +214,7 @@ describe.skipIf(postgresMissing())("PostgreSQL", () => {
       expect(warned.join()).not.toContain("hunter2");
       give = () => two;
       await reconnect();
-      await vi.waitFor(async () => expect(await store.get(marked.name)).toEqual(marked), { timeout: 10_000 });
+      await vi.waitFor(async () => expect(await store.get(marked.name)).toEqual(marked), PATIENT);
     });
 
     it("warns when every standby is asynchronous, or may be", async () => {

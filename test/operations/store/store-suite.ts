@@ -82,7 +82,7 @@ export function storeSuite(name: string, open: () => Promise<Opened>): void {
         expect(await store.get(one.name)).toEqual(changed);
         expect(await store.get(moved.name)).toEqual(other);
         expect((await store.audit(one.name)).map(({ event }) => event)).toEqual(["accepted", "cancelled"]);
-        await vi.waitFor(() => expect(told).toEqual([one.name]));
+        await expect.poll(() => told).toEqual([one.name]);
         expect(await store.changeAll([])).toEqual([]);
       });
     });
@@ -217,10 +217,10 @@ export function storeSuite(name: string, open: () => Promise<Opened>): void {
         const names: (string | undefined)[] = [];
         const leave = store.subscribe((changed) => names.push(changed));
         const one = await stored();
-        await vi.waitFor(() => expect(names).toContain(one.name));
+        await expect.poll(() => names).toContain(one.name);
         names.length = 0;
         await store.change(one, { state: "SENDING" }, { event: "permit" });
-        await vi.waitFor(() => expect(names).toContain(one.name));
+        await expect.poll(() => names).toContain(one.name);
         leave();
       });
     });
@@ -239,7 +239,7 @@ export function storeSuite(name: string, open: () => Promise<Opened>): void {
         const heard = vi.fn();
         other.subscribe(heard);
         await store.change(one, { state: "SENDING" }, { event: "permit" });
-        await vi.waitFor(() => expect(heard).toHaveBeenCalledWith(one.name), { timeout: 5_000 });
+        await expect.poll(() => heard.mock.calls).toContainEqual([one.name]);
       });
 
       it("never both wins and loses against the first one", async ({ skip }) => {

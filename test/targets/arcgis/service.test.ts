@@ -162,7 +162,7 @@ describe("RefreshDeployment", () => {
   });
 
   it("leaves the end in the operation when the caller's time is over", async () => {
-    const { client, simulator, until } = await start({ deadlineMs: 300, jobMs: 10 });
+    const { client, simulator, until } = await start({ deadlineMs: 2_000, jobMs: 10 });
     simulator.hold();
     const requestId = randomUUID();
     const first = await told(client.refreshDeployment({ ...features, requestId }));
@@ -170,7 +170,7 @@ describe("RefreshDeployment", () => {
     const goesOn = { code: Code.DeadlineExceeded, reason: "OUTCOME_UNKNOWN", outcome: "unknown", operation: name };
     expect(first).toMatchObject(goesOn);
     expect(await told(client.refreshDeployment({ ...features, requestId }))).toMatchObject(goesOn);
-    const again = client.refreshDeployment({ ...features, requestId }, { timeoutMs: 10_000 });
+    const again = client.refreshDeployment({ ...features, requestId }, { timeoutMs: 60_000 });
     simulator.release();
     expect(await until("SUCCEEDED")).toMatchObject({ name, response: '{"status":"success"}' });
     expect(await again).toMatchObject({ status: "success", jobId: "" });
@@ -222,7 +222,7 @@ describe("RefreshDeployment", () => {
   });
 
   it("survives that the site refreshes its own API", async () => {
-    const { client, simulator, until } = await start({ jobMs: 120 });
+    const { client, simulator, until } = await start({ jobMs: 1_500 });
     await client.refreshDeployment({ site: "gis", deploymentId: SYSTEM, async: true, acknowledgeOutage: true });
     await until("SUCCEEDED");
     expect(simulator.requests.filter(({ status }) => status === 503).length).toBeGreaterThan(0);

@@ -41,9 +41,9 @@ describe("RetryEngine and time", () => {
   });
 
   it("says that the outcome is unknown when the deadline passes after the send, and finds out", async () => {
-    await using cse = await startServedCse({ deadlineMs: 1_500 });
+    await using cse = await startServedCse({ deadlineMs: 3_000 });
     const { id, latestJobId } = cse.simulator.world.add({ id: newId() });
-    cse.simulator.server.inject({ method: "PUT", delayAfter: 3_000 });
+    cse.simulator.server.inject({ method: "PUT", delayAfter: 5_000 });
     expect(await failureOf(cse.client.retryEngine(cse.request(id)))).toMatchObject({
       code: Code.DeadlineExceeded,
       reason: "OUTCOME_UNKNOWN",
@@ -62,7 +62,7 @@ describe("RetryEngine and time", () => {
     const { id } = simulator.world.add({ id: newId() });
     simulator.world.script(id, { end: "Error" });
     // What the first call has read of the job is old when it comes.
-    simulator.server.inject({ method: "GET", path: /\/jobs\//, delayAfter: 500 });
+    simulator.server.inject({ method: "GET", path: /\/jobs\//, delayAfter: 3_000 });
     const held = failureOf(cse.client.retryEngine(cse.request(id)));
     while (!simulator.server.requests.some(({ path, executed }) => path.includes("/jobs/") && executed)) await delay(1);
     await cse.client.retryEngine(cse.request(id));

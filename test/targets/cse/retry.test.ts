@@ -251,7 +251,7 @@ describe("a retry whose outcome is unknown", () => {
 
   it("is found later when the job shows late", async () => {
     const { id, name, latestJobId } = engine();
-    cse.simulator.world.script(id, { lagMs: 60 });
+    cse.simulator.world.script(id, { lagMs: 1_000 });
     cse.simulator.server.inject(lost);
     const failure = await failureOf(cse.client.retryEngine(cse.request(id)));
     expect(failure).toMatchObject({ code: Code.Unknown, reason: "OUTCOME_UNKNOWN", metadata: { outcome: "unknown" } });
@@ -263,7 +263,7 @@ describe("a retry whose outcome is unknown", () => {
 
   it("is found later in another job of the same kind", async () => {
     const { id, latestJobId } = engine();
-    cse.simulator.world.script(id, { newJob: true, lagMs: 40 });
+    cse.simulator.world.script(id, { newJob: true, lagMs: 1_000 });
     cse.simulator.server.inject(lost);
     await failureOf(cse.client.retryEngine(cse.request(id)));
     const record = await cse.served.until("SUCCEEDED", "FAILED");

@@ -142,7 +142,7 @@ describe("a restart without a job to read", () => {
 
   it("is not failed by an ERROR that passes", async () => {
     const { id } = instance();
-    ddm.simulator.world.script(id, { answer: "empty", restartMs: 200 });
+    ddm.simulator.world.script(id, { answer: "empty", restartMs: 1_500 });
     await ddm.client.restartInstance(ddm.request(id));
     ddm.simulator.server.inject({
       method: "GET",
@@ -301,6 +301,7 @@ describe("a restart whose outcome is unknown", () => {
     ],
   ] as const)("is answered once a read proves it: %s", async (_what, fault) => {
     const { id } = instance();
+    ddm.simulator.world.script(id, { restartMs: 1_500 });
     ddm.simulator.server.inject(fault);
     expect(await ddm.client.restartInstance(ddm.request(id))).toMatchObject({
       instanceId: id,
@@ -314,7 +315,7 @@ describe("a restart whose outcome is unknown", () => {
 
   it("is found later when it shows late", async () => {
     const { id } = instance();
-    ddm.simulator.world.script(id, { lagMs: 60, restartMs: 500 });
+    ddm.simulator.world.script(id, { lagMs: 1_000, restartMs: 1_500 });
     ddm.simulator.server.inject(lost);
     expect(await failureOf(ddm.client.restartInstance(ddm.request(id)))).toMatchObject({
       code: Code.Unknown,
