@@ -392,7 +392,6 @@ it("judges by 500 rules a caller of 200 groups without going through each", asyn
   };
   const scan = (): number =>
     rules.filter((rule) => ann.groups.some((has) => rule.groups.some((one) => one === has))).length;
-  time(() => void ask(judge, ann));
-  time(() => void scan());
-  expect(time(() => void ask(judge, ann))).toBeLessThan(time(() => void scan()));
+  const least = (work: () => void): number => Math.min(...Array.from({ length: 10 }, () => time(work)));
+  expect(least(() => void ask(judge, ann))).toBeLessThan(least(() => void scan()));
 });

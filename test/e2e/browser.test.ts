@@ -106,7 +106,7 @@ describe.skipIf(chromium.missing)("connect-web in Chromium", () => {
     expect(configured.patches()).toBe(before);
     // A GET that asks for no permission says no origin, but that it comes from another site.
     const reasons = () => configured.program.log.slice(lines).flatMap(({ reason }) => (reason ? [reason] : []));
-    await expect.poll(reasons, { timeout: 15_000 }).toEqual(Array(7).fill("HOST_NOT_ALLOWED"));
+    await expect.poll(reasons).toEqual(Array(7).fill("HOST_NOT_ALLOWED"));
   });
 
   it("gets nothing through a name that was rebound to us", async () => {

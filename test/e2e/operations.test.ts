@@ -96,7 +96,7 @@ describe("request_id", () => {
     const clients = connectTo(again.url);
     expect(await restart(clients, request)).toBe(NAME);
     expect(configured.patches()).toBe(1);
-    const ended = await clients.operations.waitOperation({ name: NAME, timeout: { seconds: 10n } });
+    const ended = await clients.operations.waitOperation({ name: NAME, timeout: { seconds: 60n } });
     expect(ended.done && metadataOf(ended)?.state).toBe(State.SUCCEEDED);
     expect(again.log[0]).toMatchObject({ msg: "ready", store: join(dirname(configured.file), "restartd.db") });
   });

@@ -272,7 +272,7 @@ describe("deadline()", () => {
     );
     const names: string[] = [];
     const watching = (async () => {
-      for await (const { name } of client.watchRollout(VALID, { timeoutMs: 150 })) {
+      for await (const { name } of client.watchRollout(VALID, { timeoutMs: 1_500 })) {
         names.push(name);
       }
     })();

@@ -32,7 +32,7 @@ beforeAll(async () => {
         await misbehave(restartedAt, signal);
       },
     },
-    { bodyTimeoutMs: 300 },
+    { bodyTimeoutMs: 1_500 },
   );
 });
 

@@ -143,7 +143,7 @@ describe("a process", () => {
     }
     child.stdin.end();
     // Timers of this server are of hours: one that were left would keep it until it is killed.
-    const killer = setTimeout(() => child.kill("SIGKILL"), 15_000);
+    const killer = setTimeout(() => child.kill("SIGKILL"), 60_000);
     expect(await ended).toEqual([0, null]);
     clearTimeout(killer);
   });

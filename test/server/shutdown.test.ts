@@ -151,7 +151,7 @@ describe("createBackground()", () => {
     });
     const answer = await send(2, fixture.server.url, {
       path: "/restart.kubernetes.v1.WorkloadService/Restart",
-      headers: { "content-type": "application/json", "connect-timeout-ms": "150" },
+      headers: { "content-type": "application/json", "connect-timeout-ms": "1500" },
       body: validJson(),
     });
     expect([answer.status, summary(FORMS[0]?.error(answer))]).toEqual([

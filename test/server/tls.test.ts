@@ -157,7 +157,7 @@ describe("TLS", () => {
     const ca = made.authority.cert;
     const before = await call(program.url, ca);
     const session = connectHttp2(program.url, { ca });
-    await once(session, "connect");
+    await new Promise((resolve) => session.ping(resolve));
     const other = createAuthority("other").issue({ commonName: "x", usage: "server", hosts: ["localhost"] });
     await made.folder.write("tls.crt", other.cert); // not the key's
     const wrong = await program.line(({ msg }) => msg === "the certificate of before is served on");
@@ -193,7 +193,9 @@ describe("TLS", () => {
     const session = connectHttp2(program.url, { ca: made.authority.cert });
     // With TLS 1.3 a client is connected before the server knows: only an answer shows that its handshake is over there too.
     await new Promise((resolve) => session.ping(resolve));
-    const closed = [once(silent, "close"), once(session, "close")];
+    // A process that ends while the client's goodbye is on its way resets the connection: no call is on it.
+    session.on("error", () => {});
+    const closed = [silent, session].map((open) => new Promise((resolve) => open.once("close", resolve)));
     expect(await program.stop()).toBe(0);
     await Promise.all(closed);
   });

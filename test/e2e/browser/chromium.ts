@@ -85,7 +85,7 @@ const switches = (profile: string): string[] => [
   `--user-data-dir=${profile}`,
 ];
 
-const PATIENCE_MS = 45_000;
+const PATIENCE_MS = 90_000;
 
 /** Opens a site's page and waits for what it tells. */
 export async function visit(chromium: string, site: Site): Promise<PageResult> {
