@@ -2,6 +2,7 @@ import { createHash, generateKeyPairSync, sign } from "node:crypto";
 import { stringify } from "yaml";
 import type { Folder } from "../test/support/folder.ts";
 import { Gun, load, median, quantile, type Shot } from "./load.ts";
+import { cpuSeconds } from "./process.ts";
 import { startProgram } from "./program.ts";
 
 /** What is compared, and how long. */
@@ -18,11 +19,15 @@ export interface JudgedOptions {
 const RULES = 500;
 const GROUPS = 200;
 
-/**
- * How many milliseconds it adds to a call's p50, for one caller at a time, that its JWT is verified and so many rules judge a caller in so
- * many groups: the median over rounds of the difference between two servers that are the same otherwise, in turn.
- */
-export async function judged({ folder, sections, shot, seconds, rounds }: JudgedOptions): Promise<number> {
+/** What it adds to a call, for one caller at a time, in ms: medians over rounds of the difference between two servers, in turn. */
+export interface Judged {
+  readonly p50Ms: number;
+  /** CPU of restartd, which other work of the machine disturbs less. */
+  readonly cpuMs: number;
+}
+
+/** What it adds that a call's JWT is verified and so many rules judge a caller in so many groups; the servers are the same otherwise. */
+export async function judged({ folder, sections, shot, seconds, rounds }: JudgedOptions): Promise<Judged> {
   const { privateKey, publicKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
   const jwk = { ...publicKey.export({ format: "jwk" }), kid: "1", alg: "RS256", use: "sig" };
   const keys = await folder.write("judged-keys.json", JSON.stringify({ keys: [jwk] }));
@@ -38,7 +43,8 @@ export async function judged({ folder, sections, shot, seconds, rounds }: Judged
       `${name}.yaml`,
       stringify({ listen, store: { sqlite: { path: `${name}.db` } }, ...sections, ...more }),
     );
-    return stack.use(new Gun(stack.use(await startProgram("bin/main.js", ["--config", file])).url));
+    const { url, pid } = stack.use(await startProgram("bin/main.js", ["--config", file]));
+    return { gun: stack.use(new Gun(url)), pid };
   };
   const plain = await start("unjudged", {});
   const guarded = await start("judged", access);
@@ -47,15 +53,24 @@ export async function judged({ folder, sections, shot, seconds, rounds }: Judged
     const { headers, ...rest } = shot();
     return { ...rest, headers: { ...headers, authorization } };
   };
-  const p50 = async (gun: Gun, of: () => Shot) => quantile((await load(gun, of, 1, seconds)).latencies, 0.5);
-  await p50(plain, shot);
-  await p50(guarded, shown);
-  const differences: number[] = [];
-  for (let round = 0; round < rounds; round++) {
-    const without = await p50(plain, shot);
-    differences.push((await p50(guarded, shown)) - without);
+  const round = async ({ gun, pid }: typeof plain, of: () => Shot): Promise<Judged> => {
+    const before = cpuSeconds(pid);
+    const { latencies } = await load(gun, of, 1, seconds);
+    const cpuMs = ((cpuSeconds(pid) - before) * 1000) / latencies.length;
+    return { p50Ms: quantile(latencies, 0.5), cpuMs };
+  };
+  await round(plain, shot);
+  await round(guarded, shown);
+  const differences: Judged[] = [];
+  for (let at = 0; at < rounds; at++) {
+    const without = await round(plain, shot);
+    const having = await round(guarded, shown);
+    differences.push({ p50Ms: having.p50Ms - without.p50Ms, cpuMs: having.cpuMs - without.cpuMs });
   }
-  return median(differences);
+  return {
+    p50Ms: median(differences.map(({ p50Ms }) => p50Ms)),
+    cpuMs: median(differences.map(({ cpuMs }) => cpuMs)),
+  };
 }
 
 /** The last one allows; of the others the caller's groups are in two fifths, and every tenth has a condition. */

@@ -79,7 +79,7 @@ export function readAccess(sections: Config, reader: SectionReader, options: Acc
     return {
       authenticate: createAuthenticate({
         token: createTokenVerifier(tokens.current, now),
-        jwt: createJwtVerifier(open.issuers, now),
+        jwt: createJwtVerifier(open.issuers, { now, monotonic }),
         certificate: clients && createCertificateVerifier(clients.trustDomain, now),
       }),
       clients,

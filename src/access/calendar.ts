@@ -4,9 +4,10 @@ import type { FreezeWindow } from "../../gen/restart/config/v1/freeze_pb.ts";
 import type { Calendar, CalendarFreeze } from "../core/freeze.ts";
 import type { SectionReader } from "../core/section-reader.ts";
 import { quote } from "../core/show-value.ts";
+import { anyTargetOf } from "../core/target-pattern.ts";
 import { systemsOf } from "./authorization.ts";
 import type { AccessOptions } from "./reloaded.ts";
-import { anyTarget } from "./rule.ts";
+import { readTargets } from "./rule.ts";
 
 const DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
@@ -25,7 +26,7 @@ export function readCalendar(
     const before = names.get(name);
     if (before === undefined) names.set(name, index);
     else if (name !== "") problem([...path, "name"], `must be unique, but is that of freezes[${before}] too`);
-    const matches = anyTarget(targets, [...path, "targets"], context);
+    const matches = anyTargetOf(readTargets(targets, [...path, "targets"], context));
     const when = isOnce(window)
       ? once(window)
       : weekly(window, () =>

@@ -1,3 +1,4 @@
+import type { KeyObject } from "node:crypto";
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import { Failure, retryInfo } from "../core/errors.ts";
 import { type Principal, wrongGroups, wrongUsername } from "../core/principal.ts";
@@ -5,6 +6,7 @@ import type { Authenticated } from "./authenticated.ts";
 import type { Evaluate } from "./expression.ts";
 import type { Keys } from "./keys.ts";
 import { unauthenticated, type Why } from "./unauthenticated.ts";
+import { createVerifiedTokens } from "./verified-tokens.ts";
 
 /** What is asked of the tokens of one issuer. */
 export interface IssuerRules {
@@ -34,16 +36,50 @@ const MAX_DEPTH = 8;
 /** So many signatures are verified at a time: they take the threads that everything else waits for. */
 const MAX_AT_A_TIME = 64;
 
+/** What is remembered of a token that was verified. */
+interface Verified {
+  readonly issuer: Issuer;
+  readonly kid: string;
+  readonly alg: string;
+  /** What its signature was verified by. */
+  readonly key: KeyObject;
+  readonly times: Times;
+  readonly principal: Principal;
+}
+
+/** When a token is good, in epoch ms. */
+interface Times {
+  readonly iat: number;
+  readonly nbf: number;
+  readonly exp: number;
+}
+
+/** Clocks that {@link createJwtVerifier} reads. */
+export interface JwtClocks {
+  /** The wall clock. */
+  readonly now: () => Date;
+  /** A clock in ms that never goes back. */
+  readonly monotonic: () => number;
+}
+
 /**
  * Verifies JWTs. The signature is judged before any claim but `iss`, which chooses the issuer: what is wrong with a claim is said to
  * holders of a genuine token alone, and never with its value.
+ *
+ * A token that was verified a moment ago is not verified again, which would take most of the time that a call is judged for: but its key
+ * has to be still the one that its issuer publishes, and its time is judged at each call.
  */
 export function createJwtVerifier(
   issuers: ReadonlyMap<string, Issuer>,
-  now: () => Date,
+  { now, monotonic }: JwtClocks,
 ): (token: string) => Promise<Authenticated> {
-  let atWork = 0;
+  const verified = createVerifiedTokens<Verified>(monotonic);
+  const holds = createSignatureCheck();
   return async (token) => {
+    const known = verified.find(token);
+    if (known !== undefined && (await known.issuer.keys.find(known.kid, known.alg)) === known.key) {
+      return authenticated(known, now);
+    }
     const { header, payload } = decode(token);
     const issuer = typeof payload.iss === "string" ? issuers.get(payload.iss) : undefined;
     if (issuer === undefined) {
@@ -61,18 +97,28 @@ export function createJwtVerifier(
     }
     if (typeof kid !== "string" || kid === "") throw refuse("UNKNOWN_KEY", "the token does not name its key (kid)");
     const key = await issuer.keys.find(kid, alg);
+    if (!(await holds(token, key, alg))) throw refuse("BAD_SIGNATURE", "the signature of the token does not hold");
+    const found: Verified = { issuer, kid, alg, key, ...judgeClaims(payload, issuer, now) };
+    verified.keep(token, found);
+    return authenticated(found, now);
+  };
+}
+
+/** Judges signatures, a bounded number at a time. */
+function createSignatureCheck(): (token: string, key: KeyObject, alg: string) => Promise<boolean> {
+  let atWork = 0;
+  return async (token, key, alg) => {
     if (atWork >= MAX_AT_A_TIME) throw busy();
     atWork++;
     try {
       const { compactVerify } = await import("jose");
       await compactVerify(token, key, { algorithms: [alg] });
+      return true;
     } catch {
-      // The library's errors carry the token's content: no log may have them.
-      throw refuse("BAD_SIGNATURE", "the signature of the token does not hold");
+      return false; // the library's errors carry the token's content: no log may have them
     } finally {
       atWork--;
     }
-    return judgeClaims(payload, issuer, now);
   };
 }
 
@@ -99,9 +145,8 @@ function parseObject(text: string): JsonObject | undefined {
   }
 }
 
-function judgeClaims(payload: JsonObject, issuer: Issuer, now: () => Date): Authenticated {
-  const { name, clockSkewMs } = issuer;
-  const refuse = (why: Why, message: string): Failure => unauthenticated(why, message, name);
+function judgeClaims(payload: JsonObject, issuer: Issuer, now: () => Date): Pick<Verified, "times" | "principal"> {
+  const refuse = (why: Why, message: string): Failure => unauthenticated(why, message, issuer.name);
   const { aud } = payload;
   const audiences = typeof aud === "string" ? [aud] : Array.isArray(aud) ? aud : [];
   if (!audiences.some((audience) => typeof audience === "string" && issuer.audiences.has(audience))) {
@@ -113,10 +158,8 @@ function judgeClaims(payload: JsonObject, issuer: Issuer, now: () => Date): Auth
     throw refuse("CLAIMS_REFUSED", "the token must have exp and iat, as numbers");
   const nbf = payload.nbf === undefined ? iat : timeOf(payload.nbf);
   if (nbf === undefined) throw refuse("CLAIMS_REFUSED", "the token's nbf must be a number");
-  const time = now().getTime();
-  const ends = exp + clockSkewMs;
-  if (ends <= time) throw refuse("EXPIRED", "the token has expired");
-  if (nbf - clockSkewMs > time || iat - clockSkewMs > time) throw refuse("NOT_YET_VALID", "the token is not valid yet");
+  const times = { iat, nbf, exp };
+  judgeTimes(times, issuer, now);
   if (exp - iat > issuer.maxLifetimeMs) {
     throw refuse("LIFETIME_TOO_LONG", `the token is good for longer than ${issuer.maxLifetimeMs / 1000} s`);
   }
@@ -125,8 +168,25 @@ function judgeClaims(payload: JsonObject, issuer: Issuer, now: () => Date): Auth
     if (when({ claims: payload }) !== true)
       throw refuse("CLAIMS_REFUSED", message || "the token lacks what is required of it");
   }
+  return { times, principal };
+}
+
+function judgeTimes({ iat, nbf, exp }: Times, { name, clockSkewMs }: Issuer, now: () => Date): void {
+  const time = now().getTime();
+  if (exp + clockSkewMs <= time) throw unauthenticated("EXPIRED", "the token has expired", name);
+  if (nbf - clockSkewMs > time || iat - clockSkewMs > time) {
+    throw unauthenticated("NOT_YET_VALID", "the token is not valid yet", name);
+  }
+}
+
+/** The caller whose token was verified, now or a moment ago. */
+function authenticated({ issuer, times, principal }: Verified, now: () => Date): Authenticated {
+  judgeTimes(times, issuer, now);
+  const ends = times.exp + issuer.clockSkewMs;
   const lapsed = (): Failure | undefined =>
-    ends <= now().getTime() ? refuse("EXPIRED", "the token that began this has expired") : undefined;
+    ends <= now().getTime()
+      ? unauthenticated("EXPIRED", "the token that began this has expired", issuer.name)
+      : undefined;
   return { principal, lapsed };
 }
 

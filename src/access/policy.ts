@@ -4,6 +4,7 @@ import type { ReasonRule, Rule } from "../../gen/restart/config/v1/authorization
 import type { Decision, Judge, Question } from "../core/access.ts";
 import type { Principal } from "../core/principal.ts";
 import type { FieldPath } from "../core/problem.ts";
+import { targetIndex } from "../core/target-pattern.ts";
 import { type CompiledRule, compileReason, compileRule, type RuleContext } from "./rule.ts";
 
 /** Rules as the configuration, or its file, has them. */
@@ -41,17 +42,18 @@ export function compilePolicy({ rules, reasons }: PolicyText, path: FieldPath, c
   }
   const compiled = rules.map((rule, index) => compileRule(rule, [...path, "rules", index], context));
   const demands = reasons.map((rule, index) => compileReason(rule, [...path, "reasons", index], context));
-  const denies = byPermission(compiled.filter(({ deny }) => deny));
-  const allows = byPermission(compiled.filter(({ deny }) => !deny));
+  const denies = index(compiled.filter(({ deny }) => deny));
+  const allows = index(compiled.filter(({ deny }) => !deny));
   return {
     wantsReasons: reasons.length > 0,
     judge: (now, erred) => ({
       judge: (question) => decide(question, denies, allows, now, erred),
-      mayEver: (principal, permission) => (allows.get(permission) ?? []).some(({ concerns }) => concerns(principal)),
+      mayEver: (principal, permission) => allows.of(permission).some(({ concerns }) => concerns(principal)),
       mayAlways: (principal, permission) =>
-        (allows.get(permission) ?? []).some(
-          ({ concerns, everything, when }) => everything && when === undefined && concerns(principal),
-        ) && !(denies.get(permission) ?? []).some(({ concerns }) => concerns(principal)),
+        allows
+          .of(permission)
+          .some(({ concerns, everything, when }) => everything && when === undefined && concerns(principal)) &&
+        !denies.of(permission).some(({ concerns }) => concerns(principal)),
       wrongReasons: (permission, targets, reason) => [
         ...new Set(
           demands
@@ -63,14 +65,31 @@ export function compilePolicy({ rules, reasons }: PolicyText, path: FieldPath, c
   };
 }
 
-type Rules = ReadonlyMap<string, readonly CompiledRule[]>;
+/** Rules of one effect, so that none is looked at that is about something else: there may be hundreds, and each call is judged by them. */
+interface Rules {
+  /** Those about a permission. */
+  of(permission: string): readonly CompiledRule[];
+  /** Those about a permission and a target, in the order in which they stand. */
+  about(permission: string, target: string): readonly CompiledRule[];
+}
 
-function byPermission(rules: readonly CompiledRule[]): Rules {
-  const found = new Map<string, CompiledRule[]>();
+function index(rules: readonly CompiledRule[]): Rules {
+  const byPermission = new Map<string, CompiledRule[]>();
   for (const rule of rules) {
-    for (const { name } of rule.permissions) found.set(name, [...(found.get(name) ?? []), rule]);
+    for (const name of rule.permissions) {
+      const others = byPermission.get(name);
+      if (others === undefined) byPermission.set(name, [rule]);
+      else others.push(rule);
+    }
   }
-  return found;
+  const places = targetIndex(rules.map(({ targets }) => targets));
+  return {
+    of: (permission) => byPermission.get(permission) ?? [],
+    about: (permission, target) =>
+      places(target)
+        .flatMap((place) => rules[place] ?? [])
+        .filter(({ permissions }) => permissions.has(permission)),
+  };
 }
 
 /** A deny that matches wins, wherever it stands; then any allow. */
@@ -83,8 +102,8 @@ function decide(
 ): Decision {
   const { principal, permission, target } = question;
   let bindings: Readonly<Record<string, CelInput>> | undefined;
-  const holds = ({ name, deny, when, concerns, matchesTarget }: CompiledRule): boolean => {
-    if (!concerns(principal) || !matchesTarget(target)) return false;
+  const holds = ({ name, deny, when, concerns }: CompiledRule): boolean => {
+    if (!concerns(principal)) return false;
     if (when === undefined) return true;
     bindings ??= bindingsOf(question, now());
     const value = when(bindings);
@@ -92,11 +111,11 @@ function decide(
     erred(name, value);
     return deny;
   };
-  const denied = denies.get(permission)?.find(holds);
+  const denied = denies.about(permission, target).find(holds);
   if (denied !== undefined) {
     return { allowed: false, kind: "deny", rule: denied.name, groups: denied.groupsOf(principal) };
   }
-  const allowed = allows.get(permission)?.find(holds);
+  const allowed = allows.about(permission, target).find(holds);
   return allowed === undefined
     ? { allowed: false, kind: "default-deny", rule: undefined, groups: [] }
     : { allowed: true, kind: "allow", rule: allowed.name, groups: allowed.groupsOf(principal) };

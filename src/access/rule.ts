@@ -6,7 +6,7 @@ import { nearName } from "../core/near-name.ts";
 import type { Principal } from "../core/principal.ts";
 import type { FieldPath } from "../core/problem.ts";
 import { quote } from "../core/show-value.ts";
-import { canMatch, type Matches, type Pattern, targetPattern } from "../core/target-pattern.ts";
+import { anyTargetOf, canMatch, type Matches, type Pattern, targetPattern } from "../core/target-pattern.ts";
 import { type Catalog, type Permission, templatesOf } from "./catalog.ts";
 import { ANY, type Scope, type Type, VALUE } from "./check.ts";
 import { compileExpression, type Evaluate } from "./expression.ts";
@@ -21,8 +21,9 @@ export interface CompiledRule {
   /** The caller's groups that it names. */
   readonly groupsOf: (principal: Principal) => readonly string[];
   /** Every permission that it is about. */
-  readonly permissions: readonly Permission[];
-  readonly matchesTarget: Matches;
+  readonly permissions: ReadonlySet<string>;
+  /** Patterns of the targets that it is about. */
+  readonly targets: readonly string[];
   /** Whether it is about every target. */
   readonly everything: boolean;
   readonly when: Evaluate | undefined;
@@ -56,17 +57,17 @@ export function compileRule(rule: Rule, path: FieldPath, context: RuleContext): 
   const permissions = readPermissions(rule.permissions, [...path, "permissions"], context);
   const principals = patterns(rule.principals, [...path, "principals"], caller(context), context);
   const groups = patterns(rule.groups, [...path, "groups"], caller(context), context);
-  const inGroup = (group: string): boolean => groups.some((matches) => matches(group));
+  const inGroup = (group: string): boolean => groups.some(({ matches }) => matches(group));
   const member = membership(rule.groups);
   return {
     name: rule.name,
     deny: rule.effect === "deny",
     concerns: ({ id, groups: has }) =>
-      (rule.principals.length === 0 || principals.some((matches) => matches(id))) &&
+      (rule.principals.length === 0 || principals.some(({ matches }) => matches(id))) &&
       (rule.groups.length === 0 || member(has)),
     groupsOf: ({ groups: has }) => (rule.groups.length === 0 ? [] : has.filter(inGroup)),
-    permissions,
-    matchesTarget: anyTarget(rule.targets, [...path, "targets"], context),
+    permissions: new Set(permissions.map(({ name }) => name)),
+    targets: readTargets(rule.targets, [...path, "targets"], context),
     everything: rule.targets.includes("**"),
     when: rule.when === "" ? undefined : condition(rule.when, [...path, "when"], permissions, context),
   };
@@ -108,7 +109,7 @@ export function compileReason(rule: ReasonRule, path: FieldPath, context: RuleCo
   for (const wrong of fits?.wrong ?? []) context.problem([...path, "pattern"], wrong);
   return {
     permissions: new Set(permissions.filter(takesReason).map(({ name }) => name)),
-    matchesTarget: anyTarget(rule.targets, [...path, "targets"], context),
+    matchesTarget: anyTargetOf(readTargets(rule.targets, [...path, "targets"], context)),
     wrong(reason) {
       if (reason.trim().length < minLength) return `must have at least ${minLength} characters`;
       const good = fits?.evaluate === undefined || fits.evaluate({ reason }) === true;
@@ -145,10 +146,10 @@ function patterns(
   path: FieldPath,
   read: (text: string, path: FieldPath) => Pattern,
   { problem }: Pick<RuleContext, "problem">,
-): Matches[] {
+): { readonly text: string; readonly matches: Matches }[] {
   return texts.flatMap((text, index) => {
     const pattern = read(text, [...path, index]);
-    if (pattern.wrong === undefined) return [pattern.matches];
+    if (pattern.wrong === undefined) return [{ text, matches: pattern.matches }];
     problem([...path, index], `${pattern.wrong}, but is ${quote(text)}`);
     return [];
   });
@@ -164,12 +165,12 @@ const caller =
     return callerPattern(text);
   };
 
-/** Whether a name is what any of some patterns of targets means. */
-export function anyTarget(
+/** Reads patterns of targets. Those that are wrong are reported, and left out. */
+export function readTargets(
   texts: readonly string[],
   path: FieldPath,
   context: Pick<RuleContext, "catalog" | "systems" | "problem" | "warning">,
-): Matches {
+): string[] {
   const templates = templatesOf(context.catalog);
   const read = (text: string, at: FieldPath): Pattern => {
     const pattern = targetPattern(text);
@@ -183,8 +184,7 @@ export function anyTarget(
     }
     return pattern;
   };
-  const any = patterns(texts, path, read, context);
-  return (target) => any.some((matches) => matches(target));
+  return patterns(texts, path, read, context).map(({ text }) => text);
 }
 
 function condition(

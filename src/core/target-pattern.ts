@@ -23,15 +23,72 @@ export function targetPattern(text: string): Pattern {
     const wrong = wrongSegment(segment);
     if (wrong !== undefined) return { wrong };
   }
-  const parts = segments.map((segment) =>
-    segment === "**"
-      ? "[^/]+(?:/[^/]+)*"
-      : segment === "*"
-        ? "(?!\\*\\*(?:/|$))[^/]+"
-        : segment.replace(/[.()]/g, "\\$&"),
-  );
-  const regex = new RegExp(`^${parts.join("/")}$`);
-  return { matches: (target) => regex.test(lowerCaseTarget(target)) };
+  return { matches: anyTargetOf([text]) };
+}
+
+/** Some beginnings of patterns that have all segments so far in common. */
+interface Node {
+  /** What goes on with a segment that is written out. */
+  readonly named: Map<string, Node>;
+  /** What goes on with `*`. */
+  any?: Node;
+  /** Who has a pattern that ends here. */
+  readonly here: number[];
+  /** Who has a pattern that ends here with `**`. */
+  readonly below: number[];
+}
+
+const newNode = (): Node => ({ named: new Map(), here: [], below: [] });
+
+/**
+ * Which of some lists have a pattern that means a target. It takes as long as there are segments, however many lists there are.
+ *
+ * @param lists of patterns as {@link targetPattern} takes them.
+ * @returns their places, in ascending order.
+ */
+export function targetIndex(lists: readonly (readonly string[])[]): (target: string) => readonly number[] {
+  const root = newNode();
+  for (const [place, patterns] of lists.entries()) for (const pattern of patterns) add(root, pattern, place);
+  return (target) => {
+    const segments = lowerCaseTarget(target).split("/");
+    const found = new Set<number>();
+    if (!segments.includes("")) gather(root, segments, 0, found);
+    return [...found].sort((left, right) => left - right);
+  };
+}
+
+/** Whether any of some patterns means a target. */
+export function anyTargetOf(patterns: readonly string[]): Matches {
+  const find = targetIndex([patterns]);
+  return (target) => find(target).length > 0;
+}
+
+function add(root: Node, pattern: string, place: number): void {
+  let node = root;
+  for (const segment of lowerCaseTarget(pattern).split("/")) {
+    if (segment === "**") {
+      node.below.push(place);
+      return;
+    }
+    if (segment === "*") {
+      node.any ??= newNode();
+      node = node.any;
+      continue;
+    }
+    const next = node.named.get(segment) ?? newNode();
+    node.named.set(segment, next);
+    node = next;
+  }
+  node.here.push(place);
+}
+
+function gather({ named, any, here, below }: Node, segments: readonly string[], at: number, found: Set<number>): void {
+  const segment = segments[at];
+  for (const place of segment === undefined ? here : below) found.add(place);
+  if (segment === undefined) return;
+  const next = named.get(segment);
+  if (next !== undefined) gather(next, segments, at + 1, found);
+  if (any !== undefined && segment !== "**") gather(any, segments, at + 1, found);
 }
 
 /** A segment that no name can have: names are encoded in one way only. */

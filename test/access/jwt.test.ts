@@ -72,7 +72,7 @@ const RULES: IssuerRules = {
 
 function verifierOf(rules: Partial<IssuerRules> = {}, now = () => new Date(NOON)) {
   const keys = createKeys({ authenticator: "okta", fetch: async () => SET, monotonic: () => 0, warn: () => {} });
-  return createJwtVerifier(new Map([[ISSUER, { ...RULES, ...rules, keys }]]), now);
+  return createJwtVerifier(new Map([[ISSUER, { ...RULES, ...rules, keys }]]), { now, monotonic: () => 0 });
 }
 
 /** The word that a token is refused with; undefined when it is not. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { permissionPattern } from "../../src/access/pattern.ts";
 import { callerPattern } from "../../src/core/caller-pattern.ts";
-import { canMatch, type Matches, targetPattern } from "../../src/core/target-pattern.ts";
+import { canMatch, type Matches, targetIndex, targetPattern } from "../../src/core/target-pattern.ts";
 
 const WEB = "clusters/prod/apps/v1/namespaces/shop/deployments/web";
 
@@ -86,6 +86,25 @@ describe("targetPattern()", () => {
     const anyCase = (pattern: string) => (name: string) => understood(targetPattern)(pattern)(name.toLowerCase());
     for (const wrong of [beginning, glob, decoding, anyCase]) expect(verdicts(TARGETS, wrong)).not.toEqual(expected);
     expect(verdicts(TARGETS, understood(targetPattern))).toEqual(expected);
+  });
+});
+
+describe("targetIndex()", () => {
+  const patterns = [...new Set(TARGETS.map(([pattern]) => pattern))];
+
+  it("finds those patterns that mean a name, as they do one by one", () => {
+    const find = targetIndex(patterns.map((pattern) => [pattern]));
+    for (const name of [...TARGETS.map(([, target]) => target), "clusters/**", "clusters/*", "", "clusters//a", "/"]) {
+      const alone = patterns.flatMap((pattern, at) => (understood(targetPattern)(pattern)(name) ? [at] : []));
+      expect(find(name)).toEqual(alone);
+    }
+  });
+
+  it("finds a list once, whichever of its patterns mean a name, and lists in their order", () => {
+    const find = targetIndex([["store"], ["clusters/**", "clusters/prod", "**"], [], ["**"], ["clusters/*"]]);
+    expect(find("clusters/prod")).toEqual([1, 3, 4]);
+    expect(find("clusters/**")).toEqual([1, 3]);
+    expect(find("clusters/")).toEqual([]);
   });
 });
 

@@ -101,7 +101,7 @@ describe("a server", () => {
   const access = {
     authenticate: createAuthenticate({
       token: (token) => ({ principal: principal(token.slice("rsd_".length)), lapsed: () => undefined }),
-      jwt: createJwtVerifier(new Map(), () => new Date()),
+      jwt: createJwtVerifier(new Map(), { now: () => new Date(), monotonic: () => 0 }),
     }),
     judge: {
       ...EVERYTHING_ALLOWED,
