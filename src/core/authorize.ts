@@ -34,7 +34,7 @@ export function requirePermission(
   const decisive = denied[0] ?? decisions[0];
   if (decisive !== undefined) {
     const { kind: decision, rule, groups } = decisive;
-    values.get(callKey).judged = { permission, decision, rule, groups };
+    values.get(callKey).judged = { permission, decision, rule, groups, targets };
   }
   if (denied.length > 0) {
     throw permissionDenied(
@@ -57,15 +57,22 @@ export const isPermitted = ({ values }: Context, permission: string, target: str
 export function permissionDenied({ id }: Principal, permission: string, targets: readonly string[]): Failure {
   const [first = "anything", ...others] = targets;
   const more = others.length === 0 ? "" : ` and ${others.length} more`;
-  return new Failure("PERMISSION_DENIED", `${id} may not ${permission} ${first}${more}`, {
-    metadata: {
-      permission,
-      principal: id,
-      ...(targets.length > 0 && { targets_denied: String(targets.length) }),
-    },
-    details: targets.slice(0, MAX_NAMED).map((target) => resourceInfo(TARGET_TYPE, target)),
-  });
+  return new Failure(
+    "PERMISSION_DENIED",
+    `${id} may not ${permission} ${first}${more}`,
+    deniedInfo(id, permission, targets),
+  );
 }
+
+/** What every PERMISSION_DENIED says beside its sentence. */
+export const deniedInfo = (principal: string, permission: string | undefined, targets: readonly string[]) => ({
+  metadata: {
+    ...(permission !== undefined && { permission }),
+    principal,
+    ...(targets.length > 0 && { targets_denied: String(targets.length) }),
+  },
+  details: targets.slice(0, MAX_NAMED).map((target) => resourceInfo(TARGET_TYPE, target)),
+});
 
 /**
  * Requires that the reason of a call is as it has to be.

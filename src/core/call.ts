@@ -46,6 +46,8 @@ export interface Judged {
   readonly rule: string | undefined;
   /** The caller's groups that it names. */
   readonly groups: readonly string[];
+  /** What it was decided about; none where the call was judged as a whole. */
+  readonly targets: readonly string[];
 }
 
 /** A call of which nothing is known but its id. */

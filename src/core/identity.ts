@@ -3,7 +3,7 @@ import { type Call, callKey } from "./call.ts";
 import { type Principal, principalKey } from "./principal.ts";
 
 /** Who makes a call, and what is known of it. */
-interface Caller {
+export interface Caller {
   readonly call: Call;
   readonly principal: Principal;
 }

@@ -1,8 +1,8 @@
 import type { DescMessage, DescMethodUnary, JsonObject, MessageShape } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
-import type { Call, Warned } from "./call.ts";
+import type { Warned } from "./call.ts";
 import type { Failure, Outcome } from "./errors.ts";
-import type { Principal } from "./principal.ts";
+import type { Caller } from "./identity.ts";
 
 /**
  * Where an operation stands (restart.operation.v1.RestartMetadata.State). ACCEPTED has sent nothing; SENDING and UNKNOWN may have
@@ -106,10 +106,7 @@ export interface Follower<Output extends DescMessage = DescMessage> {
 }
 
 /** What an action gets for its checks. */
-export interface PrepareContext {
-  readonly call: Call;
-  /** Who makes it. */
-  readonly principal: Principal;
+export interface PrepareContext extends Caller {
   /** Fires when the caller goes away or its deadline passes. */
   readonly signal: AbortSignal;
   /** Milliseconds until the call's deadline. */

@@ -277,13 +277,13 @@ function requireAnyRight(
     return;
   }
   if (kind === "public" || caller === undefined) {
-    call.judged = { permission, decision: "public", rule: undefined, groups: [] };
+    call.judged = { permission, decision: "public", rule: undefined, groups: [], targets: [] };
     return;
   }
   // What is one's own needs no rule, and of a list of systems one sees an empty one.
   const judged = kind === "target" || kind === "parent";
   if (judged && !access.judge.mayEver(caller.principal, permission)) {
-    call.judged = { permission, decision: "default-deny", rule: undefined, groups: [] };
+    call.judged = { permission, decision: "default-deny", rule: undefined, groups: [], targets: [] };
     throw permissionDenied(caller.principal, permission, []);
   }
 }

@@ -1,5 +1,5 @@
 import { Code, createClient } from "@connectrpc/connect";
-import { createConnectTransport } from "@connectrpc/connect-node";
+import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
 import { describe, expect, it } from "vitest";
 import { stringify } from "yaml";
 import { Operations } from "../../gen/google/longrunning/operations_pb.ts";
@@ -23,6 +23,9 @@ const WEB = {
   namespace: "shop",
   name: "web",
 };
+
+const TARGET = "clusters/others/apps/v1/namespaces/shop/deployments/web";
+const LISTED = "clusters/others/-/-/namespaces/shop/-/-";
 
 const WORKLOADS = ["deployments", "statefulsets", "daemonsets"];
 
@@ -94,6 +97,7 @@ async function start() {
   const parts = stack.move();
   return {
     simulator,
+    url: program.url,
     workloads: createClient(WorkloadService, transport),
     operations: createClient(Operations, transport),
     access: createClient(AccessService, transport),
@@ -196,6 +200,36 @@ describe("a cluster that is told who calls", () => {
     // Where restartd itself may not act as somebody, its operator has to mend that.
     expect(await failureOf(workloads.restart(WEB, as("stranger")))).toMatchObject({ reason: "IMPERSONATION_DENIED" });
     expect(simulator.requests.filter(({ status }) => status === 200)).toEqual([]);
+  });
+
+  it("says what was asked for of whoever is nobody there, in every protocol", async () => {
+    await using started = await start();
+    const { url, simulator, as } = started;
+    const web = { ...WEB, cluster: "others" };
+    const options = { baseUrl: url, httpVersion: "2" } as const;
+    for (const transport of [
+      createConnectTransport(options),
+      createGrpcTransport(options),
+      createGrpcWebTransport(options),
+    ]) {
+      const workloads = createClient(WorkloadService, transport);
+      const asked: [string, string, () => Promise<unknown>][] = [
+        ["restart", TARGET, () => workloads.restart(web, as("ann"))],
+        ["get", TARGET, () => workloads.getRollout(web, as("ann"))],
+        ["get", TARGET, () => first(workloads.watchRollout(web, as("ann")))],
+        ["list", LISTED, () => workloads.listWorkloads({ cluster: "others", namespace: "shop" }, as("ann"))],
+      ];
+      for (const [verb, target, call] of asked) {
+        const { reason, metadata, resources } = await failureOf(call());
+        const said = { principal: "token:ann", targets_denied: "1", cluster: "others", identity: "not_impersonated" };
+        expect({ reason, metadata, resources }).toEqual({
+          reason: "PERMISSION_DENIED",
+          metadata: { ...said, permission: `kubernetes.workloads.${verb}`, outcome: "not_applied" },
+          resources: [target],
+        });
+      }
+    }
+    expect(simulator.requests).toEqual([]);
   });
 
   it("answers nobody with what another one may read", async () => {

@@ -41,7 +41,7 @@ export function requireVisible(record: OperationRecord, context: Context): void 
   const visible = isVisible(record, context);
   if (context.values.get(principalKey).authenticator !== "") {
     const decision = visible ? "allow" : "default-deny";
-    context.values.get(callKey).judged = { permission: GET, decision, rule: undefined, groups: [] };
+    context.values.get(callKey).judged = { permission: GET, decision, rule: undefined, groups: [], targets: [] };
   }
   if (!visible) throw notFound(record.name);
 }

@@ -88,7 +88,7 @@ export function createRestartAction(options: RestartActionOptions): RestartActio
 
     async prepare(request, asking) {
       const ref = toRef(request);
-      const found = await find(clusters, ref, asking.principal);
+      const found = await find(clusters, ref, asking);
       asking.call.impersonatedUser = found.cluster.client.as?.user;
       const context = contextOf(found, ref, asking, async () => () => {});
       const preflight = await check(context);

@@ -1,4 +1,6 @@
 import type { Impersonation as Section } from "../../../gen/restart/config/v1/kubernetes_pb.ts";
+import { deniedInfo } from "../../core/authorize.ts";
+import type { Judged } from "../../core/call.ts";
 import { callerPattern } from "../../core/caller-pattern.ts";
 import { Failure, resourceInfo } from "../../core/errors.ts";
 import type { Principal } from "../../core/principal.ts";
@@ -89,6 +91,7 @@ function wrongPrefix(prefix: string, unprefixed: boolean): string | undefined {
 /**
  * Who a caller is to a cluster.
  *
+ * @param judged what the caller's call asks for, for its refusal; undefined where nothing is asked for.
  * @throws Failure PERMISSION_DENIED where it is nobody there, or would be a part of the cluster itself; IDENTITY_NOT_ENCODABLE where a
  *   header cannot say it exactly. Nobody ever becomes restartd's own account instead.
  */
@@ -96,10 +99,15 @@ export function identify(
   cluster: string,
   impersonation: Impersonation,
   { id, authenticator, username, groups }: Principal,
+  judged?: Judged,
 ): As {
+  const denied = (identity: "not_impersonated" | "reserved", sentence: string): Failure => {
+    const { metadata, details } = deniedInfo(id, judged?.permission, judged?.targets ?? []);
+    return new Failure("PERMISSION_DENIED", sentence, { metadata: { ...metadata, cluster, identity }, details });
+  };
   const names = impersonation.get(authenticator);
   if (names === undefined) {
-    throw denied(cluster, id, "not_impersonated", `cluster ${cluster} knows nobody by the authenticator of ${id}`);
+    throw denied("not_impersonated", `cluster ${cluster} knows nobody by the authenticator of ${id}`);
   }
   const user = names.userPrefix + username;
   const told = (names.groups === undefined ? [] : groups.filter(names.groups.isTold)).map(
@@ -107,7 +115,7 @@ export function identify(
   );
   const unique = [...new Set(told)];
   if ([user, ...unique].some((name) => name.startsWith(RESERVED))) {
-    throw denied(cluster, id, "reserved", `${id} would be to cluster ${cluster} what only its own parts are called`);
+    throw denied("reserved", `${id} would be to cluster ${cluster} what only its own parts are called`);
   }
   if (!isTellable(user)) {
     throw notEncodable(cluster, "user", `the name of ${id} cannot be told to cluster ${cluster}: ${WANTED}`);
@@ -125,12 +133,6 @@ export function identify(
 const WANTED = `it has to be printable ASCII with no blank at an end, at most ${MAX_NAME} characters`;
 
 const isTellable = (name: string): boolean => name.length <= MAX_NAME && isHeaderValue(name);
-
-const denied = (cluster: string, principal: string, identity: "not_impersonated" | "reserved", sentence: string) =>
-  new Failure("PERMISSION_DENIED", sentence, {
-    metadata: { principal, cluster, identity },
-    details: [resourceInfo("cluster", cluster)],
-  });
 
 const notEncodable = (cluster: string, part: "user" | "group", sentence: string) =>
   new Failure("IDENTITY_NOT_ENCODABLE", sentence, {

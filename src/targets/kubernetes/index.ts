@@ -1,7 +1,7 @@
 import { WorkloadService } from "../../../gen/restart/kubernetes/v1/workload_service_pb.ts";
 import { vendorCounter } from "../../clouds/counted.ts";
 import { Failure } from "../../core/errors.ts";
-import type { Principal } from "../../core/principal.ts";
+import type { Caller } from "../../core/identity.ts";
 import { route } from "../../core/route.ts";
 import type { RunningTarget, Runtime, Target } from "../../core/target.ts";
 import { USER_AGENT } from "../../core/version.ts";
@@ -96,9 +96,9 @@ function openCluster({ name, source, impersonation }: ClusterSettings, runtime: 
     ...seenBy(client),
   };
   const callers = createMemory<OpenCluster>(CALLERS);
-  const forCaller = (principal: Principal): OpenCluster => {
+  const forCaller = ({ call, principal }: Caller): OpenCluster => {
     if (impersonation === undefined) return own;
-    const as = identify(name, impersonation, principal);
+    const as = identify(name, impersonation, principal, call.judged);
     const key = JSON.stringify(as);
     const known = callers.get(key);
     if (known !== undefined) return known;

@@ -1,3 +1,4 @@
+import type { Caller } from "../../../core/identity.ts";
 import type { Principal } from "../../../core/principal.ts";
 import type { As, Client } from "../client.ts";
 import type { Known } from "../workload/known.ts";
@@ -40,7 +41,7 @@ export interface ConfiguredCluster extends OpenCluster {
    *
    * @throws Failure PERMISSION_DENIED or IDENTITY_NOT_ENCODABLE for whoever cannot be somebody there.
    */
-  forCaller(principal: Principal): OpenCluster;
+  forCaller(caller: Caller): OpenCluster;
   /** Who a caller is there; undefined where callers are nobody, or this one is. */
   identityOf(principal: Principal): As | undefined;
 }

@@ -1,5 +1,5 @@
 import { Failure, resourceInfo } from "../../../core/errors.ts";
-import type { Principal } from "../../../core/principal.ts";
+import type { Caller } from "../../../core/identity.ts";
 import { notSupported } from "../workload/hints.ts";
 import { findKind, type Kind } from "../workload/kinds.ts";
 import type { WorkloadRef } from "../workload/object.ts";
@@ -47,7 +47,7 @@ export function findRestartable(ref: WorkloadRef): Kind {
  * Finds what a caller's request names. Checks, in this order: the cluster, who the caller is there, what it serves under that name, and
  * whether its kind can be restarted.
  */
-export async function find(clusters: Clusters, ref: WorkloadRef, caller: Principal): Promise<Found> {
+export async function find(clusters: Clusters, ref: WorkloadRef, caller: Caller): Promise<Found> {
   const cluster = findCluster(clusters, ref.cluster).forCaller(caller);
   return { cluster, kind: await findServedKind(cluster, ref) };
 }
