@@ -2,6 +2,7 @@ import type { FreezeChange, Freezes } from "../../core/freeze.ts";
 import type { Context } from "./context.ts";
 import { StoreDamaged } from "./rows.ts";
 import type { Db, Trx } from "./schema.ts";
+import { execute, type Statement } from "./statements.ts";
 
 /** Key of `meta` under which it stands how often freezes have changed. */
 export const EPOCH = "freeze_epoch";
@@ -9,8 +10,11 @@ export const EPOCH = "freeze_epoch";
 /** A freeze that ran out so long ago (ms, by the wall clock) is forgotten: other clocks may be behind. */
 const FORGET_MS = 24 * 3600 * 1000;
 
+/** Every permit asks for it. */
+const SELECT_EPOCH: Statement = { text: `select value from meta where key = '${EPOCH}'`, values: [] };
+
 async function readEpoch(db: Db): Promise<number> {
-  const row = await db.selectFrom("meta").select("value").where("key", "=", EPOCH).executeTakeFirst();
+  const [row] = await execute<{ value: string }>(db, SELECT_EPOCH);
   const epoch = row === undefined ? Number.NaN : Number(row.value);
   if (!Number.isSafeInteger(epoch)) {
     throw new StoreDamaged("The store is damaged: it does not say how often freezes have changed. Restore a backup.");

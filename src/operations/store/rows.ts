@@ -72,21 +72,22 @@ export function createRows(sealed: boolean): Rows {
  * Columns that seals are about: those of schema 1, but for the seal, what the database counts, and what no record knows. A column that a
  * later schema adds is not among them, ever: programs that know it and programs that do not work side by side.
  */
-const SEALED: ReadonlySet<string> = new Set(
-  `name principal request_id request_hash method action target blocks_target state version owner request response error evidence
-  vendor_job warnings progress reason parent cancel_requested create_time send_time update_time end_time wake_time operation time
-  replica event actor detail from_state to_state code`.split(/\s+/),
-);
+const SEALED: readonly string[] =
+  `name principal request_id request_hash method action target blocks_target state version owner request
+  response error evidence vendor_job warnings progress reason parent cancel_requested create_time send_time update_time end_time wake_time
+  operation time replica event actor detail from_state to_state code`
+    .split(/\s+/)
+    .sort();
 
 /** Checksum (CRC-32) of a row: its columns that are sealed and set, by name. */
-export const sealOf = (row: object): number =>
-  crc32(
-    JSON.stringify(
-      Object.entries(row)
-        .filter(([column, value]) => value !== null && SEALED.has(column))
-        .sort(([a], [b]) => (a < b ? -1 : 1)),
-    ),
-  );
+export function sealOf(row: object): number {
+  const sealed: [column: string, value: unknown][] = [];
+  for (const column of SEALED) {
+    const value: unknown = Reflect.get(row, column);
+    if (value !== undefined && value !== null) sealed.push([column, value]);
+  }
+  return crc32(JSON.stringify(sealed));
+}
 
 /** Text as both databases keep it: PostgreSQL has no NUL in it, neither has half a surrogate pair. */
 export const clean = (text: string): string => text.toWellFormed().replaceAll("\0", "\uFFFD");

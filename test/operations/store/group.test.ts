@@ -101,6 +101,19 @@ describe("createGroups()", () => {
     expect([commits, keys()]).toEqual([1, ["a"]]);
   });
 
+  it("rolls back without a commit what is alone and fails, and goes on afterwards", async () => {
+    const transaction = createGroups(database, db);
+    const no = new Error("no");
+    const failed = transaction(async (trx) => {
+      await put("a")(trx);
+      throw no;
+    });
+    await expect(failed).rejects.toBe(no);
+    expect([commits, keys()]).toEqual([0, []]);
+    await transaction(put("b"));
+    expect([commits, keys()]).toEqual([1, ["b"]]);
+  });
+
   it("tells nobody anything before the commit", async () => {
     const transaction = createGroups(database, db);
     const told: string[] = [];

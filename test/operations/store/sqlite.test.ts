@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync, readlinkSync } from "node:fs";
 import { appendFile, chmod, copyFile, link, readFile, rename, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -83,6 +83,27 @@ describe("openSqliteStore()", () => {
     expect((await stat(path)).mode & 0o777).toBe(0o600);
     expect(await second.list({ where: [], limit: 10 })).toEqual(written.toReversed());
   });
+
+  it.runIf(process.platform === "linux")(
+    "writes to no file but its own, transactions that share a commit neither",
+    async () => {
+      await using store = await open(path);
+      const many = Array.from({ length: 200 }, () => record());
+      await store.insert(many, { event: "" });
+      // In the same commit as something else, so that it can be rolled back for itself; and more than SQLite keeps in memory by itself.
+      const steps = many.map((before) => ({ before, change: { progress: "p".repeat(100) }, event: { event: "" } }));
+      await Promise.all([store.changeAll(steps), store.insert([record()], { event: "" })]);
+      const files = readdirSync("/proc/self/fd").flatMap((fd) => {
+        try {
+          return [readlinkSync(`/proc/self/fd/${fd}`)];
+        } catch {
+          return []; // the one of this look
+        }
+      });
+      expect(files.filter((file) => file.includes("etilqs"))).toEqual([]); // as SQLite names its temporary files
+      expect(files).toContain(path);
+    },
+  );
 
   it("refuses a second opener at once, in this process and in another one", async () => {
     await using first = await open(path);

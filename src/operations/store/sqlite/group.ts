@@ -88,19 +88,20 @@ async function commitTogether(
     for (const one of group) one.reject(error);
     return;
   }
+  const isAlone = group.length === 1;
   try {
     await db.transaction().execute(async (trx) => {
       for (const one of group) {
-        database.exec("savepoint one");
+        if (!isAlone) database.exec("savepoint one");
         await one.run(trx);
         // After some errors, such as a full disk, SQLite itself has rolled back everything.
-        if (!database.isTransaction) throw new RolledBackByItself(one);
+        if (!database.isTransaction || (isAlone && one.failed())) throw new AllRolledBack(one);
         if (one.failed()) database.exec("rollback to one");
-        database.exec("release one");
+        if (!isAlone) database.exec("release one");
       }
     });
   } catch (error) {
-    const culprit = error instanceof RolledBackByItself ? error.one : undefined;
+    const culprit = error instanceof AllRolledBack ? error.one : undefined;
     for (const one of group) {
       if (one === culprit) one.end();
       else one.reject(culprit === undefined ? error : new Error("The store has rolled back a transaction: try again."));
@@ -113,8 +114,8 @@ async function commitTogether(
 }
 
 /** Thrown when nothing of a group was written because of one of it. */
-class RolledBackByItself extends Error {
-  override readonly name = "RolledBackByItself";
+class AllRolledBack extends Error {
+  override readonly name = "AllRolledBack";
   readonly one: Waiting;
   constructor(one: Waiting) {
     super("rolled back");

@@ -56,6 +56,8 @@ const PRAGMAS = [
   ["foreign_keys = on", 1],
   ["trusted_schema = off", 0],
   ["cell_size_check = on", 1],
+  // Else what a savepoint may have to roll back is written to a file, page by page: as much as the log itself takes.
+  ["temp_store = memory", 2],
 ] as const;
 
 /**
