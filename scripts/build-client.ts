@@ -26,6 +26,15 @@ const slimMessages: Plugin = {
   },
 };
 
+/** Modules that not every command needs, and what connect-node uses of them: they are loaded when it does. */
+const LATE: ReadonlyMap<string, readonly string[]> = new Map([
+  ["node:https", ["request"]],
+  ["node:http2", ["connect", "constants"]],
+]);
+
+const lateExport = (path: string, name: string): string =>
+  `Object.defineProperty(exports, "${name}", { enumerable: true, get: () => require("${path}").${name} });\n`;
+
 /**
  * Node's own modules are asked for by require: an import reads everything that they export, and what node:http exports loads a second
  * HTTP client, for half of the time that a start takes.
@@ -39,7 +48,10 @@ const builtinsByRequire: Plugin = {
       return namespace === "builtin" ? { path: name, external: true } : { path: name, namespace: "builtin" };
     });
     onLoad({ filter: /.*/, namespace: "builtin" }, ({ path }) => ({
-      contents: `module.exports = require(${JSON.stringify(path)});`,
+      contents:
+        LATE.get(path)
+          ?.map((name) => lateExport(path, name))
+          .join("") ?? `module.exports = require(${JSON.stringify(path)});`,
       loader: "js",
     }));
   },

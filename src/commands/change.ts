@@ -1,21 +1,12 @@
-import type { Operation } from "../../gen/google/longrunning/operations_pb.ts";
-import {
-  RestartMetadata_Outcome as Outcome,
-  RestartMetadata_State as State,
-} from "../../gen/restart/operation/v1/operation_pb.ts";
 import { type Acknowledgement, CommandMistake, type Subject, type Verb, type Wish } from "../core/command.ts";
-import { plain } from "../core/plain.ts";
 import { acknowledge, askAbout, passFreeze } from "./ask.ts";
 import { type Client, type ClientContext, unempty } from "./client.ts";
-import { EXIT, exitOf, worstOf } from "./exit.ts";
-import { followOperation } from "./follow.ts";
+import { EXIT, worstOf } from "./exit.ts";
 import { locate } from "./locate.ts";
 import { durationOf, type Parsed } from "./parse.ts";
-import { problemOf, problemOfStatus } from "./problem.ts";
-import { goDuration, linesProgress, type Progress, SILENT, terminalProgress } from "./progress.ts";
-import { metadataOf, stateOf } from "./render.ts";
 import { createReport, type Report, type Result } from "./report.ts";
 import { type Answer, sendAndAsk } from "./send.ts";
+import { waitFor } from "./wait.ts";
 
 /** What a command that changes something was told. */
 interface Plan {
@@ -82,7 +73,7 @@ export async function change(
     if (context.interrupted.aborted && results.length > 0) break;
     results.push(await send(subject, plan, report, server, context));
   }
-  if (plan.wait) await waitFor(results, plan, report, server, context);
+  if (plan.wait) await waitFor(results, plan.timeoutMs, report, server, context);
   else for (const result of results) report.document(result);
   const code = worstOf(results.map(({ exit }) => exit));
   const isCut = context.interrupted.aborted && (plan.wait || results.length < subjects.length);
@@ -167,98 +158,4 @@ async function explainWarnings(result: Result, report: Report): Promise<Result> 
       return { token, message: sentence?.slice(token.length + 2) ?? "" };
     }),
   };
-}
-
-/** At most so many operations are followed at a time. */
-const AT_ONCE = 16;
-
-async function waitFor(
-  results: Result[],
-  plan: Plan,
-  report: Report,
-  client: Client,
-  context: ClientContext,
-): Promise<void> {
-  const waited = results.filter(({ problem, operation }) => problem === undefined && operation !== "");
-  const progress = progressOf(waited, report, context);
-  const limit = plan.timeoutMs === 0 ? undefined : AbortSignal.timeout(plan.timeoutMs);
-  const signal = limit === undefined ? context.interrupted : AbortSignal.any([context.interrupted, limit]);
-  const began = context.now();
-  let next = 0;
-  const worker = async (): Promise<void> => {
-    for (let index = next++; index < waited.length; index = next++) {
-      const result = waited[index];
-      if (result === undefined) continue;
-      const following = {
-        client,
-        sleep: context.sleep,
-        signal,
-        step: (step: Parameters<Progress["step"]>[1]) => progress.step(index, step),
-      };
-      const place = results.indexOf(result);
-      try {
-        const operation = await followOperation(result.operation, result.subject, following);
-        const ended = endOf(result, operation);
-        results[place] = ended;
-        progress.end(index, ended.problem === undefined ? lastWords(ended, operation) : "");
-      } catch (error) {
-        progress.end(index, "");
-        results[place] = brokenOff(result, error, limit, client, context);
-      }
-    }
-  };
-  try {
-    await Promise.all(Array.from({ length: Math.min(AT_ONCE, waited.length) }, worker));
-  } finally {
-    progress.close();
-  }
-  for (const [index, result] of results.entries()) {
-    report.ended(result, goDuration(context.now() - began));
-    report.document(results[index] ?? result);
-  }
-}
-
-function progressOf(waited: readonly Result[], report: Report, context: ClientContext): Progress {
-  if (report.quiet || waited.length === 0) return SILENT;
-  const labels = waited.map(({ subject }) => subject.label);
-  if (context.terminal !== undefined && !report.structured) return terminalProgress(labels, context.terminal, context);
-  const write = report.structured ? context.err : context.out;
-  return linesProgress(labels, { write, aside: context.err, now: context.now });
-}
-
-const OUTCOMES = { [Outcome.APPLIED]: "applied", [Outcome.NOT_APPLIED]: "not_applied" } as const;
-
-/** How an operation has ended. */
-function endOf(result: Result, operation: Operation): Result {
-  const metadata = metadataOf(operation);
-  const state = stateOf(metadata);
-  const outcome = OUTCOMES[metadata?.outcome as keyof typeof OUTCOMES] ?? "unknown";
-  if (operation.result.case !== "error") {
-    const isGood = metadata?.state === State.SUCCEEDED;
-    return { ...result, state, outcome, exit: isGood ? EXIT.DONE : exitOf({ reason: "", outcome, code: 2 }) };
-  }
-  const problem = { ...problemOfStatus(operation.result.value), outcome };
-  return { ...result, state, outcome, problem, exit: exitOf(problem) };
-}
-
-/** What is said last of what ended well. */
-function lastWords({ subject }: Result, operation: Operation): string {
-  const progress = metadataOf(operation)?.progress ?? "";
-  // What is behind kubectl's sentence is about what is left over.
-  if (subject.rollout !== undefined && progress !== "") return progress.replace(/; .*$/s, "");
-  return `${subject.label} ${subject.done}${progress === "" ? "" : `: ${plain(progress)}`}`;
-}
-
-/** Nobody waits any longer: it goes on. */
-function brokenOff(
-  result: Result,
-  error: unknown,
-  limit: AbortSignal | undefined,
-  { address }: Client,
-  { interrupted }: ClientContext,
-): Result {
-  if (interrupted.aborted) return { ...result, brokenOff: "interrupted", exit: Number(interrupted.reason) };
-  if (limit?.aborted) return { ...result, brokenOff: "timed out", exit: EXIT.TIMED_OUT };
-  // It was applied, and how it ends nobody tells.
-  return { ...result, problem: { ...problemOf(error, address, true), outcome: "unknown" }, exit: EXIT.UNKNOWN };
 }

@@ -1,10 +1,9 @@
 import { readFileSync } from "node:fs";
-import type { Interceptor, Transport } from "@connectrpc/connect";
-import { createConnectTransport } from "@connectrpc/connect-node";
 import { CommandMistake, type Scope, type Session } from "../core/command.ts";
 import { isLoopbackHost } from "../core/loopback.ts";
 import { readFailure } from "../core/problem.ts";
 import type { Parsed } from "./parse.ts";
+import { type Channel, openChannel } from "./transport.ts";
 
 /** A terminal, as far as the command line needs one. */
 export interface Terminal {
@@ -36,7 +35,7 @@ export interface ClientContext {
 }
 
 /** A server, and who asks it. */
-export interface Client extends Session {
+export interface Client extends Session, Channel {
   readonly address: string;
 }
 
@@ -58,6 +57,8 @@ export interface ServerFlags {
   readonly address: string | undefined;
   readonly tokenFile: string | undefined;
   readonly ca: string | undefined;
+  /** Whether many streams will be open at a time. */
+  readonly many?: boolean;
 }
 
 /**
@@ -69,11 +70,12 @@ export function connect(
   flags: ServerFlags,
   { env }: Pick<ClientContext, "env">,
   defaults: Defaults,
-): { readonly address: string; readonly transport: Transport } {
+): Channel & { readonly address: string } {
   const address = addressOf(flags.address ?? unempty(env.RESTARTD_ADDRESS) ?? defaults.address);
   const tokenFile = flags.tokenFile ?? unempty(env.RESTARTD_TOKEN_FILE);
   const token = tokenFile === undefined ? (unempty(env.RESTARTD_TOKEN) ?? defaults.token ?? "") : readToken(tokenFile);
-  return { address, transport: openTransport(address, token, flags.ca ?? defaults.ca) };
+  const { many } = flags;
+  return { address, ...openChannel({ address, token, ca: flags.ca ?? defaults.ca, ...(many && { many }) }) };
 }
 
 /**
@@ -83,14 +85,18 @@ export function connect(
  */
 export function openClient(parsed: Parsed, context: ClientContext, defaults: Defaults): Client {
   const { env } = context;
-  const flags = { address: parsed.text("address"), tokenFile: parsed.text("token-file"), ca: parsed.text("ca") };
-  const { address, transport } = connect(flags, context, defaults);
+  const flags = {
+    address: parsed.text("address"),
+    tokenFile: parsed.text("token-file"),
+    ca: parsed.text("ca"),
+    many: parsed.has("wait") && namesSeveral(parsed),
+  };
+  const channel = connect(flags, context, defaults);
   const pick = (flag: "cluster" | "namespace" | "site" | "project", variable: string): string | undefined =>
     parsed.text(flag) ?? unempty(env[variable]) ?? defaults[flag];
-  if (parsed.has("verbose")) context.err(`address: ${address}\n`);
+  if (parsed.has("verbose")) context.err(`address: ${channel.address}\n`);
   return {
-    address,
-    transport,
+    ...channel,
     reading: { signal: context.interrupted, timeoutMs: READ_LIMIT_MS },
     scope: {
       cluster: pick("cluster", "RESTARTD_CLUSTER"),
@@ -103,6 +109,12 @@ export function openClient(parsed: Parsed, context: ClientContext, defaults: Def
   };
 }
 
+/** Whether a command line may mean several targets: TYPE NAME is one. */
+function namesSeveral({ operands, has, text }: Parsed): boolean {
+  const one = operands[0]?.includes("/") ? 1 : 2;
+  return operands.length > one || has("all") || text("selector") !== undefined;
+}
+
 /** A variable that is set to nothing is not set. */
 export const unempty = (text: string | undefined): string | undefined => (text === "" ? undefined : text);
 
@@ -113,32 +125,6 @@ function readToken(file: string): string {
     throw new CommandMistake(`--token-file ${file} cannot be read: ${readFailure(error)}`);
   }
 }
-
-function openTransport(address: string, token: string, ca: string | undefined): Transport {
-  return createConnectTransport({
-    baseUrl: address,
-    httpVersion: "1.1",
-    interceptors: token === "" ? [] : [bearer(token)],
-    ...(ca !== undefined && { nodeOptions: { ca: readCa(ca) } }),
-  });
-}
-
-function readCa(file: string): Buffer {
-  try {
-    return readFileSync(file);
-  } catch (error) {
-    throw new CommandMistake(`--ca ${file} cannot be read: ${readFailure(error)}`);
-  }
-}
-
-/** Says who calls. */
-const bearer =
-  (token: string): Interceptor =>
-  (next) =>
-  (req) => {
-    req.header.set("authorization", `Bearer ${token}`);
-    return next(req);
-  };
 
 /**
  * The base URL of a server, of a URL or HOST:PORT.

@@ -56,9 +56,11 @@ const WORST: readonly number[] = [
 /** One code for several targets. */
 export const worstOf = (codes: readonly number[]): number => WORST.find((code) => codes.includes(code)) ?? EXIT.DONE;
 
-/** Reasons that say that the same call may be made again. */
 const BUSY =
   /^(OPERATION_IN_PROGRESS|THROTTLED|RATE_LIMITED|QUEUE_FULL|CONFLICT|\w+_UNREACHABLE|STORE_UNAVAILABLE|SHUTTING_DOWN)$/;
+
+/** Whether a reason says that the same call may be made again. */
+export const isBusy = (reason: string): boolean => BUSY.test(reason);
 
 /** Reasons that come after something was applied. */
 const AFTERWARDS = /^(PROGRESS_DEADLINE_EXCEEDED|ROLLOUT_SUPERSEDED|OBJECT_REPLACED|VENDOR_JOB_FAILED)$/;
@@ -80,6 +82,6 @@ export function exitOf({ reason, outcome, code }: Judged): number {
   if (outcome === "applied" || AFTERWARDS.test(reason)) return EXIT.WENT_WRONG;
   if (NOT_ALLOWED.test(reason)) return EXIT.NOT_ALLOWED;
   // By contract the server says UNAVAILABLE only where asking again is right.
-  if (BUSY.test(reason) || code === Code.Unavailable) return EXIT.BUSY;
+  if (isBusy(reason) || code === Code.Unavailable) return EXIT.BUSY;
   return EXIT.REFUSED;
 }

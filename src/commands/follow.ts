@@ -5,6 +5,7 @@ import { RestartMetadata_State as State } from "../../gen/restart/operation/v1/o
 import { OperationService } from "../../gen/restart/operation/v1/operation_service_pb.ts";
 import type { Subject } from "../core/command.ts";
 import type { Client, ClientContext } from "./client.ts";
+import { isBusy } from "./exit.ts";
 import type { Step } from "./progress.ts";
 import { metadataOf } from "./render.ts";
 
@@ -14,7 +15,27 @@ export interface Following {
   readonly sleep: ClientContext["sleep"];
   /** Ends it before the operation has ended. */
   readonly signal: AbortSignal;
+  /** Streams that may be open beside those of operations. */
+  readonly spare: Slots;
   step(step: Step): void;
+}
+
+/** A number of streams, shared by all who follow. */
+export interface Slots {
+  /** Takes one, where there is one. */
+  take(): boolean;
+  /** Gives one back, or one more. */
+  add(): void;
+}
+
+/** @param free how many there are at first. */
+export function createSlots(free: number): Slots {
+  return {
+    take: () => free > 0 && free-- > 0,
+    add: () => {
+      free++;
+    },
+  };
 }
 
 /** First and longest wait (ms) before a stream that was cut is asked for again. */
@@ -31,9 +52,13 @@ const IN_DOUBT = "no proof yet that it happened; it is being looked for and not 
  * @throws ConnectError when the server will not tell; the signal's reason when that is aborted.
  */
 export async function followOperation(name: string, subject: Subject, following: Following): Promise<Operation> {
-  const { client, signal, sleep } = following;
+  const { client, sleep } = following;
   const operations: RpcClient<typeof OperationService> = createClient(OperationService, client.transport);
-  using rollout = followRollout(subject, following);
+  // A stream that is not read to its end would keep its connection, and this process.
+  const end = new AbortController();
+  using _ = { [Symbol.dispose]: () => end.abort() };
+  const signal = AbortSignal.any([following.signal, end.signal]);
+  const rollout = followRollout(subject, { ...following, signal });
   for (let retries = 0; ; retries++) {
     try {
       for await (const operation of operations.watchOperation({ name }, { signal })) {
@@ -52,42 +77,49 @@ export async function followOperation(name: string, subject: Subject, following:
 }
 
 /** Codes of a stream that was cut, or of a server that is ending or not there: not what it says of an operation. */
-const CUT: ReadonlySet<Code> = new Set([Code.Unavailable, Code.Aborted, Code.Canceled, Code.Internal, Code.Unknown]);
+const CUT: ReadonlySet<Code> = new Set([
+  Code.Unavailable,
+  Code.Aborted,
+  Code.Canceled,
+  Code.Internal,
+  Code.Unknown,
+  Code.ResourceExhausted, // a reset of HTTP/2
+]);
 
 /** Whether an error is about the connection or the server, so that another try may do better. */
 export function isCut(thrown: unknown): boolean {
   const error = ConnectError.from(thrown);
-  return error.findDetails(ErrorInfoSchema).length > 0 ? error.code === Code.Unavailable : CUT.has(error.code);
+  const [info] = error.findDetails(ErrorInfoSchema);
+  return info === undefined ? CUT.has(error.code) : error.code === Code.Unavailable || isBusy(info.reason);
 }
 
 /** A rollout that is watched beside its operation. */
-interface Beside extends Disposable {
+interface Beside {
   /** Begins, once. Answers whether the rollout is what is shown. */
   begin(restartedAt: string): boolean;
 }
 
-function followRollout(subject: Subject, { step, signal }: Following): Beside {
-  const end = new AbortController();
+function followRollout(subject: Subject, { step, signal, spare }: Following): Beside {
   let begun = false;
   let failed = subject.rollout === undefined;
   const watch = async (restartedAt: string): Promise<void> => {
-    const both = AbortSignal.any([signal, end.signal]);
-    for await (const rollout of subject.rollout?.(restartedAt, { signal: both }) ?? []) {
-      if (end.signal.aborted) return;
+    for await (const rollout of subject.rollout?.(restartedAt, { signal }) ?? []) {
+      if (signal.aborted) return;
       const { message: text, done, of, complete } = rollout;
       step({ text, done, of, ...(!complete && { detail: rollout.detail }) });
     }
   };
   return {
     begin(restartedAt) {
-      if (!begun && !failed && restartedAt !== "") {
+      if (!begun && !failed && restartedAt !== "" && spare.take()) {
         begun = true;
-        watch(restartedAt).catch(() => {
-          failed = true; // what the operation says is shown instead, and how it ended it says in any case
-        });
+        watch(restartedAt)
+          .catch(() => {
+            failed = true; // what the operation says is shown instead, and how it ended it says in any case
+          })
+          .finally(spare.add);
       }
       return begun && !failed;
     },
-    [Symbol.dispose]: () => end.abort(),
   };
 }

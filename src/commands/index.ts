@@ -25,6 +25,7 @@ export async function runClient(args: readonly string[], context: ClientContext)
   const found = specOf(args);
   const name = found?.spec.path.join(" ") ?? args[0] ?? "";
   let address = "";
+  let close = (): void => {};
   try {
     if (found === undefined) throw new CommandMistake(unknown(args));
     const { spec, rest } = found;
@@ -35,12 +36,14 @@ export async function runClient(args: readonly string[], context: ClientContext)
     }
     const opened = (): Client => {
       const client = open(parsed, context);
-      address = client.address;
+      ({ address, close } = client);
       return client;
     };
     return await run(spec, parsed, opened, context);
   } catch (error) {
     return explain(error, name, address, context);
+  } finally {
+    close();
   }
 }
 

@@ -7,7 +7,7 @@ import { Code, ConnectError, type ConnectRouter, type HandlerContext } from "@co
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { parse } from "yaml";
-import { type Operation, OperationSchema } from "../../gen/google/longrunning/operations_pb.ts";
+import { type Operation, OperationSchema, Operations } from "../../gen/google/longrunning/operations_pb.ts";
 import { ErrorInfoSchema, PreconditionFailureSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { StatusSchema } from "../../gen/google/rpc/status_pb.ts";
 import { InstanceService } from "../../gen/restart/dcs/v1/instance_service_pb.ts";
@@ -39,6 +39,7 @@ let world: World;
 let server: Server;
 let restarts: RestartRequest[];
 let acknowledged: boolean[];
+let gotten: Operation | undefined;
 let address: string;
 
 const failure = (
@@ -103,6 +104,12 @@ const routes = (router: ConnectRouter): void => {
       })),
     }),
   });
+  router.service(Operations, {
+    getOperation() {
+      if (gotten === undefined) throw new ConnectError("nobody knows", Code.Unavailable);
+      return gotten;
+    },
+  });
   router.service(OperationService, { watchOperation: (_, { signal }) => world.watch(signal) });
   router.service(ProjectService, {
     listProjects: ({ pageToken }) =>
@@ -126,6 +133,7 @@ const routes = (router: ConnectRouter): void => {
 beforeEach(async () => {
   restarts = [];
   acknowledged = [];
+  gotten = undefined;
   world = {
     restart: () => {},
     async *watch() {
@@ -325,6 +333,17 @@ describe("waiting", () => {
     const { code, stderr } = await run([...WEB, "--wait", "--timeout", "200ms"]);
     expect(code).toBe(124);
     expect(stderr).toContain(`it goes on as ${NAME}\nrestartd operations watch ${NAME}\n`);
+  });
+
+  it("tells of a target whose turn never came before --timeout how it ended", async () => {
+    world.watch = forever;
+    const names = Array.from({ length: 17 }, (_, index) => `d-${index}`);
+    gotten = operation(State.SUCCEEDED, Outcome.APPLIED, "", "all of it");
+    const args = ["restart", "deployment", ...names, "--wait", "--timeout", "500ms", "--yes"];
+    const { code, stdout, stderr } = await run(args);
+    expect(code).toBe(124);
+    expect(stdout).toContain("deployment.apps/d-16: all of it\n");
+    expect(stderr.match(/timed out after/g)).toHaveLength(16);
   });
 
   it.each([130, 143])("%i when a signal comes, with the operation's name", async (signal) => {

@@ -1,5 +1,5 @@
 import { stringify } from "yaml";
-import { sandboxWorld } from "../../src/targets/kubernetes/simulator.ts";
+import { sandboxWorld, type World } from "../../src/targets/kubernetes/simulator.ts";
 import { temporaryFolder } from "./folder.ts";
 import { type Environment, type Program, startProgram } from "./program.ts";
 import { type SimulatorBackend, startSimulatorBackend } from "./simulator-backend.ts";
@@ -21,13 +21,15 @@ export interface Configured extends AsyncDisposable {
  *
  * @param sections further sections of the configuration.
  * @param env variables of the program beside the process's own.
+ * @param world what is in the cluster. Default the sandbox's.
  */
 export async function startConfigured(
   sections: Record<string, unknown> = {},
   env: Environment = {},
+  world: World = sandboxWorld,
 ): Promise<Configured> {
   await using stack = new AsyncDisposableStack();
-  const backend = stack.use(await startSimulatorBackend({ world: sandboxWorld }));
+  const backend = stack.use(await startSimulatorBackend({ world }));
   const folder = stack.use(await temporaryFolder());
   const clusters = [{ name: "sandbox", kubeconfig: backend.kubeconfig, context: "patcher" }];
   const base = { listen: "127.0.0.1:0", kubernetes: { clusters }, ...sections };

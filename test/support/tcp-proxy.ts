@@ -13,6 +13,8 @@ export interface TcpProxy extends AsyncDisposable {
   mode: ProxyMode;
   /** Bytes that clients sent since the mode was last set. */
   readonly received: number;
+  /** Connections that were ever made. */
+  readonly connections: number;
   /** Resets every connection. */
   reset(): void;
 }
@@ -26,7 +28,9 @@ export async function openTcpProxy(target: number, sees?: (chunk: Buffer) => Pro
   const clients = new Set<Socket>();
   let mode: ProxyMode = "pass";
   let received = 0;
+  let connections = 0;
   const server = createServer((client) => {
+    connections++;
     const upstream = connect(target, "127.0.0.1");
     clients.add(client);
     client.on("data", (chunk) => {
@@ -71,6 +75,9 @@ export async function openTcpProxy(target: number, sees?: (chunk: Buffer) => Pro
     },
     get received() {
       return received;
+    },
+    get connections() {
+      return connections;
     },
     reset,
     async [Symbol.asyncDispose]() {
