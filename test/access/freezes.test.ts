@@ -121,7 +121,7 @@ describe("a freeze", () => {
     expect(configured.patches()).toBe(3);
   });
 
-  it("is there after its server was killed", { timeout: 60_000 }, async () => {
+  it("is there after its server was killed", async () => {
     await using started = await start();
     const { configured, freezes, as } = started;
     await freezes.createFreeze({ name: "all", targets: ["**"] }, as("lead"));

@@ -193,7 +193,7 @@ it("lets callers in whose tokens an issuer on the network signs, over its rotati
           () => "known",
           () => "unknown",
         ),
-      { timeout: 30_000, interval: 500 },
+      { interval: 500 },
     )
     .toBe("known");
 });

@@ -173,7 +173,7 @@ describe.skipIf(shared === undefined)("callers in a real cluster", () => {
     const events = async () => (await audited(account)).filter(about(namespace));
     const deployments = async () => (await events()).filter(({ requestURI }) => requestURI.includes("/deployments"));
     await expect
-      .poll(async () => (await deployments()).map(({ verb }) => verb), { timeout: 20_000 })
+      .poll(async () => (await deployments()).map(({ verb }) => verb))
       .toEqual(["get", "get", "list", "get", "patch"]);
     // Pods, budgets and Rollouts too, though she may not see those; nor may the constrained account ask for them as anybody.
     for (const { impersonatedUser, responseStatus } of await events()) {
@@ -183,9 +183,7 @@ describe.skipIf(shared === undefined)("callers in a real cluster", () => {
 
     await workloads.restart(ref, ann);
     expect(await object.generation()).toBe(before + 1);
-    await expect
-      .poll(async () => (await deployments()).filter(({ verb }) => verb === "patch").length, { timeout: 20_000 })
-      .toBe(2);
+    await expect.poll(async () => (await deployments()).filter(({ verb }) => verb === "patch").length).toBe(2);
     const patches = (await deployments()).filter(({ verb }) => verb === "patch");
     expect(patches.map(({ impersonatedUser, responseStatus }) => [impersonatedUser, responseStatus.code])).toEqual([
       [asAnn, 200],

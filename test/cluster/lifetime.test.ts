@@ -60,9 +60,7 @@ describe("Supervisor", () => {
     expect(status).toEqual({ etcd: { state: "running", pid: pids[0] }, kwok: { state: "paused", pid: pids[1] } });
     expect(pids.map(isAlive)).toEqual([true, true]);
     parent.kill("SIGKILL");
-    await expect
-      .poll(() => [...pids.map(isAlive), existsSync(folder)], { timeout: 5000 })
-      .toEqual([false, false, false]);
+    await expect.poll(() => [...pids.map(isAlive), existsSync(folder)]).toEqual([false, false, false]);
   });
 
   test("says why a process ended by itself, with the end of its log", async () => {

@@ -167,15 +167,15 @@ export function webhookRows(world: TheWorld): void {
 
     test("row 55: the deadline passes while a webhook thinks: unknown, and what came of it is logged", async () => {
       const object = await make(world(), "deployments");
-      const restartd = world().another({ deadlineMs: 1_000 });
-      webhook.admit = ({ dryRun }) => (dryRun ? {} : new Promise((resolve) => setTimeout(resolve, 2_000, {})));
+      const restartd = world().another({ deadlineMs: 2_000 });
+      webhook.admit = ({ dryRun }) => (dryRun ? {} : new Promise((resolve) => setTimeout(resolve, 2_800, {})));
       const told = await restart(restartd, object.ref);
       expect(told).toMatchObject({ code: "DeadlineExceeded", reason: "OUTCOME_UNKNOWN", outcome: "unknown" });
       // The server was told how long we wait: it gives up by itself, and one read finds nothing.
       const [late] = restartd.background;
       await expect(late?.work).rejects.toMatchObject({ outcome: expect.stringMatching(/unknown|not_applied/) });
       expect(world().tap.writes).toHaveLength(1);
-      await new Promise((resolve) => setTimeout(resolve, 2_000));
+      await new Promise((resolve) => setTimeout(resolve, 3_000));
       expect(await object.restartedAt()).toBeUndefined();
     });
 

@@ -10,7 +10,7 @@ import { runProgram } from "../support/program.ts";
 
 const store = (...args: string[]) => runProgram(["store", ...args]);
 
-describe("restartd store", { timeout: 60_000 }, () => {
+describe("restartd store", () => {
   it("prints the definitions of PostgreSQL, from any version", async () => {
     const all = await definitionsFrom(0);
     expect(await store("sql")).toMatchObject({ code: 0, stdout: all, stderr: "" });

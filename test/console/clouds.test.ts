@@ -147,12 +147,12 @@ describe.skipIf(needed.missing)("the console on Huawei Cloud", () => {
     await checked(dialog, "ok");
     await dialog.getByRole("button", { name: "Restart 2 instances" }).click();
     const parts = page.getByRole("table", { name: "Parts" }).locator("tr[data-name]");
-    await expect.poll(() => parts.count(), { timeout: 10_000 }).toBe(2);
+    await expect.poll(() => parts.count()).toBe(2);
     // They are there while they run, for whoever comes later as well.
     await page.reload();
-    await expect.poll(() => parts.count(), { timeout: 10_000 }).toBe(2);
+    await expect.poll(() => parts.count()).toBe(2);
     await ended(page);
-    await expect.poll(() => parts.filter({ hasText: "Succeeded" }).count(), { timeout: 10_000 }).toBe(2);
+    await expect.poll(() => parts.filter({ hasText: "Succeeded" }).count()).toBe(2);
     expect(calls.length).toBe(3); // two checks, one deed
   });
 

@@ -251,10 +251,10 @@ describe.skipIf(needed.missing)("many tabs", () => {
       tabs.push(page);
     }
     const streams = () => [...proxy.open].filter(({ path }) => path.endsWith("/WatchOperation")).length;
-    await expect.poll(streams, { timeout: 20_000 }).toBe(4);
+    await expect.poll(streams).toBe(4);
     const ninth = await one.open("/console/operations?state=UNKNOWN");
     await ninth.locator(`tr[data-name="${UNKNOWN}"]`).waitFor();
     await Promise.all(tabs.slice(0, 2).map((tab) => tab.close()));
-    await expect.poll(streams, { timeout: 20_000 }).toBe(4); // handed on to those that asked
+    await expect.poll(streams).toBe(4); // handed on to those that asked
   });
 });

@@ -142,11 +142,11 @@ describe("parseFilter()", () => {
     const times = (count: number) => Array.from({ length: count }, () => "principal = a").join(" AND ");
     expect(parseFilter(times(50))).toHaveLength(50);
     expect(complaint(times(51))).toBe("position 901: a filter has at most 50 comparisons");
-    const started = performance.now();
+    const begun = process.cpuUsage();
     for (const text of [" ", '"', "\\", "a", "a:", "* ", '"*', '"\\']) {
       expect(() => parseFilter(`principal = ${text.repeat(60_000)}(`)).toThrow(Failure);
     }
-    expect(performance.now() - started).toBeLessThan(2_000);
+    expect(process.cpuUsage(begun).user / 1_000).toBeLessThan(2_000);
   });
 });
 

@@ -66,7 +66,7 @@ describe.skipIf(postgresMissing())("an upgrade of PostgreSQL", () => {
     );
     const waiting = open(url);
     await expect
-      .poll(() => server.sql("select 1 from pg_locks where locktype = 'advisory' and not granted"), { timeout: 10_000 })
+      .poll(() => server.sql("select 1 from pg_locks where locktype = 'advisory' and not granted"))
       .toHaveLength(1);
     await other.query(`select pg_advisory_unlock(${MIGRATION_LOCK})`);
     await using _ = await waiting;

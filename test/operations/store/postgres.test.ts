@@ -241,7 +241,7 @@ describe.skipIf(postgresMissing())("PostgreSQL", () => {
       }
     });
 
-    it("refuses fsync=off, and warns of full_page_writes=off", { timeout: 90_000 }, async () => {
+    it("refuses fsync=off, and warns of full_page_writes=off", async () => {
       const url = await server.database(template);
       await server.stop();
       await server.start({ full_page_writes: "off", synchronous_commit: "local" });

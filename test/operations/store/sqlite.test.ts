@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
+import { once } from "node:events";
 import { existsSync, readdirSync, readlinkSync } from "node:fs";
 import { appendFile, chmod, copyFile, link, readFile, rename, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -111,7 +112,7 @@ describe("openSqliteStore()", () => {
     expect(await refusal(open(path))).toBe(
       `${path} is in use by another process, most likely another restartd: a SQLite store serves one process. Stop the other one, or use store.postgres for several.`,
     );
-    expect(performance.now() - began).toBeLessThan(1_000);
+    expect(performance.now() - began).toBeLessThan(4_500); // SQLite itself would wait for five seconds
     const writer = spawn(process.execPath, [join(import.meta.dirname, "sqlite-writer.ts"), path]);
     let errors = "";
     writer.stderr.on("data", (data) => {
@@ -295,11 +296,13 @@ describe("kill -9", () => {
   it("loses nothing that was acknowledged", async () => {
     for (let round = 0; round < 5; round++) {
       const writer = spawn(process.execPath, [join(import.meta.dirname, "sqlite-writer.ts"), path]);
+      const ended = once(writer, "exit"); // its stdout is closed before its file is
       const acknowledged: string[] = [];
       for await (const line of createInterface({ input: writer.stdout })) {
         if (acknowledged.push(line) === 20 + round * 10) writer.kill("SIGKILL");
       }
       expect(acknowledged.length).toBeGreaterThanOrEqual(20 + round * 10);
+      await ended;
       await using store = await open(path);
       for (const name of acknowledged) {
         expect(await store.get(name)).toMatchObject({ state: "SENDING" });
@@ -421,7 +424,7 @@ describe("a flipped byte", () => {
     expect(outcomes.damaged).toBeGreaterThan(20);
   });
 
-  it("in the log of a process that was killed is refused, but for its last commit", { timeout: 60_000 }, async () => {
+  it("in the log of a process that was killed is refused, but for its last commit", async () => {
     const store = await open(path);
     const written = await fill(store, 20);
     const [database, log] = [await readFile(path), await readFile(`${path}-wal`)];

@@ -62,16 +62,22 @@ describe("openSqliteThread()", () => {
 
   it("does not hold up this thread while it waits for the disk", async () => {
     await using store = await open(path);
-    let turns = 0;
-    let over = false;
-    const turn = (): void => {
-      turns++;
-      if (!over) setImmediate(turn);
+    const turnsOfOneRound = async (): Promise<number> => {
+      let turns = 0;
+      let over = false;
+      const turn = (): void => {
+        turns++;
+        if (!over) setImmediate(turn);
+      };
+      setImmediate(turn);
+      await Promise.all(Array.from({ length: 50 }, () => store.insert([record()], { event: "accepted" })));
+      over = true;
+      return turns;
     };
-    setImmediate(turn);
-    await Promise.all(Array.from({ length: 50 }, () => store.insert([record()], { event: "accepted" })));
-    over = true;
-    expect(turns).toBeGreaterThan(1);
+    // Where this thread itself gets no turn on a busy machine, all may be written when it does.
+    let most = 0;
+    for (let round = 0; round < 100 && most <= 1; round++) most = Math.max(most, await turnsOfOneRound());
+    expect(most).toBeGreaterThan(1);
   });
 
   it("tells of a full disk in SQLite's words, and works on", async () => {

@@ -210,10 +210,10 @@ describe("watch()", () => {
   });
 
   test("reads a line of 10 million characters without going over it again and again", async () => {
-    const before = performance.now();
+    const begun = process.cpuUsage();
     const [line] = await linesOf(["x".repeat(10_000_000), "\n"]);
     expect(line).toHaveLength(10_000_000);
-    expect(performance.now() - before).toBeLessThan(2_000);
+    expect(process.cpuUsage(begun).user / 1_000).toBeLessThan(2_000);
   });
 
   test("refuses a line that does not end", async () => {

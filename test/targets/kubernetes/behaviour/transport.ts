@@ -53,7 +53,7 @@ export function transportRows(world: TheWorld): void {
     test("row 55: the deadline passes while the restart is on its way: unknown, and it goes on to its end", async () => {
       const object = await make(world(), "deployments");
       const { tap } = world();
-      const restartd = world().another({ deadlineMs: 1_500 });
+      const restartd = world().another({ deadlineMs: 4_000 });
       const held = Promise.withResolvers<void>();
       tap.on(isWrite, async (_request, forward) => {
         await held.promise;
@@ -77,7 +77,7 @@ export function transportRows(world: TheWorld): void {
         warnings: [],
       });
       const [write] = tap.writes;
-      expect(Number.parseInt(write?.query.get("timeout") ?? "", 10)).toBeLessThanOrEqual(1_500);
+      expect(Number.parseInt(write?.query.get("timeout") ?? "", 10)).toBeLessThanOrEqual(4_000);
       held.resolve();
       expect(restartd.background).toHaveLength(1);
       await restartd.background[0]?.work;
@@ -150,7 +150,7 @@ export function transportRows(world: TheWorld): void {
 
     test("row 57: a deadline that passes while reading: nothing is written", async () => {
       const object = await make(world(), "deployments");
-      const restartd = world().another({ deadlineMs: 1_500 });
+      const restartd = world().another({ deadlineMs: 4_000 });
       world().tap.on(isRead, async (_request, forward) => {
         await eventually(async () => restartd.calls[0]?.failure);
         return forward();
