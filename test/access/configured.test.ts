@@ -158,13 +158,23 @@ describe("rules", () => {
     const asked = () => configured.backend.simulator.requests.length;
     const target = "clusters/sandbox/apps/v1/namespaces/shop/deployments/web";
 
-    await workloads.restart(WEB, as("shop"));
+    let name = "";
+    const onHeader = (headers: Headers): void => {
+      name = headers.get("operation-name") ?? "";
+    };
+    await workloads.restart(WEB, { ...as("shop"), onHeader });
     expect(configured.patches()).toBe(1);
     expect(await configured.program.line(({ rule }) => rule === "shop-team")).toMatchObject({
       principal: "token:shop",
       permission: "kubernetes.workloads.restart",
       decision: "allow",
     });
+    // What follows it asks by itself.
+    const timeout = { seconds: 60n };
+    expect(await createClient(Operations, transport).waitOperation({ name, timeout }, as("admin"))).toMatchObject({
+      done: true,
+    });
+    await expect.poll(() => configured.backend.simulator.watches).toBe(0);
     const before = asked();
     // Nothing at all is allowed to a guest: it is told so without its body having been read.
     expect(await refusal(workloads.restart({ ...WEB, name: "no such" }, as("guest")))).toMatchObject({

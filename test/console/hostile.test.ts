@@ -74,7 +74,7 @@ describe.skipIf(needed.missing)("what others wrote", () => {
     await row.getByRole("link").click();
     await page.getByRole("heading", { level: 1 }).waitFor();
     await page.getByTestId("problem").first().waitFor();
-    expect(await page.title()).toBe(`${SHOWN} · restartd`);
+    await expect.poll(() => page.title()).toBe(`${SHOWN} · restartd`);
     await page.goto(`${fixture.server.url}/console/clusters/c/apps/v1/namespaces/n/deployments/web`);
     await page.getByTestId("rollout").waitFor();
     expect(await page.getByTestId("rollout").textContent()).toContain(SHOWN);

@@ -33,7 +33,7 @@ describe.skipIf(needed.missing)("the console on Kubernetes", () => {
       .getByRole("link")
       .click();
     await page.waitForURL(`**${SHOP}/deployments/web`);
-    expect(await page.title()).toBe("web · restartd");
+    await expect.poll(() => page.title()).toBe("web · restartd");
     const calls = callsOf(page, "Restart");
 
     await page.getByRole("button", { name: "Restart…" }).click();
@@ -65,7 +65,7 @@ describe.skipIf(needed.missing)("the console on Kubernetes", () => {
     ]);
     await page.reload();
     await page.locator('[data-testid=operation][data-state="STATE_SUCCEEDED"]').waitFor();
-    expect(await page.title()).toBe("restart deployment.apps shop/web · restartd");
+    await expect.poll(() => page.title()).toBe("restart deployment.apps shop/web · restartd");
   });
 
   it("shows each step of the rollout, not some", async () => {

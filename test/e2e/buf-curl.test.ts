@@ -67,8 +67,11 @@ afterAll(async () => {
 const call = (rpc: string, message: object, flags: readonly string[]) =>
   run(buf.path, ["curl", ...flags, "-d", JSON.stringify(message), `${program.url}/${SERVICE}/${rpc}`]);
 
-const lastCall = (rpc: string) =>
-  program.log.findLast(({ msg, method }) => msg === "call" && method === `${SERVICE}/${rpc}`);
+/** The log's line of the first call that came since the log had so many. */
+const callSince = (lines: number, rpc: string) =>
+  program.line(
+    (line) => program.log.indexOf(line) >= lines && line.msg === "call" && line.method === `${SERVICE}/${rpc}`,
+  );
 
 describe.skipIf(buf.missing).each(WIRES)("buf curl: $name", (wire) => {
   const { protocol, http } = wire;
@@ -76,20 +79,21 @@ describe.skipIf(buf.missing).each(WIRES)("buf curl: $name", (wire) => {
     call(rpc, message, wire.schema ? [...wire.flags, "--schema", schema] : wire.flags);
 
   it("restarts, and watches until it is complete", async () => {
+    const before = program.log.length;
     expect(await curl("Restart", WEB)).toMatchObject({ code: 0, stdout: "{}\n", stderr: "" });
-    expect(lastCall("Restart")).toMatchObject({ protocol, http, outcome: "applied" });
+    expect(await callSince(before, "Restart")).toMatchObject({ protocol, http, outcome: "applied" });
 
     const rollout = await curl("GetRollout", WEB);
     expect(rollout).toMatchObject({ code: 0, stderr: "" });
     expect(JSON.parse(rollout.stdout)).toMatchObject({ ...WEB, desired: 3, restartedAt: expect.stringMatching(/Z$/) });
-    expect(lastCall("GetRollout")).toMatchObject({ protocol, http });
+    expect(await callSince(before, "GetRollout")).toMatchObject({ protocol, http });
 
     const watched = await curl("WatchRollout", WEB);
     expect(watched).toMatchObject({ code: 0, stderr: "" });
     const states = readMessages(watched.stdout);
     expect(states.length).toBeGreaterThan(1);
     expect(states.at(-1)).toMatchObject({ ...WEB, state: "STATE_COMPLETE", message: WEB_DONE, updated: 3 });
-    expect(lastCall("WatchRollout")).toMatchObject({
+    expect(await callSince(before, "WatchRollout")).toMatchObject({
       protocol: protocol === "connect" ? "connect-stream" : protocol,
       http,
     });

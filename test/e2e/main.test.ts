@@ -356,6 +356,7 @@ describe("--kubeconfig", () => {
       "patcher true",
       "reader true",
     ]);
+    await program.line(({ msg }) => msg === "ready");
     expect(program.log[0]).toMatchObject({ source: "kubeconfig" });
     expect(program.log[0]).not.toHaveProperty("try");
   });
