@@ -330,7 +330,7 @@ describe("waiting", () => {
 
   it("124 when --timeout has passed, with the operation's name", async () => {
     world.watch = forever;
-    const { code, stderr } = await run([...WEB, "--wait", "--timeout", "200ms"]);
+    const { code, stderr } = await run([...WEB, "--wait", "--timeout", "2s"]);
     expect(code).toBe(124);
     expect(stderr).toContain(`it goes on as ${NAME}\nrestartd operations watch ${NAME}\n`);
   });
@@ -339,7 +339,7 @@ describe("waiting", () => {
     world.watch = forever;
     const names = Array.from({ length: 17 }, (_, index) => `d-${index}`);
     gotten = operation(State.SUCCEEDED, Outcome.APPLIED, "", "all of it");
-    const args = ["restart", "deployment", ...names, "--wait", "--timeout", "500ms", "--yes"];
+    const args = ["restart", "deployment", ...names, "--wait", "--timeout", "3s", "--yes"];
     const { code, stdout, stderr } = await run(args);
     expect(code).toBe(124);
     expect(stdout).toContain("deployment.apps/d-16: all of it\n");
