@@ -11,30 +11,31 @@ function youngBytes({ bound, flags = [] }: { bound: boolean; flags?: readonly st
     import { boundHeap } from ${JSON.stringify(HEAP)};
     const size = () => getHeapSpaceStatistics().find(({ space_name }) => space_name === "new_space").space_size;
     if (${bound}) boundHeap();
-    const start = size();
+    const before = size();
     const kept = [];
     for (let index = 0; index < 300_000; index++) kept[index % 30_000] = new Array(200).fill(index);
-    console.log(JSON.stringify({ start, then: size() }));`;
+    console.log(JSON.stringify({ before, after: size() }));`;
   const args = [...flags, "--input-type=module", "--eval", script];
-  return JSON.parse(execFileSync(process.execPath, args, { encoding: "utf8" })) as { start: number; then: number };
+  return JSON.parse(execFileSync(process.execPath, args, { encoding: "utf8" })) as { before: number; after: number };
 }
 
 const MIB = 1 << 20;
 
-// Of a process that is slow, since the machine is busy, V8 halves it now and then; and a page more may be held than it says.
+// V8 has one half of it, or both, just as it has come to collect: on a busy machine other than on one that is not.
 describe("boundHeap()", () => {
   test("has the young generation grow to 8 MiB, and no further", () => {
-    const { start, then } = youngBytes({ bound: true });
-    expect(start).toBe(8 * MIB);
-    expect(then).toBeLessThan(12 * MIB);
-    expect(youngBytes({ bound: false }).then).toBeGreaterThan(12 * MIB);
+    const bounded = youngBytes({ bound: true });
+    for (const bytes of Object.values(bounded)) {
+      expect(bytes).toBeGreaterThanOrEqual(4 * MIB);
+      expect(bytes).toBeLessThan(12 * MIB);
+    }
+    expect(youngBytes({ bound: false }).after).toBeGreaterThan(12 * MIB);
   });
 
   test("leaves what the command line says", () => {
-    const more = youngBytes({ bound: true, flags: ["--min-semi-space-size=16"] });
-    expect(more.start).toBe(32 * MIB);
-    expect(more.then).toBeGreaterThan(12 * MIB);
-    const less = youngBytes({ bound: true, flags: ["--max-semi-space-size=1"] });
-    expect(less).toEqual({ start: 2 * MIB, then: 2 * MIB });
+    const { before, after } = youngBytes({ bound: true, flags: ["--min-semi-space-size=16"] });
+    expect(Math.min(before, after)).toBeGreaterThan(12 * MIB);
+    const small = youngBytes({ bound: true, flags: ["--max-semi-space-size=1"] });
+    expect(Math.max(small.before, small.after)).toBeLessThanOrEqual(2 * MIB);
   });
 });
