@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Validator } from "@bufbuild/protovalidate";
 import { type Tokens as Section, type Token, TokenFileSchema } from "../../gen/restart/config/v1/authentication_pb.ts";
@@ -15,10 +15,10 @@ import { unauthenticated } from "./unauthenticated.ts";
 /** Every static token, by its hash. */
 export type Tokens = ReadonlyMap<string, Principal>;
 
-const EMPTY = createHash("sha256").digest("hex");
+const EMPTY = hash("sha256", "");
 
 /** Tokens have 256 random bits, so that a plain hash of one cannot be tried out; a slow one would cost every call its time. */
-export const hashOf = (token: string): string => createHash("sha256").update(token).digest("hex");
+export const hashOf = (token: string): string => hash("sha256", token);
 
 /** Reads the section `authentication.tokens` and its file. */
 export function readTokens(

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 
 /** What was found out about tokens a moment ago, by their hashes: nothing of a token itself is kept. */
 export interface VerifiedTokens<Found> {
@@ -35,4 +35,4 @@ export function createVerifiedTokens<Found>(monotonic: () => number): VerifiedTo
   };
 }
 
-const hashOf = (token: string): string => createHash("sha256").update(token).digest("base64");
+const hashOf = (token: string): string => hash("sha256", token, "base64");
