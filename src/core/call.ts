@@ -40,6 +40,7 @@ export interface Origin {
 
 /** What was decided of whether a call may be made, for the log. */
 export interface Judged {
+  /** Empty where none is asked for. */
   readonly permission: string;
   readonly decision: "allow" | "deny" | "default-deny" | "public";
   /** The rule that decided. */

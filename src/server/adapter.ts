@@ -7,7 +7,7 @@ import type { Authenticated } from "../access/authenticated.ts";
 import { unauthenticated } from "../access/unauthenticated.ts";
 import type { Judge } from "../core/access.ts";
 import { permissionDenied } from "../core/authorize.ts";
-import { fail } from "../core/call.ts";
+import { fail, type Judged } from "../core/call.ts";
 import { excerpt, Failure } from "../core/errors.ts";
 import type { Meter } from "../core/meter.ts";
 import { ANONYMOUS } from "../core/principal.ts";
@@ -276,14 +276,15 @@ function requireAnyRight(
   if (access === undefined) {
     return;
   }
+  const decide = (decision: Judged["decision"]): void => {
+    call.judged = { permission, decision, rule: undefined, groups: [], targets: [] };
+  };
   if (kind === "public" || caller === undefined) {
-    call.judged = { permission, decision: "public", rule: undefined, groups: [], targets: [] };
-    return;
-  }
-  // What is one's own needs no rule, and of a list of systems one sees an empty one.
-  const judged = kind === "target" || kind === "parent";
-  if (judged && !access.judge.mayEver(caller.principal, permission)) {
-    call.judged = { permission, decision: "default-deny", rule: undefined, groups: [], targets: [] };
+    decide("public");
+  } else if (kind === "self" || kind === "each") {
+    decide("allow"); // of a list of systems one sees an empty one
+  } else if (kind !== "loaded" && !access.judge.mayEver(caller.principal, permission)) {
+    decide("default-deny"); // what is loaded may be one's own, which needs no rule
     throw permissionDenied(caller.principal, permission, []);
   }
 }

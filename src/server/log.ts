@@ -71,7 +71,7 @@ export function logCall(log: Logger, call: Call, line: CallLine): void {
     peer: line.peer,
     principal: call.principal?.id,
     authenticator: call.principal?.authenticator ?? call.failure?.metadata.authenticator,
-    permission: call.judged?.permission,
+    permission: call.judged?.permission || undefined,
     decision: call.judged?.decision,
     rule: call.judged?.rule,
     why: call.failure?.metadata.why,

@@ -6,6 +6,7 @@ import { describe, expect, it } from "vitest";
 import { parse, stringify } from "yaml";
 import { Operations } from "../../gen/google/longrunning/operations_pb.ts";
 import { ErrorInfoSchema, ResourceInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
+import { Health } from "../../gen/health/v1/health_pb.ts";
 import { AccessService } from "../../gen/restart/access/v1/access_service_pb.ts";
 import { WorkloadService } from "../../gen/restart/kubernetes/v1/workload_service_pb.ts";
 import { OperationService } from "../../gen/restart/operation/v1/operation_service_pb.ts";
@@ -169,6 +170,26 @@ describe("rules", () => {
       permission: "kubernetes.workloads.restart",
       decision: "allow",
     });
+    // What every caller may ask, and what nobody is asked about, the log says of too.
+    const calls: [string, () => Promise<unknown>, object][] = [
+      ["WhoAmI", () => createClient(AccessService, transport).whoAmI({}, as("guest")), { decision: "allow" }],
+      [
+        "ListClusters",
+        () => workloads.listClusters({}, as("guest")),
+        { decision: "allow", permission: "kubernetes.clusters.get" },
+      ],
+      [
+        "ListOperations",
+        () => createClient(Operations, transport).listOperations({}, as("guest")),
+        { decision: "allow", permission: "operations.get" },
+      ],
+      ["Health/Check", () => createClient(Health, transport).check({}), { decision: "public" }],
+    ];
+    for (const [method, call, decided] of calls) {
+      await call();
+      const { permission, decision } = await configured.program.line((line) => String(line.method).endsWith(method));
+      expect({ permission, decision }).toEqual({ permission: undefined, ...decided });
+    }
     // What follows it asks by itself.
     const timeout = { seconds: 60n };
     expect(await createClient(Operations, transport).waitOperation({ name, timeout }, as("admin"))).toMatchObject({

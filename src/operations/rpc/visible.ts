@@ -1,7 +1,7 @@
 import type { HandlerContext } from "@connectrpc/connect";
 import { judgeKey, loaded, type MethodAccess } from "../../core/access.ts";
 import { isPermitted, requirePermission } from "../../core/authorize.ts";
-import { callKey } from "../../core/call.ts";
+import { callKey, type Judged } from "../../core/call.ts";
 import { principalKey } from "../../core/principal.ts";
 import { notFound } from "../records/find.ts";
 import { guarded } from "../records/unavailable.ts";
@@ -39,11 +39,14 @@ const isVisible = (record: OperationRecord, context: Context): boolean =>
  */
 export function requireVisible(record: OperationRecord, context: Context): void {
   const visible = isVisible(record, context);
-  if (context.values.get(principalKey).authenticator !== "") {
-    const decision = visible ? "allow" : "default-deny";
-    context.values.get(callKey).judged = { permission: GET, decision, rule: undefined, groups: [], targets: [] };
-  }
+  tell(visible ? "allow" : "default-deny", context);
   if (!visible) throw notFound(record.name);
+}
+
+/** Has the log say what was decided of seeing operations, where anybody is asked who they are. */
+function tell(decision: Judged["decision"], { values }: Context): void {
+  if (values.get(principalKey).authenticator === "") return;
+  values.get(callKey).judged = { permission: GET, decision, rule: undefined, groups: [], targets: [] };
 }
 
 /**
@@ -66,6 +69,7 @@ export async function listVisible(
   { limit, ...query }: ListQuery,
   context: Context,
 ): Promise<{ page: OperationRecord[]; next: NonNullable<ListQuery["after"]> | undefined }> {
+  tell("allow", context); // what it may not see is left out
   const all = context.values.get(judgeKey).mayAlways(context.values.get(principalKey), GET);
   const page: OperationRecord[] = [];
   let after = query.after;
