@@ -14,10 +14,12 @@ export interface MethodAccess {
   readonly permission: string;
   /** Templates of the targets; empty for `loaded`, `self` and `public`. */
   readonly targets: readonly string[];
+  /** Of `loaded`: whether what a caller may not see is not there for it, so that it is refused by what was read alone. */
+  readonly hides?: boolean;
 }
 
-/** Of a method of a published service that is judged by what it reads. */
-export const loaded = (permission: string): MethodAccess => ({ kind: "loaded", permission, targets: [] });
+/** Of a method of a published service that is judged by what it reads, and hides what the caller may not see. */
+export const loaded = (permission: string): MethodAccess => ({ kind: "loaded", permission, targets: [], hides: true });
 
 /** Of a method of a published service that whoever is known may call. */
 export const FOR_EVERY_CALLER: MethodAccess = { kind: "self", permission: "", targets: [] };
@@ -38,10 +40,10 @@ const KINDS: Readonly<Record<number, AccessKind>> = {
 /** What the schema says of who may call a method; undefined when it says nothing. */
 export function accessOf(method: DescMethod): MethodAccess | undefined {
   if (!hasOption(method, accessOption)) return undefined;
-  const { kind, permission, targets } = getOption(method, accessOption);
+  const { kind, permission, targets, hides } = getOption(method, accessOption);
   const known = KINDS[kind];
   if (known === undefined) throw new Error(`${method} has a kind of access that is not known: ${kind}`);
-  return { kind: known, permission, targets };
+  return { kind: known, permission, targets, hides };
 }
 
 /**

@@ -269,7 +269,7 @@ function takeShare(exchange: Exchange, caller: Authenticated | undefined, { shar
  */
 function requireAnyRight(
   { call }: Exchange,
-  { access: { kind, permission } }: Endpoint,
+  { access: { kind, permission, hides } }: Endpoint,
   caller: Authenticated | undefined,
   { access }: AdapterOptions,
 ): void {
@@ -283,8 +283,8 @@ function requireAnyRight(
     decide("public");
   } else if (kind === "self" || kind === "each") {
     decide("allow"); // of a list of systems one sees an empty one
-  } else if (kind !== "loaded" && !access.judge.mayEver(caller.principal, permission)) {
-    decide("default-deny"); // what is loaded may be one's own, which needs no rule
+  } else if (!hides && !access.judge.mayEver(caller.principal, permission)) {
+    decide("default-deny");
     throw permissionDenied(caller.principal, permission, []);
   }
 }

@@ -115,6 +115,17 @@ describe("a freeze", () => {
     for (const person of ["dev", "team", "narrow"] as const) {
       expect((await refusal(freezes.liftFreeze({ name: "incident-7" }, as(person)))).reason).toBe("PERMISSION_DENIED");
     }
+    // Whom no rule allows anything of it is told nothing of what there is, and nothing of its request is looked at.
+    for (const name of ["incident-7", "no-such", "No Name"]) {
+      for (const [call, permission] of [
+        [freezes.liftFreeze({ name }, as("dev")), "freezes.lift"],
+        [freezes.createFreeze({ name, targets: ["nonsense"] }, as("dev")), "freezes.create"],
+      ] as const) {
+        const { reason, metadata } = await refusal(call);
+        const told = { permission, principal: "token:dev", outcome: "not_applied" };
+        expect({ reason, metadata }).toEqual({ reason: "PERMISSION_DENIED", metadata: told });
+      }
+    }
     await freezes.liftFreeze({ name: "incident-7", reason: "over" }, as("lead"));
     expect((await refusal(freezes.liftFreeze({ name: "incident-7" }, as("lead")))).reason).toBe("FREEZE_NOT_FOUND");
     await workloads.restart(WEB, as("dev"));

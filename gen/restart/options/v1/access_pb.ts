@@ -15,7 +15,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file restart/options/v1/access.proto.
  */
 export const file_restart_options_v1_access: GenFile = /*@__PURE__*/
-  fileDesc("Ch9yZXN0YXJ0L29wdGlvbnMvdjEvYWNjZXNzLnByb3RvEhJyZXN0YXJ0Lm9wdGlvbnMudjEi3AEKBkFjY2VzcxISCgpwZXJtaXNzaW9uGAEgASgJEg8KB3RhcmdldHMYAiADKAkSLQoEa2luZBgDIAEoDjIfLnJlc3RhcnQub3B0aW9ucy52MS5BY2Nlc3MuS2luZCJ+CgRLaW5kEhQKEEtJTkRfVU5TUEVDSUZJRUQQABIPCgtLSU5EX1RBUkdFVBABEg8KC0tJTkRfUEFSRU5UEAISDQoJS0lORF9FQUNIEAMSDwoLS0lORF9MT0FERUQQBBINCglLSU5EX1NFTEYQBRIPCgtLSU5EX1BVQkxJQxAGOlQKBmFjY2VzcxIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGOGOAyABKAsyGi5yZXN0YXJ0Lm9wdGlvbnMudjEuQWNjZXNzUgZhY2Nlc3NCBZIDAggCYghlZGl0aW9uc3DoBw", [file_google_protobuf_descriptor]);
+  fileDesc("Ch9yZXN0YXJ0L29wdGlvbnMvdjEvYWNjZXNzLnByb3RvEhJyZXN0YXJ0Lm9wdGlvbnMudjEi6wEKBkFjY2VzcxISCgpwZXJtaXNzaW9uGAEgASgJEg8KB3RhcmdldHMYAiADKAkSLQoEa2luZBgDIAEoDjIfLnJlc3RhcnQub3B0aW9ucy52MS5BY2Nlc3MuS2luZBINCgVoaWRlcxgEIAEoCCJ+CgRLaW5kEhQKEEtJTkRfVU5TUEVDSUZJRUQQABIPCgtLSU5EX1RBUkdFVBABEg8KC0tJTkRfUEFSRU5UEAISDQoJS0lORF9FQUNIEAMSDwoLS0lORF9MT0FERUQQBBINCglLSU5EX1NFTEYQBRIPCgtLSU5EX1BVQkxJQxAGOlQKBmFjY2VzcxIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGOGOAyABKAsyGi5yZXN0YXJ0Lm9wdGlvbnMudjEuQWNjZXNzUgZhY2Nlc3NCBZIDAggCYghlZGl0aW9uc3DoBw", [file_google_protobuf_descriptor]);
 
 /**
  * Access says which permission a method needs, on what.
@@ -45,6 +45,14 @@ export type Access = Message<"restart.options.v1.Access"> & {
    * @generated from field: restart.options.v1.Access.Kind kind = 3;
    */
   kind: Access_Kind;
+
+  /**
+   * Of KIND_LOADED: whether what the caller may not see is not there for it. Then nobody is refused before the method has read what it
+   * is about, whatever the rules say.
+   *
+   * @generated from field: bool hides = 4;
+   */
+  hides: boolean;
 };
 
 /**
