@@ -118,10 +118,10 @@ describe("a freeze", () => {
     // Whom no rule allows anything of it is told nothing of what there is, and nothing of its request is looked at.
     for (const name of ["incident-7", "no-such", "No Name"]) {
       for (const [call, permission] of [
-        [freezes.liftFreeze({ name }, as("dev")), "freezes.lift"],
-        [freezes.createFreeze({ name, targets: ["nonsense"] }, as("dev")), "freezes.create"],
+        [() => freezes.liftFreeze({ name }, as("dev")), "freezes.lift"],
+        [() => freezes.createFreeze({ name, targets: ["nonsense"] }, as("dev")), "freezes.create"],
       ] as const) {
-        const { reason, metadata } = await refusal(call);
+        const { reason, metadata } = await refusal(call());
         const told = { permission, principal: "token:dev", outcome: "not_applied" };
         expect({ reason, metadata }).toEqual({ reason: "PERMISSION_DENIED", metadata: told });
       }
