@@ -16,7 +16,11 @@ export async function client(args: readonly string[]): Promise<void> {
   const isCi = env.CI !== undefined && env.CI !== "" && env.CI !== "false";
   const isTerminal = stdout.isTTY === true && env.TERM !== "dumb" && !isCi;
   // Whoever reads no further, such as head, is no reason to complain.
-  stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
+  stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE") process.exit(0);
+    stderr.write(`error: what was found cannot be written: ${error.message}\n`);
+    process.exit(1);
+  });
   const interrupted = new AbortController();
   for (const [signal, code] of Object.entries(SIGNALS)) {
     process.once(signal, () => {

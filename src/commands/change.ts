@@ -1,4 +1,6 @@
 import { type Acknowledgement, CommandMistake, type Subject, type Verb, type Wish } from "../core/command.ts";
+import { plain } from "../core/plain.ts";
+import { WARNING_SENTENCES } from "../core/warnings.ts";
 import { acknowledge, askAbout, passFreeze } from "./ask.ts";
 import { type Client, type ClientContext, unempty } from "./client.ts";
 import { EXIT, worstOf } from "./exit.ts";
@@ -70,8 +72,9 @@ export async function change(
   }
   const results: Result[] = [];
   for (const subject of subjects) {
-    if (context.interrupted.aborted && results.length > 0) break;
-    results.push(await send(subject, plan, report, server, context));
+    if (context.interrupted.aborted && results.length > 0) {
+      context.err(`${plain(subject.label)}: interrupted before it was sent: nothing was changed\n`);
+    } else results.push(await send(subject, plan, report, server, context));
   }
   if (plan.wait) await waitFor(results, plan.timeoutMs, report, server, context);
   else for (const result of results) report.document(result);
@@ -147,15 +150,17 @@ async function askForMore(
 const reasonOf = (acknowledgement: Acknowledgement): string =>
   `${acknowledgement.toUpperCase().replace("-", "_")}_NOT_ACKNOWLEDGED`;
 
-/** The sentences behind a warning's tokens are in the operation's metadata. */
+/** What a warning means: in the words that are ours; what the API server said itself, and what is newer than this program, the operation has. */
 async function explainWarnings(result: Result, report: Report): Promise<Result> {
-  if (result.warnings.length === 0 || result.operation === "") return result;
-  const sentences = await report.sentences(result.operation);
+  const isStored = (token: string): boolean => token === "SERVER_WARNING" || WARNING_SENTENCES[token] === undefined;
+  const isAsked = result.operation !== "" && result.warnings.some(({ token }) => isStored(token));
+  const stored = isAsked ? await report.sentences(result.operation) : [];
   return {
     ...result,
     warnings: result.warnings.map(({ token }) => {
-      const sentence = sentences.find((each) => each.startsWith(`${token}: `));
-      return { token, message: sentence?.slice(token.length + 2) ?? "" };
+      const told = stored.find((each) => isStored(token) && each.startsWith(`${token}: `));
+      const ours = WARNING_SENTENCES[token] ?? "";
+      return { token, message: told?.slice(token.length + 2) ?? ours.charAt(0).toLowerCase() + ours.slice(1, -1) };
     }),
   };
 }

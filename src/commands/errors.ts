@@ -44,6 +44,8 @@ export function explainTransport(error: ConnectError, address: string): string {
   if (error.code === Code.Unimplemented || error.code === Code.Unknown) {
     return `what answers on ${address} is no restartd that knows operations: ${plain(error.rawMessage)}; name its address by --address`;
   }
+  // A signal, or the time that an answer is waited for: what the error says of it is nobody's words.
+  if (error.code === Code.Canceled || error.code === Code.DeadlineExceeded) return `no answer came from ${address}`;
   return `the call to ${address} failed: ${codeToString(error.code)}: ${plain(error.rawMessage)}`;
 }
 

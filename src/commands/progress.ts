@@ -44,8 +44,7 @@ export function linesProgress(
   const last = labels.map(() => "");
   const details = labels.map(() => "");
   const timers: (NodeJS.Timeout | undefined)[] = labels.map(() => undefined);
-  const line = (target: number, text: string): void =>
-    write(`${labels.length > 1 ? `${plain(labels[target] ?? "")}: ` : ""}${plain(text)}\n`);
+  const line = (target: number, text: string): void => write(`${labelled(labels, target, text)}\n`);
   const arm = (target: number): void => {
     clearInterval(timers[target]);
     timers[target] = setInterval(
@@ -70,6 +69,12 @@ export function linesProgress(
       for (const timer of timers) clearInterval(timer);
     },
   };
+}
+
+/** A line, which begins with its target when there are several. */
+function labelled(labels: readonly string[], target: number, text: string): string {
+  const label = labels[target] ?? "";
+  return plain(labels.length > 1 && !text.startsWith(`${label} `) ? `${label}: ${text}` : text);
 }
 
 /** Milliseconds as Go writes them: `1m0s`. */
@@ -138,8 +143,8 @@ export function terminalProgress(
     end(target, text) {
       if (closed) return;
       over[target] = true;
-      const label = labels.length > 1 ? `${plain(labels[target] ?? "")}: ` : "";
-      out(`${erase()}${text === "" ? "" : `${label}${plain(text)}  (${goDuration(now() - began)})\r\n`}`);
+      const said = text === "" ? "" : `${labelled(labels, target, text)}  (${goDuration(now() - began)})\r\n`;
+      out(`${erase()}${said}`);
       drawn = 0;
       if (over.includes(false)) draw();
     },

@@ -32,7 +32,7 @@ export const FLAGS = {
     what: "all checks are made, nothing is sent or stored",
   },
   wait: { what: "follow it to its end" },
-  timeout: { value: "DURATION", what: "with --wait: wait at most so long, such as 90s or 1h30m (default 0: no limit)" },
+  timeout: { value: "DURATION", what: "wait at most so long (--wait), such as 90s or 1h30m (default 0: no limit)" },
   "request-id": { value: "UUID", what: "the same one never restarts twice (default: a new one for each target)" },
   "acknowledge-data-loss": { what: "accept that data may be lost" },
   "acknowledge-outage": { what: "accept that services are away meanwhile" },

@@ -37,6 +37,15 @@ export async function waitFor(
   const workers = Math.min(AT_ONCE, waited.length);
   // Each worker has one for its operation; what is left shows more of a rollout.
   const spare = createSlots(AT_ONCE - workers);
+  // Documents come in the order given, each as soon as those before it are written.
+  const going = new Set(waited.map((result) => results.indexOf(result)));
+  let written = 0;
+  const write = (): void => {
+    for (let result = results[written]; result !== undefined && !going.has(written); result = results[++written]) {
+      report.document(result);
+    }
+  };
+  write();
   let next = 0;
   const worker = async (): Promise<void> => {
     for (let index = next++; index < waited.length; index = next++) {
@@ -63,6 +72,8 @@ export async function waitFor(
         progress.end(index, "");
         results[place] = brokenOff(result, error, limit, client, context);
       }
+      going.delete(place);
+      write();
     }
     spare.add();
   };
@@ -71,10 +82,7 @@ export async function waitFor(
   } finally {
     progress.close();
   }
-  for (const [index, result] of results.entries()) {
-    report.ended(result, goDuration(context.now() - began));
-    report.document(results[index] ?? result);
-  }
+  for (const result of results) report.ended(result, goDuration(context.now() - began));
 }
 
 /** Milliseconds that a last look may take. */

@@ -5,7 +5,7 @@ import { loginUrl } from "./api/transport.ts";
 import { VERSION } from "./browser.ts";
 import { pageOf } from "./pages/index.tsx";
 import { PendingNotice } from "./pages/pending.tsx";
-import { Stale } from "./parts/list.tsx";
+import { Stale } from "./parts/known.tsx";
 import { Shortcuts } from "./parts/shortcuts.tsx";
 import { navigate, ROOT, usePlace, useScroll } from "./router.ts";
 import { askServer, useServer } from "./server.ts";
@@ -94,7 +94,7 @@ function ThemeChoice() {
   const chosen = useStore(theme);
   return (
     <label class="theme">
-      <span class="sr">{W.theme}</span>
+      <span>{W.theme}</span>
       <select value={chosen} onChange={({ currentTarget }) => chooseTheme(currentTarget.value as Choice)}>
         {Object.entries(W.themes).map(([value, word]) => (
           <option key={value} value={value} selected={value === chosen}>

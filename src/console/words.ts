@@ -83,16 +83,6 @@ export const OUTCOMES = {
   unknown: "It may have been applied.",
 } as const;
 
-/** What a warning of the check means. */
-export const WARNINGS: Readonly<Record<string, string | undefined>> = {
-  NO_REPLICAS: "There are no pods to restart.",
-  RECREATE_DOWNTIME: "All pods go before new ones come: there is downtime.",
-  PARTITIONED: "A partition keeps some pods as they are.",
-  PREFLIGHT_SKIPPED: "restartd may not read this object: it could not look first.",
-  MANAGED_BY_CONTROLLER: "Something else owns this object and may take the restart back.",
-  SERVER_WARNING: "The API server sent a warning; the operation will show it.",
-};
-
 /** An operation's state as people read it. */
 export const STATES: Readonly<Record<string, string | undefined>> = {
   ACCEPTED: "Accepted",

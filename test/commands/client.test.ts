@@ -62,7 +62,7 @@ const failure = (
         ]),
   ]);
 
-function operation(state: State, outcome: Outcome, reason = "", progress = ""): Operation {
+function operation(state: State, outcome: Outcome, reason = "", progress = "", warnings: string[] = []): Operation {
   const error = create(StatusSchema, {
     code: 9,
     message: "it went wrong",
@@ -75,7 +75,7 @@ function operation(state: State, outcome: Outcome, reason = "", progress = ""): 
     done: state >= State.SUCCEEDED && state !== State.UNKNOWN,
     metadata: anyPack(
       RestartMetadataSchema,
-      create(RestartMetadataSchema, { target: TARGET, state, outcome, progress }),
+      create(RestartMetadataSchema, { target: TARGET, state, outcome, progress, warnings }),
     ),
     result: reason === "" ? { case: undefined } : { case: "error", value: error },
   });
@@ -287,6 +287,25 @@ describe("exit codes", () => {
   });
 });
 
+describe("warnings", () => {
+  it("are said in our words, with a dry run too; what the API server said, in its own", async () => {
+    world.restart = (_, { responseHeader }) => responseHeader.set("restart-warning", "RECREATE_DOWNTIME");
+    const line = "Warning: RECREATE_DOWNTIME: all pods go before new ones come: there is downtime\n";
+    for (const more of [[], ["--dry-run"]]) expect((await run([...WEB, ...more])).stderr).toBe(line);
+    const { stdout } = await run([...WEB, "--dry-run", "-o", "json", "-q"]);
+    expect(JSON.parse(stdout).warnings).toEqual([
+      { token: "RECREATE_DOWNTIME", message: "all pods go before new ones come: there is downtime" },
+    ]);
+    world.restart = (_, { responseHeader }) => responseHeader.set("restart-warning", "SERVER_WARNING, NEW_ONE");
+    gotten = operation(State.SENT, Outcome.APPLIED, "", "", ["SERVER_WARNING: v1 is old", "NEW_ONE: look here"]);
+    expect((await run(WEB)).stderr).toBe("Warning: SERVER_WARNING: v1 is old\nWarning: NEW_ONE: look here\n");
+    gotten = undefined;
+    expect((await run([...WEB, "--dry-run"])).stderr).toBe(
+      "Warning: SERVER_WARNING: the API server sent a warning; the operation will show it\nWarning: NEW_ONE\n",
+    );
+  });
+});
+
 describe("an answer that is lost", () => {
   it("is asked for again under the same request id", async () => {
     let calls = 0;
@@ -319,6 +338,23 @@ describe("an answer that is lost", () => {
     });
     const { code, stdout } = await run([...WEB, "--wait"], { interrupted: interrupted.signal });
     expect({ code, stdout, calls }).toEqual({ code: 130, stdout: "deployment.apps/web restarted\n", calls: 2 });
+  });
+});
+
+describe("a signal before the answer", () => {
+  it("is told as what it is, and so is what was not tried", async () => {
+    const interrupted = new AbortController();
+    server.prependListener("request", (request) => {
+      if (!request.url?.endsWith("/Restart")) return;
+      interrupted.abort(130);
+      request.socket.destroy();
+    });
+    const args = ["restart", "deployment", "a", "b", "--yes"];
+    const { code, stderr } = await run(args, { interrupted: interrupted.signal });
+    expect(code).toBe(5);
+    expect(stderr).not.toContain("canceled: 130");
+    expect(stderr).toContain("deployment.apps/b: interrupted before it was sent: nothing was changed\n");
+    expect(new Set(restarts.map(({ name }) => name))).toEqual(new Set(["a"]));
   });
 });
 
@@ -356,6 +392,26 @@ describe("waiting", () => {
     const { code, stderr } = await run([...WEB, "--wait"], { interrupted: interrupted.signal });
     expect(code).toBe(signal);
     expect(stderr).toContain(`restartd operations watch ${NAME}\n`);
+  });
+
+  it("writes the document of a target at its end, in the order given, and keeps none back for those behind it", async () => {
+    const second = Promise.withResolvers<void>();
+    world.restart = ({ name }) => {
+      if (name === "c") throw failure("PAUSED", Code.FailedPrecondition, "not_applied");
+    };
+    let watched = 0;
+    world.watch = async function* () {
+      if (watched++ > 0) await second.promise;
+      yield operation(State.SUCCEEDED, Outcome.APPLIED);
+    };
+    const documents: string[] = [];
+    const out = (text: string): void => {
+      documents.push(/deployments\/(\w+)/.exec(text)?.[1] ?? "");
+      second.resolve(); // which ends when the first one's document is there
+    };
+    const args = ["restart", "deployment", "a", "b", "c", "--wait", "--yes", "-o", "json"];
+    expect((await run(args, { out })).code).toBe(1);
+    expect(documents).toEqual(["a", "b", "c"]);
   });
 
   it("goes on over a stream that is cut", async () => {

@@ -25,9 +25,9 @@ describe("lines", () => {
     const two = lines(["a", "b"]);
     two.progress.step(1, { text: "x\u001b[2J", detail: "no node" });
     two.progress.step(1, { text: "y", detail: "no node" });
-    two.progress.end(0, "done");
+    two.progress.end(0, "a restarted");
     two.progress.close();
-    expect(two.said).toEqual(["aside b: no node\n", "b: x\\u001b[2J\n", "b: y\n", "a: done\n"]);
+    expect(two.said).toEqual(["aside b: no node\n", "b: x\\u001b[2J\n", "b: y\n", "a restarted\n"]);
   });
 
   it("say once a minute that it is still waited, and no more after the end", () => {

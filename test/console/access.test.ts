@@ -1,26 +1,27 @@
-import type { Browser, Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Program, startProgram } from "../support/program.ts";
-import { launch, needed, violations, visitor } from "./browser.ts";
+import type { Page } from "playwright-core";
+import { describe, expect, it } from "vitest";
+import { needed, sandboxOfFile, violations } from "./browser.ts";
 
 const SHOP = "/console/clusters/sandbox/apps/v1/namespaces/shop";
 const PROJECT = "/console/projects/5f0e6d7c8b9a4a3b8c7d6e5f4a3b2c1d";
 
-let browser: Browser;
-let program: Program;
-beforeAll(async () => {
-  if (needed.missing) return;
-  [browser, program] = await Promise.all([launch(), startProgram()]);
-});
-afterAll(async () => {
-  await browser?.close();
-  await program?.[Symbol.asyncDispose]();
-});
+const sandbox = sandboxOfFile();
 
 const settled = (page: Page): Promise<unknown> =>
   page.waitForFunction(
     () => document.querySelector("h1") !== null && document.querySelector("[data-testid=loading]") === null,
   );
+
+/** Whether all four corners of an element are on the screen, with nothing before them. */
+const inSight = (element: Element): boolean => {
+  const { left, right, top, bottom } = element.getBoundingClientRect();
+  return [left + 5, right - 5].every((x) =>
+    [top + 5, bottom - 5].every((y) => {
+      const hit = document.elementFromPoint(x, y);
+      return hit !== null && element.contains(hit);
+    }),
+  );
+};
 
 /** Every page, and each of its states that can be had in the sandbox: how one comes there. */
 const STATES: readonly (readonly [name: string, path: string, go?: (page: Page) => Promise<unknown>])[] = [
@@ -78,7 +79,7 @@ async function restart(page: Page, name: string): Promise<void> {
 
 describe.skipIf(needed.missing).each(["light", "dark"] as const)("axe in %s", (colorScheme) => {
   it.each(STATES.map(([name, path, go]) => ({ name, path, go })))("finds nothing on $name", async ({ path, go }) => {
-    await using one = await visitor(browser, program.url, { colorScheme });
+    await using one = await sandbox.visit({ colorScheme });
     const page = await one.open(path);
     await settled(page);
     expect(await page.locator("html").getAttribute("data-theme")).toBe(colorScheme);
@@ -91,7 +92,7 @@ describe.skipIf(needed.missing).each(["light", "dark"] as const)("axe in %s", (c
 
 describe.skipIf(needed.missing)("the keyboard", () => {
   it("is enough to restart something", async () => {
-    await using one = await visitor(browser, program.url);
+    await using one = await sandbox.visit();
     const page = await one.open("/console/clusters/sandbox");
     await settled(page);
     await page.keyboard.press("Tab");
@@ -111,7 +112,7 @@ describe.skipIf(needed.missing)("the keyboard", () => {
   });
 
   it("submits a reason by Ctrl+Enter", async () => {
-    await using one = await visitor(browser, program.url);
+    await using one = await sandbox.visit();
     const page = await one.open(`${SHOP}/deployments/web`);
     await open(page, "Restart…", "ok");
     await page.keyboard.press("Control+Enter");
@@ -119,7 +120,7 @@ describe.skipIf(needed.missing)("the keyboard", () => {
   });
 
   it("has shortcuts that lead, and send nothing, and can be switched off", async () => {
-    await using one = await visitor(browser, program.url);
+    await using one = await sandbox.visit();
     const page = await one.open("/console/");
     await settled(page);
     await page.keyboard.press("g");
@@ -129,7 +130,7 @@ describe.skipIf(needed.missing)("the keyboard", () => {
     await page.keyboard.press("t");
     await page.getByRole("heading", { level: 1, name: "Targets" }).waitFor();
     await settled(page);
-    await page.goto(`${program.url}/console/clusters/sandbox`);
+    await page.goto(`${sandbox.url}/console/clusters/sandbox`);
     await settled(page);
     await page.keyboard.press("j");
     await page.keyboard.press("j");
@@ -141,7 +142,7 @@ describe.skipIf(needed.missing)("the keyboard", () => {
     ).toBe(true);
     await page.keyboard.type("?/gr"); // text, while somebody writes
     expect(await page.getByRole("dialog").count()).toBe(0);
-    await page.goto(`${program.url}${SHOP}/deployments/web`);
+    await page.goto(`${sandbox.url}${SHOP}/deployments/web`);
     await settled(page);
     await page.keyboard.press("r");
     await page.getByRole("dialog", { name: "Restart deployment.apps shop/web" }).waitFor();
@@ -160,7 +161,7 @@ describe.skipIf(needed.missing)("the page", () => {
   it.each(["/console/", "/console/clusters/sandbox", `${SHOP}/deployments/web`, "/console/operations"])(
     "needs no scrolling sideways at a quarter of the width: %s",
     async (path) => {
-      await using one = await visitor(browser, program.url, { viewport: { width: 320, height: 256 } });
+      await using one = await sandbox.visit({ viewport: { width: 320, height: 256 } });
       const page = await one.open(path);
       await settled(page);
       const [inner, scroll] = await page.evaluate(() => [
@@ -171,8 +172,34 @@ describe.skipIf(needed.missing)("the page", () => {
     },
   );
 
+  it("has a dialog's buttons in sight, whole, however much stands above them on a narrow screen", async () => {
+    await using one = await sandbox.visit({ viewport: { width: 360, height: 480 } });
+    const page = await one.open("/console/sites/sandbox/deployments/kcl3kjxkzpqxvqyr3eq9k");
+    await open(page, "Refresh…", "refused");
+    const dialog = page.getByRole("dialog");
+    for (const name of ["Cancel", "Refresh relational-store-primary"]) {
+      expect(await dialog.getByRole("button", { name, exact: true }).evaluate(inSight)).toBe(true);
+    }
+    // What is reached by Tab is not behind them.
+    await page.keyboard.press("Tab");
+    const checkbox = dialog.getByRole("checkbox", { name: "I accept the outage" });
+    await checkbox.focus();
+    expect(await checkbox.evaluate(inSight)).toBe(true);
+  });
+
+  it("says whole what there is not, where the table is wider than the screen", async () => {
+    await using one = await sandbox.visit({ viewport: { width: 360, height: 640 } });
+    const page = await one.open("/console/clusters/sandbox?namespace=none");
+    const clear = page.getByTestId("empty").getByRole("button", { name: "Clear the filter" });
+    await clear.scrollIntoViewIfNeeded();
+    expect(await clear.evaluate(inSight)).toBe(true);
+    expect(
+      await page.locator(".scroll").evaluate((box) => box.scrollWidth > box.clientWidth && box.scrollLeft === 0),
+    ).toBe(true);
+  });
+
   it("stands still while it loads", async () => {
-    await using one = await visitor(browser, program.url);
+    await using one = await sandbox.visit();
     const page = await one.context.newPage();
     await page.addInitScript(() => {
       let sum = 0;
@@ -190,7 +217,7 @@ describe.skipIf(needed.missing)("the page", () => {
       PROJECT,
       "/console/operations",
     ]) {
-      await page.goto(program.url + path);
+      await page.goto(sandbox.url + path);
       await settled(page);
       await page.waitForLoadState("networkidle");
       const shifted = await page.evaluate(() => (globalThis as { shifted?: number }).shifted ?? 0);
@@ -199,7 +226,7 @@ describe.skipIf(needed.missing)("the page", () => {
   });
 
   it("shows the theme that was chosen, in every tab that comes later", async () => {
-    await using one = await visitor(browser, program.url, { colorScheme: "light" });
+    await using one = await sandbox.visit({ colorScheme: "light" });
     const page = await one.open("/console/");
     await page.getByRole("combobox", { name: "Theme" }).selectOption("Dark");
     expect(await page.locator("html").getAttribute("data-theme")).toBe("dark");

@@ -2,8 +2,9 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
-import { expect } from "vitest";
+import { afterAll, beforeAll, expect } from "vitest";
 import { need } from "../e2e/tools.ts";
+import { type Program, startProgram } from "../support/program.ts";
 
 /** Debian's Chromium; a test file is skipped where it is not there. */
 export const needed = need("chromium");
@@ -53,6 +54,37 @@ export async function visitor(browser: Browser, origin: string, look: Look = {})
       await context.close();
       expect(wrongs).toEqual([]);
     },
+  };
+}
+
+/** The sandbox, and a browser before it. */
+export interface Sandbox {
+  readonly url: string;
+  /**
+   * A new visitor of its console.
+   *
+   * @param origin where that is. Default the sandbox itself.
+   */
+  visit(look?: Look, origin?: string): Promise<Visitor>;
+}
+
+/** The sandbox of a test file: there from before its first test until after its last one. Nothing is where Chromium is not. */
+export function sandboxOfFile(): Sandbox {
+  let browser: Browser;
+  let program: Program;
+  beforeAll(async () => {
+    if (needed.missing) return;
+    [browser, program] = await Promise.all([launch(), startProgram()]);
+  });
+  afterAll(async () => {
+    await browser?.close();
+    await program?.[Symbol.asyncDispose]();
+  });
+  return {
+    get url() {
+      return program.url;
+    },
+    visit: (look = {}, origin = program.url) => visitor(browser, origin, look),
   };
 }
 

@@ -1,23 +1,12 @@
-import type { Browser, Locator, Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Program, startProgram } from "../support/program.ts";
-import { callsOf, launch, needed, type Visitor, visitor } from "./browser.ts";
+import type { Locator, Page } from "playwright-core";
+import { describe, expect, it } from "vitest";
+import { callsOf, needed, sandboxOfFile } from "./browser.ts";
 
 const PROJECT = "/console/projects/5f0e6d7c8b9a4a3b8c7d6e5f4a3b2c1d";
 const SINGLE = "b7d9b6a0-4a53-4f0e-8f39-1f0c5a4e2d77";
 const CLUSTERED = "e3a7019c-8824-4c4b-9db8-4da7d7a3ffb1";
 
-let browser: Browser;
-let program: Program;
-beforeAll(async () => {
-  if (needed.missing) return;
-  [browser, program] = await Promise.all([launch(), startProgram()]);
-});
-afterAll(async () => {
-  await browser?.close();
-  await program?.[Symbol.asyncDispose]();
-});
-const visit = (): Promise<Visitor> => visitor(browser, program.url);
+const sandbox = sandboxOfFile();
 
 const checked = (dialog: Locator, state: string): Promise<void> =>
   dialog.locator(`[data-testid=check][data-state="${state}"]`).waitFor();
@@ -26,7 +15,7 @@ const ended = (page: Page, state = "STATE_SUCCEEDED"): Promise<void> =>
 
 describe.skipIf(needed.missing)("the console on ArcGIS", () => {
   it("refreshes a deployment", async () => {
-    await using one = await visit();
+    await using one = await sandbox.visit();
     const page = await one.open("/console/sites/sandbox");
     const table = page.getByRole("table", { name: "Deployments" });
     await table.locator('tr[data-name="sites/sandbox/deployments/kvyxph9w5h3o9vgk8dixn"]').getByRole("link").click();
@@ -39,7 +28,7 @@ describe.skipIf(needed.missing)("the console on ArcGIS", () => {
   });
 
   it("has the outage accepted first", async () => {
-    await using one = await visit();
+    await using one = await sandbox.visit();
     const page = await one.open("/console/sites/sandbox/deployments/kcl3kjxkzpqxvqyr3eq9k");
     const calls = callsOf(page, "RefreshDeployment");
     await page.getByRole("button", { name: "Refresh…" }).click();
@@ -57,7 +46,7 @@ describe.skipIf(needed.missing)("the console on ArcGIS", () => {
 
 describe.skipIf(needed.missing)("the console on Huawei Cloud", () => {
   it("shows each service of a project in a part of its own", async () => {
-    await using one = await visit();
+    await using one = await sandbox.visit();
     const page = await one.open(PROJECT);
     for (const name of ["Engines", "DCS instances", "DDM instances"]) {
       await page.getByRole("table", { name }).locator("tr[data-name]").first().waitFor();
@@ -65,7 +54,7 @@ describe.skipIf(needed.missing)("the console on Huawei Cloud", () => {
   });
 
   it("runs a failed job again, and says when none is there", async () => {
-    await using one = await visit();
+    await using one = await sandbox.visit();
     const page = await one.open(`${PROJECT}/cse/engines/4a1bc63d-0f4e-4c0b-9a3e-6f5d2c1b0a98`);
     await page.getByText("Latest job").waitFor();
     await page.getByRole("button", { name: "Retry failed job…" }).click();
@@ -80,7 +69,7 @@ describe.skipIf(needed.missing)("the console on Huawei Cloud", () => {
   });
 
   it("restarts an instance softly", async () => {
-    await using one = await visit();
+    await using one = await sandbox.visit();
     const page = await one.open(`${PROJECT}/dcs/instances/${CLUSTERED}`);
     await page.getByRole("button", { name: "Soft restart…" }).click();
     const dialog = page.getByRole("dialog", { name: /^Soft restart DCS instance / });
@@ -92,7 +81,7 @@ describe.skipIf(needed.missing)("the console on Huawei Cloud", () => {
   });
 
   it("has the name typed before data may be lost", async () => {
-    await using one = await visit();
+    await using one = await sandbox.visit();
     const page = await one.open(`${PROJECT}/dcs/instances/${SINGLE}`);
     const name = await nameOn(page);
     await page.getByRole("button", { name: "Restart…", exact: true }).click();
@@ -110,7 +99,7 @@ describe.skipIf(needed.missing)("the console on Huawei Cloud", () => {
   });
 
   it("asks for the name at once where all data goes, and forgets the tick when the text is changed", async () => {
-    await using one = await visit();
+    await using one = await sandbox.visit();
     const page = await one.open(`${PROJECT}/dcs/instances/${CLUSTERED}`);
     const name = await nameOn(page);
     await page.getByRole("button", { name: "Flush…" }).click();
@@ -129,7 +118,7 @@ describe.skipIf(needed.missing)("the console on Huawei Cloud", () => {
   });
 
   it("takes several in one call, and shows what became of each", async () => {
-    await using one = await visit();
+    await using one = await sandbox.visit();
     const page = await one.open(`${PROJECT}/dcs/instances`);
     const calls = callsOf(page, "RestartInstances");
     await page.getByRole("table").locator("tr[data-name]").first().waitFor();
@@ -157,7 +146,7 @@ describe.skipIf(needed.missing)("the console on Huawei Cloud", () => {
   });
 
   it.each(["Soft restart", "Hard restart"])("does a %s of a DDM instance", async (verb) => {
-    await using one = await visit();
+    await using one = await sandbox.visit();
     const page = await one.open(`${PROJECT}/ddm/instances/28e8a3b6c0d14bb2a7b54d7e6a1f9c00in09`);
     const name = await nameOn(page);
     await page.getByRole("button", { name: `${verb}…` }).click();

@@ -1,23 +1,14 @@
 import { fromBinary } from "@bufbuild/protobuf";
-import type { Browser, Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Page } from "playwright-core";
+import { describe, expect, it } from "vitest";
 import { RestartRequestSchema } from "../../gen/restart/kubernetes/v1/workload_service_pb.ts";
-import { type Program, startProgram } from "../support/program.ts";
-import { callsOf, launch, needed, visitor } from "./browser.ts";
+import { startProgram } from "../support/program.ts";
+import { callsOf, needed, sandboxOfFile } from "./browser.ts";
 import { openLossyProxy } from "./lossy-proxy.ts";
 
 const SHOP = "/console/clusters/sandbox/apps/v1/namespaces/shop";
 
-let browser: Browser;
-let program: Program;
-beforeAll(async () => {
-  if (needed.missing) return;
-  [browser, program] = await Promise.all([launch(), startProgram()]);
-});
-afterAll(async () => {
-  await browser?.close();
-  await program?.[Symbol.asyncDispose]();
-});
+const sandbox = sandboxOfFile();
 
 /** Whether a request is a restart that is meant. */
 const isDeed = (path: string, body: Buffer): boolean =>
@@ -31,9 +22,9 @@ async function submit(page: Page, workload: string): Promise<void> {
 
 describe.skipIf(needed.missing)("an answer that is lost", () => {
   it("is asked for again under the same id, and nothing is done twice", async () => {
-    await using proxy = await openLossyProxy(program.url);
+    await using proxy = await openLossyProxy(sandbox.url);
     proxy.loses = isDeed;
-    await using one = await visitor(browser, proxy.origin);
+    await using one = await sandbox.visit({}, proxy.origin);
     const page = await one.open(`${SHOP}/statefulsets/db`);
     const calls = callsOf(page, "Restart");
     await submit(page, "db");
@@ -54,9 +45,9 @@ describe.skipIf(needed.missing)("an answer that is lost", () => {
   });
 
   it("is not known in the end, and can be asked for again", { timeout: 150_000 }, async () => {
-    await using proxy = await openLossyProxy(program.url);
+    await using proxy = await openLossyProxy(sandbox.url);
     proxy.loses = isDeed;
-    await using one = await visitor(browser, proxy.origin);
+    await using one = await sandbox.visit({}, proxy.origin);
     const page = await one.open(`${SHOP}/daemonsets/agent`);
     await submit(page, "agent");
     const problem = page.getByRole("dialog").locator('[data-testid=problem][data-reason="NO_ANSWER"]');
@@ -70,9 +61,9 @@ describe.skipIf(needed.missing)("an answer that is lost", () => {
   });
 
   it("is looked for by the page that is loaded instead", async () => {
-    await using proxy = await openLossyProxy(program.url);
+    await using proxy = await openLossyProxy(sandbox.url);
     proxy.loses = isDeed;
-    await using one = await visitor(browser, proxy.origin);
+    await using one = await sandbox.visit({}, proxy.origin);
     const page = await one.open(`${SHOP}/deployments/legacy`);
     await submit(page, "legacy");
     await page.getByText("No answer came.").waitFor();
@@ -89,8 +80,8 @@ describe.skipIf(needed.missing)("an answer that is lost", () => {
 
 describe.skipIf(needed.missing)("a stream that is cut", () => {
   it("is taken up again, and the state stays", async () => {
-    await using proxy = await openLossyProxy(program.url);
-    await using one = await visitor(browser, proxy.origin);
+    await using proxy = await openLossyProxy(sandbox.url);
+    await using one = await sandbox.visit({}, proxy.origin);
     const page = await one.open(`${SHOP}/deployments/stuck`);
     await submit(page, "stuck");
     await page.waitForURL(/operations/);
@@ -109,7 +100,7 @@ describe.skipIf(needed.missing)("a server that goes away", () => {
     let server = await startProgram();
     const { address, url } = server;
     try {
-      await using one = await visitor(browser, url);
+      await using one = await sandbox.visit({}, url);
       const page = await one.open("/console/clusters/sandbox");
       const web = page.getByRole("rowheader", { name: "web" });
       await web.waitFor();
@@ -134,7 +125,7 @@ describe.skipIf(needed.missing)("a server that goes away", () => {
 
 describe.skipIf(needed.missing)("tabs", () => {
   it("that nobody looks at are quiet, and know at once when somebody does", async () => {
-    await using one = await visitor(browser, program.url);
+    await using one = await sandbox.visit();
     const page = await one.open(`${SHOP}/deployments/stuck`);
     await page.getByTestId("rollout").waitFor();
     let requests = 0;

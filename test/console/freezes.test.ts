@@ -1,32 +1,22 @@
 import { createHash } from "node:crypto";
 import { fromBinary } from "@bufbuild/protobuf";
-import type { Browser, Page } from "playwright-core";
+import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { stringify } from "yaml";
 import { RestartRequestSchema } from "../../gen/restart/kubernetes/v1/workload_service_pb.ts";
 import { type Configured, startConfigured } from "../support/configured.ts";
 import { type Folder, temporaryFolder } from "../support/folder.ts";
-import { type Program, startProgram } from "../support/program.ts";
-import { callsOf, launch, needed, violations, visitor } from "./browser.ts";
+import { callsOf, needed, sandboxOfFile, violations } from "./browser.ts";
 
 const SHOP = "/console/clusters/sandbox/apps/v1/namespaces/shop";
 const CACHE = "/console/projects/5f0e6d7c8b9a4a3b8c7d6e5f4a3b2c1d/dcs/instances/b7d9b6a0-4a53-4f0e-8f39-1f0c5a4e2d77";
 
-let browser: Browser;
-let program: Program;
-beforeAll(async () => {
-  if (needed.missing) return;
-  [browser, program] = await Promise.all([launch(), startProgram()]);
-});
-afterAll(async () => {
-  await browser?.close();
-  await program?.[Symbol.asyncDispose]();
-});
+const sandbox = sandboxOfFile();
 
 /** A freeze, for as long as the test runs. */
 async function freeze(name: string, targets: string): Promise<AsyncDisposable> {
   const call = async (method: string, body: object) => {
-    const answer = await fetch(`${program.url}/restart.access.v1.FreezeService/${method}`, {
+    const answer = await fetch(`${sandbox.url}/restart.access.v1.FreezeService/${method}`, {
       method: "POST",
       headers: { "content-type": "application/json" },
       body: JSON.stringify({ name, ...body }),
@@ -42,7 +32,7 @@ const check = (page: Page, state: string) => page.locator(`[data-testid=check][d
 describe.skipIf(needed.missing)("what is frozen", () => {
   it.each(["light", "dark"] as const)("is restarted by who types the freeze's name (%s)", async (colorScheme) => {
     await using _ = await freeze("incident-7", "clusters/sandbox/*/*/namespaces/shop/**");
-    await using one = await visitor(browser, program.url, { colorScheme });
+    await using one = await sandbox.visit({ colorScheme });
     const page = await one.open(`${SHOP}/deployments/web`);
     const calls = callsOf(page, "Restart");
     await page.getByRole("button", { name: "Restart…" }).click();
@@ -71,7 +61,7 @@ describe.skipIf(needed.missing)("what is frozen", () => {
 
   it("and loses data wants both words", async () => {
     await using _ = await freeze("incident-8", "projects/**");
-    await using one = await visitor(browser, program.url);
+    await using one = await sandbox.visit();
     const page = await one.open(CACHE);
     await page.getByRole("button", { name: "Flush…" }).click();
     await page.getByRole("textbox", { name: "Type dcs-cache to go on" }).fill("dcs-cache");
@@ -83,7 +73,7 @@ describe.skipIf(needed.missing)("what is frozen", () => {
   });
 
   it("since the check was made asks for the word then", async () => {
-    await using one = await visitor(browser, program.url);
+    await using one = await sandbox.visit();
     const page = await one.open(`${SHOP}/deployments/legacy`);
     await page.getByRole("button", { name: "Restart…" }).click();
     await check(page, "ok").waitFor();
@@ -118,7 +108,7 @@ describe.skipIf(needed.missing)("who may not override a freeze", () => {
   });
 
   it("is told until when, and asked for nothing", async () => {
-    await using one = await visitor(browser, configured.program.url);
+    await using one = await sandbox.visit({}, configured.program.url);
     const page = await one.open(`${SHOP}/deployments/web`);
     await page.getByRole("textbox", { name: "Token" }).fill(TOKEN);
     await page.getByRole("button", { name: "Log in" }).click();

@@ -1,29 +1,17 @@
 import { fromBinary } from "@bufbuild/protobuf";
-import type { Browser } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { RestartRequestSchema } from "../../gen/restart/kubernetes/v1/workload_service_pb.ts";
-import { type Program, startProgram } from "../support/program.ts";
-import { callsOf, launch, needed, type Visitor, visitor } from "./browser.ts";
+import { callsOf, needed, sandboxOfFile } from "./browser.ts";
 
 const SHOP = "/console/clusters/sandbox/apps/v1/namespaces/shop";
 
-let browser: Browser;
-let program: Program;
-beforeAll(async () => {
-  if (needed.missing) return;
-  [browser, program] = await Promise.all([launch(), startProgram()]);
-});
-afterAll(async () => {
-  await browser?.close();
-  await program?.[Symbol.asyncDispose]();
-});
-const visit = (): Promise<Visitor> => visitor(browser, program.url);
+const sandbox = sandboxOfFile();
 
 describe.skipIf(needed.missing)("the console on Kubernetes", () => {
   it("leads from the first page to the restart that it follows to its end", async () => {
-    await using one = await visit();
+    await using one = await sandbox.visit();
     const page = await one.open("/");
-    expect(page.url()).toBe(`${program.url}/console/`);
+    expect(page.url()).toBe(`${sandbox.url}/console/`);
     await page.getByRole("heading", { level: 1, name: "Targets" }).waitFor();
     await page.getByTestId("sandbox").waitFor();
     await page.getByRole("table", { name: "Clusters" }).getByRole("link", { name: "sandbox" }).click();
@@ -69,7 +57,7 @@ describe.skipIf(needed.missing)("the console on Kubernetes", () => {
   });
 
   it("shows each step of the rollout, not some", async () => {
-    await using one = await visit();
+    await using one = await sandbox.visit();
     const page = await one.open(`${SHOP}/statefulsets/db`);
     await page.getByTestId("rollout").waitFor();
     await page.evaluate(() => {
@@ -93,7 +81,7 @@ describe.skipIf(needed.missing)("the console on Kubernetes", () => {
     ["deployments/checkout", "PAUSED", "can't restart paused deployment (run rollout resume first)"],
     ["statefulsets/archive", "UPDATE_STRATEGY_ON_DELETE", "OnDelete"],
   ])("says before anything is sent why %s is refused", async (workload, reason, said) => {
-    await using one = await visit();
+    await using one = await sandbox.visit();
     const page = await one.open(`${SHOP}/${workload}`);
     const calls = callsOf(page, "Restart");
     const opener = page.getByRole("button", { name: "Restart…" });
@@ -119,7 +107,7 @@ describe.skipIf(needed.missing)("the console on Kubernetes", () => {
   });
 
   it("warns of what one should know, before and after", async () => {
-    await using one = await visit();
+    await using one = await sandbox.visit();
     const page = await one.open("/console/clusters/sandbox?name=legacy");
     await page.getByRole("button", { name: "Restart legacy…" }).click();
     const warning = page.getByRole("dialog").locator('[data-testid=warnings] [data-warning="RECREATE_DOWNTIME"]');
@@ -131,7 +119,7 @@ describe.skipIf(needed.missing)("the console on Kubernetes", () => {
   });
 
   it("follows an Argo Rollout by its own marks", async () => {
-    await using one = await visit();
+    await using one = await sandbox.visit();
     const page = await one.open("/console/clusters/sandbox/argoproj.io/v1alpha1/namespaces/shop/rollouts/canary");
     await page.getByRole("button", { name: "Restart…" }).click();
     const dialog = page.getByRole("dialog", { name: "Restart rollout.argoproj.io shop/canary" });
@@ -142,7 +130,7 @@ describe.skipIf(needed.missing)("the console on Kubernetes", () => {
   });
 
   it("has every filter in the address, and nowhere else", async () => {
-    await using one = await visit();
+    await using one = await sandbox.visit();
     const page = await one.open("/console/clusters/sandbox");
     const table = page.getByRole("table", { name: "Workloads" });
     await table.getByRole("rowheader", { name: "web" }).waitFor();
@@ -165,10 +153,10 @@ describe.skipIf(needed.missing)("the console on Kubernetes", () => {
   });
 
   it("says what there is not", async () => {
-    await using one = await visit();
+    await using one = await sandbox.visit();
     const nothing = await one.open("/console/no/such/page/");
     await nothing.getByRole("heading", { level: 1, name: "Not found" }).waitFor();
-    expect(nothing.url()).toBe(`${program.url}/console/no/such/page`);
+    expect(nothing.url()).toBe(`${sandbox.url}/console/no/such/page`);
     const gone = await one.open(`${SHOP}/deployments/gone`);
     const problem = gone.locator('[data-testid=problem][data-reason="TARGET_NOT_FOUND"]');
     await problem.waitFor();

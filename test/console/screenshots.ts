@@ -1,6 +1,6 @@
 /**
  * Pictures of the console in the sandbox: `node test/console/screenshots.ts` makes docs/console.png anew, and with a folder as argument
- * every page in both themes there, for whoever changes how they look.
+ * every page there, in both themes and on a narrow screen, for whoever changes how they look.
  */
 import { join } from "node:path";
 import type { Page } from "playwright-core";
@@ -22,20 +22,33 @@ const PAGES: Readonly<Record<string, readonly [path: string, press?: string]>> =
   project: [PROJECT],
   engine: [`${PROJECT}/cse/engines/4a1bc63d-0f4e-4c0b-9a3e-6f5d2c1b0a98`],
   instances: [`${PROJECT}/dcs/instances`],
+  outage: ["/console/sites/sandbox/deployments/kcl3kjxkzpqxvqyr3eq9k", "Refresh…"],
+  none: [`${PROJECT}/dcs/instances`, "Restart…"],
+  missing: [`${SHOP}/deployments/none`],
+  empty: ["/console/clusters/sandbox?namespace=none"],
+  "not-found": ["/console/nowhere"],
   operations: ["/console/operations"],
 };
+
+/** A desk's window, and a telephone's. */
+const LOOKS = [
+  { colorScheme: "light", width: 1200 },
+  { colorScheme: "dark", width: 1200 },
+  { colorScheme: "light", width: 360 },
+] as const;
 
 const [folder] = process.argv.slice(2);
 await using program = await startProgram();
 const browser = await launch();
 try {
-  for (const colorScheme of ["light", "dark"] as const) {
-    const page = await browser.newPage({ viewport: { width: 1200, height: 620 }, colorScheme });
+  for (const { colorScheme, width } of LOOKS) {
+    const look = width === 1200 ? colorScheme : `${colorScheme}-${width}`;
+    const page = await browser.newPage({ viewport: { width, height: 620 }, colorScheme });
     await page.goto(`${program.url}${SHOP}/statefulsets/db`);
     await restart(page, "db", "a new certificate");
     await page.locator('[role=progressbar][aria-label="updated"][aria-valuetext="1 of 3"]').waitFor();
-    if (colorScheme === "light") await page.screenshot({ path: join(ROOT, "docs/console.png") });
-    if (folder !== undefined) await page.screenshot({ path: join(folder, `running-${colorScheme}.png`) });
+    if (look === "light") await page.screenshot({ path: join(ROOT, "docs/console.png") });
+    if (folder !== undefined) await page.screenshot({ path: join(folder, `running-${look}.png`) });
     await page.locator('[data-testid=operation][data-state="STATE_SUCCEEDED"]').waitFor();
     for (const [name, [path, press]] of folder === undefined ? [] : Object.entries(PAGES)) {
       await page.goto(program.url + path);
@@ -44,9 +57,9 @@ try {
       );
       if (press !== undefined) {
         await page.getByRole("button", { name: press, exact: true }).click();
-        await page.locator("[data-testid=check]:not([data-state=checking])").waitFor();
+        await page.locator("dialog[open]:not(:has([data-state=checking]))").waitFor();
       }
-      await page.screenshot({ path: join(folder ?? "", `${name}-${colorScheme}.png`), fullPage: true });
+      await page.screenshot({ path: join(folder ?? "", `${name}-${look}.png`), fullPage: true });
     }
     await page.close();
   }

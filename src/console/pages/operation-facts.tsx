@@ -2,16 +2,17 @@ import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Operation } from "../../../gen/google/longrunning/operations_pb.ts";
 import type { RestartMetadata } from "../../../gen/restart/operation/v1/operation_pb.ts";
+import { WARNING_SENTENCES } from "../../core/warnings.ts";
 import { listOperations, outcomeOf, quote } from "../api/operations.ts";
 import { usePoll } from "../api/poll.ts";
 import { Copy } from "../parts/copy.tsx";
-import { Known } from "../parts/list.tsx";
+import { Known } from "../parts/known.tsx";
 import { OperationsTable } from "../parts/operations-table.tsx";
 import { Facts, Section } from "../parts/page.tsx";
 import { duration, Time } from "../parts/time.tsx";
 import { urlOf } from "../router.ts";
 import { shortNameOf } from "../targets/names.ts";
-import { STATES, W, WARNINGS } from "../words.ts";
+import { STATES, W } from "../words.ts";
 
 /** When what happened, and how long each step took. That it was applied is known without a time of its own. */
 export function Timeline({ metadata, state }: { readonly metadata: RestartMetadata; readonly state: string }) {
@@ -90,7 +91,7 @@ function Warned({ warnings }: { readonly warnings: readonly string[] }) {
     <ul class="warnings" data-testid="warnings">
       {warnings.map((warning) => {
         const [token = "", ...said] = warning.split(/:? /);
-        const own = token === "SERVER_WARNING" ? undefined : WARNINGS[token];
+        const own = token === "SERVER_WARNING" ? undefined : WARNING_SENTENCES[token];
         return (
           <li key={warning} data-warning={token}>
             <code>{token}</code> {own ?? said.join(" ")}

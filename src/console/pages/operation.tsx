@@ -6,7 +6,7 @@ import { type Problem, problemOfStatus } from "../api/problem.ts";
 import { useFollow } from "../api/use-follow.ts";
 import { Announce, Reconnecting } from "../parts/announce.tsx";
 import { Badge } from "../parts/badge.tsx";
-import { Loading } from "../parts/list.tsx";
+import { Loading } from "../parts/known.tsx";
 import { Page, Section } from "../parts/page.tsx";
 import { ProblemBox } from "../parts/problem.tsx";
 import { RolloutBars } from "../parts/rollout.tsx";

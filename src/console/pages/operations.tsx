@@ -3,7 +3,7 @@ import { filterOf } from "../api/filter.ts";
 import { listOperations } from "../api/operations.ts";
 import { usePoll } from "../api/poll.ts";
 import { Field, Search, Select } from "../parts/filter.tsx";
-import { Known } from "../parts/list.tsx";
+import { Known } from "../parts/known.tsx";
 import { More, useMore } from "../parts/more.tsx";
 import { OperationsTable } from "../parts/operations-table.tsx";
 import { Page } from "../parts/page.tsx";

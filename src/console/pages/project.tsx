@@ -3,8 +3,9 @@ import type { Project } from "../../../gen/restart/huaweicloud/v1/project_pb.ts"
 import { ProjectService } from "../../../gen/restart/huaweicloud/v1/project_service_pb.ts";
 import { usePoll } from "../api/poll.ts";
 import { transport } from "../api/transport.ts";
-import { Known, Table } from "../parts/list.tsx";
+import { Known } from "../parts/known.tsx";
 import { Page, Section } from "../parts/page.tsx";
+import { Table } from "../parts/table.tsx";
 import { ROOT, urlOf } from "../router.ts";
 import { TARGETS } from "../targets/index.ts";
 

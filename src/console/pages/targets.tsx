@@ -1,7 +1,7 @@
 import type { Operation } from "../../../gen/google/longrunning/operations_pb.ts";
 import { listOperations, metadataOf } from "../api/operations.ts";
 import { isAnswered, usePoll } from "../api/poll.ts";
-import { Known, Loading } from "../parts/list.tsx";
+import { Known, Loading } from "../parts/known.tsx";
 import { OperationsTable } from "../parts/operations-table.tsx";
 import { Page, Section } from "../parts/page.tsx";
 import { ROOT } from "../router.ts";

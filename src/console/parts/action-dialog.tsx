@@ -1,12 +1,12 @@
-import { useEffect, useRef, useState } from "preact/hooks";
-import { type Intent, isLost, type Refused, sendAndAsk } from "../api/intention.ts";
-import { keepDraft, newRequestId, type Pending, pending, remember, settle, takeDraft } from "../api/pending.ts";
+import { useEffect, useState } from "preact/hooks";
+import type { Intent } from "../api/intention.ts";
+import { keepDraft, takeDraft } from "../api/pending.ts";
 import type { Problem } from "../api/problem.ts";
-import { navigate, urlOf } from "../router.ts";
 import { useServer } from "../server.ts";
 import { W } from "../words.ts";
 import { Acknowledge, freezeIn, isAboutWord, isAcknowledged } from "./acknowledge.tsx";
 import { Check, useCheck } from "./check.tsx";
+import { useDeed } from "./deed.ts";
 import { Dialog } from "./dialog.tsx";
 import { ProblemBox } from "./problem.tsx";
 import { ReasonField } from "./reason.tsx";
@@ -16,9 +16,6 @@ export interface ActionDialogProps {
   readonly intent: Intent;
   readonly onClose: () => void;
 }
-
-/** How the deed stands. */
-type Sending = { readonly kind: "idle" | "sending" | "asking" } | ({ readonly kind: "refused" | "lost" } & Refused);
 
 /** A text that has not changed for so many ms is written. */
 const WRITTEN_MS = 400;
@@ -36,26 +33,13 @@ export function ActionDialog({ intent, onClose }: ActionDialogProps) {
     overrideFreeze: isAcknowledged(freeze, typedFreeze),
   };
   const [check, checkAgain] = useCheck(intent, said, reason);
-  const [sending, setSending] = useState<Sending>({ kind: "idle" });
-  const requestId = useRef<string>(undefined);
-  requestId.current ??= newRequestId();
-  const open = useRef(true);
-  const unanswered = useRef<Pending>(undefined);
-  // What was sent goes on without the dialog: the page says what becomes of it.
-  useEffect(
-    () => () => {
-      open.current = false;
-      if (unanswered.current !== undefined) pending.set(unanswered.current);
-    },
-    [],
-  );
+  const { sending, busy, renew, submit } = useDeed(intent, onClose);
   // A freeze is in the way from when it was met, be that by the check or by the deed.
   const met = [check, sending].map((each) => ("problem" in each ? each.problem : undefined)).find(freezeIn);
   useEffect(() => {
     if (met !== undefined) setFrozen(met);
   }, [met]);
   const asksFor = "problem" in check && isAboutWord(check.problem) ? check.problem : undefined;
-  const busy = sending.kind === "sending" || sending.kind === "asking";
   const reasonMissing = (server?.requireReason ?? false) && reason.trim() === "";
   const ready = check.state === "ok" && !reasonMissing && !busy && sending.kind !== "lost";
   const needsAcknowledgement =
@@ -71,40 +55,15 @@ export function ActionDialog({ intent, onClose }: ActionDialogProps) {
     return () => clearTimeout(timer);
   }, [wantsReason, reason, checkAgain]);
 
-  /** A refused call stays refused under its id: what is tried anew is a new call. */
-  const renew = (): void => {
-    if (sending.kind === "refused") {
-      requestId.current = newRequestId();
-      setSending({ kind: "idle" });
-    }
-  };
-  const submit = async (): Promise<void> => {
-    if (!ready && sending.kind !== "lost") return;
-    if (busy) return;
-    if (sending.kind === "refused") requestId.current = newRequestId();
-    const id = requestId.current ?? newRequestId();
-    setSending({ kind: sending.kind === "lost" ? "asking" : "sending" });
-    unanswered.current = { requestId: id, title: intent.title };
-    remember(unanswered.current);
-    const ask = { validateOnly: false, requestId: id, reason: reason.trim(), ...said };
-    const answer = await sendAndAsk(intent, ask, () => setSending({ kind: "asking" }));
-    if (!open.current) return;
-    if (!isLost(answer)) {
-      unanswered.current = undefined;
-      settle();
-    }
-    if (answer.operation !== "") {
-      onClose();
-      navigate(urlOf(answer.operation));
-    } else if ("problem" in answer) {
-      setSending({ kind: isLost(answer) ? "lost" : "refused", ...answer });
-    } else {
-      onClose();
-    }
-  };
   const send = (): void => {
-    submit().catch(reportError);
+    if (ready || sending.kind === "lost") submit({ ...said, reason: reason.trim() }).catch(reportError);
   };
+  const changing =
+    (set: (text: string) => void) =>
+    (text: string): void => {
+      set(text);
+      renew();
+    };
   return (
     <Dialog title={intent.title} onClose={onClose}>
       <form
@@ -125,10 +84,7 @@ export function ActionDialog({ intent, onClose }: ActionDialogProps) {
           label={W.reason}
           value={reason}
           required={server?.requireReason ?? false}
-          onInput={(text) => {
-            setReason(text);
-            renew();
-          }}
+          onInput={changing(setReason)}
           onSubmit={send}
           focused
         />
@@ -137,10 +93,7 @@ export function ActionDialog({ intent, onClose }: ActionDialogProps) {
             acknowledgement={intent.acknowledgement}
             violations={asksFor?.violations ?? []}
             typed={typed}
-            onType={(text) => {
-              setTyped(text);
-              renew();
-            }}
+            onType={changing(setTyped)}
           />
         )}
         {freeze !== undefined && (
@@ -148,10 +101,7 @@ export function ActionDialog({ intent, onClose }: ActionDialogProps) {
             acknowledgement={freeze}
             violations={frozen?.violations ?? []}
             typed={typedFreeze}
-            onType={(text) => {
-              setTypedFreeze(text);
-              renew();
-            }}
+            onType={changing(setTypedFreeze)}
           />
         )}
         {sending.kind === "asking" && (

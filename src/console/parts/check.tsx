@@ -1,7 +1,8 @@
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import { WARNING_SENTENCES } from "../../core/warnings.ts";
 import { type Answer, type Ask, type Intent, type Refused, sendOnce } from "../api/intention.ts";
 import { type Problem, problemOfStatus } from "../api/problem.ts";
-import { W, WARNINGS } from "../words.ts";
+import { W } from "../words.ts";
 import { freezeIn, isAboutWord } from "./acknowledge.tsx";
 import { ProblemBox } from "./problem.tsx";
 
@@ -93,7 +94,7 @@ export function Warnings({ tokens }: { readonly tokens: readonly string[] }) {
     <ul class="warnings" data-testid="warnings">
       {tokens.map((token) => (
         <li key={token} data-warning={token}>
-          <code>{token}</code> {WARNINGS[token]}
+          <code>{token}</code> {WARNING_SENTENCES[token]}
         </li>
       ))}
     </ul>

@@ -2,7 +2,7 @@ import { listOperations, quote } from "../api/operations.ts";
 import { usePoll } from "../api/poll.ts";
 import { ROOT } from "../router.ts";
 import { W } from "../words.ts";
-import { Known } from "./list.tsx";
+import { Known } from "./known.tsx";
 import { OperationsTable } from "./operations-table.tsx";
 import { Section } from "./page.tsx";
 

@@ -8,7 +8,7 @@ import { urlOf } from "../router.ts";
 import { shortNameOf } from "../targets/names.ts";
 import { OPERATION_OUTCOMES, W } from "../words.ts";
 import { Badge } from "./badge.tsx";
-import { type Column, Table } from "./list.tsx";
+import { type Column, Table } from "./table.tsx";
 import { duration, Time, useClock } from "./time.tsx";
 
 /** What {@link OperationsTable} is given. */

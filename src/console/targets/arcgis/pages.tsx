@@ -2,9 +2,10 @@ import type { Deployment } from "../../../../gen/restart/arcgis/v1/deployment_pb
 import { isAnswered, usePoll } from "../../api/poll.ts";
 import { ActionButton } from "../../parts/action.tsx";
 import { VendorBadge } from "../../parts/badge.tsx";
-import { type Column, Known, Loading, Table } from "../../parts/list.tsx";
+import { Known, Loading } from "../../parts/known.tsx";
 import { OperationsOf } from "../../parts/operations-of.tsx";
 import { Facts, Page, Section } from "../../parts/page.tsx";
+import { type Column, Table } from "../../parts/table.tsx";
 import { urlOf } from "../../router.ts";
 import { refreshIntent } from "./actions.ts";
 import { deployments } from "./client.ts";

@@ -1,9 +1,10 @@
 import { isAnswered, usePoll } from "../../api/poll.ts";
 import { ActionButton } from "../../parts/action.tsx";
 import { VendorBadge } from "../../parts/badge.tsx";
-import { type Column, Known, Loading, Table } from "../../parts/list.tsx";
+import { Known, Loading } from "../../parts/known.tsx";
 import { OperationsOf } from "../../parts/operations-of.tsx";
 import { Facts, Page } from "../../parts/page.tsx";
+import { type Column, Table } from "../../parts/table.tsx";
 import { setQuery, urlOf, usePlace } from "../../router.ts";
 import { W } from "../../words.ts";
 import { type Chosen, type DcsAction, instancesIntent } from "./actions.ts";

@@ -5,10 +5,11 @@ import { problemOfStatus } from "../../api/problem.ts";
 import { ActionButton } from "../../parts/action.tsx";
 import { Badge } from "../../parts/badge.tsx";
 import { Field, Search, Select } from "../../parts/filter.tsx";
-import { type Column, Known, Table } from "../../parts/list.tsx";
+import { Known } from "../../parts/known.tsx";
 import { More, useMore } from "../../parts/more.tsx";
 import { Page } from "../../parts/page.tsx";
 import { ProblemBox } from "../../parts/problem.tsx";
+import { type Column, Table } from "../../parts/table.tsx";
 import { VendorTime } from "../../parts/time.tsx";
 import { setQuery, urlOf, usePlace } from "../../router.ts";
 import { W } from "../../words.ts";
@@ -118,13 +119,13 @@ function useSeen(cluster: string, now: readonly string[], chosen: string): reado
 type Row = Workload & { readonly cluster: string };
 
 const COLUMNS: readonly Column<Row>[] = [
+  { title: "Name", share: 3, names: true, cell: (row) => <a href={urlOf(nameOf(row))}>{row.name}</a> },
   {
     title: "Kind",
     share: 2,
     cell: ({ resource, group }) => <span class="quiet">{`${resource}${group && `.${group}`}`}</span>,
   },
   { title: "Namespace", share: 1.5, cell: ({ namespace }) => namespace },
-  { title: "Name", share: 3, names: true, cell: (row) => <a href={urlOf(nameOf(row))}>{row.name}</a> },
   { title: "Ready", number: true, cell: ({ ready, desired }) => `${ready}/${desired}` },
   {
     title: "Paused",

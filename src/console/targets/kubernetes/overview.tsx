@@ -1,6 +1,7 @@
 import { usePoll } from "../../api/poll.ts";
-import { Known, Table } from "../../parts/list.tsx";
+import { Known } from "../../parts/known.tsx";
 import { Section } from "../../parts/page.tsx";
+import { Table } from "../../parts/table.tsx";
 import { urlOf } from "../../router.ts";
 import { workloads } from "./client.ts";
 

@@ -4,7 +4,7 @@ import type { Step } from "../../api/stream.ts";
 import { useFollow } from "../../api/use-follow.ts";
 import { ActionButton } from "../../parts/action.tsx";
 import { Reconnecting } from "../../parts/announce.tsx";
-import { Loading } from "../../parts/list.tsx";
+import { Loading } from "../../parts/known.tsx";
 import { OperationsOf } from "../../parts/operations-of.tsx";
 import { Facts, Page } from "../../parts/page.tsx";
 import { ProblemBox } from "../../parts/problem.tsx";
