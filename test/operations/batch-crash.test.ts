@@ -204,16 +204,18 @@ function judgePart(wrong: Set<string>, { state, error, blocks }: OperationRecord
     wrong.add(`${state} (${outcome}), executed: ${executed}, blocking: ${blocks}`);
 }
 
+/** A pause, in ms. */
+const PAUSE_MS = 1_500;
+
 /** Two processes on one database at once. */
 const openMemory =
-  (compareAndSet = true) =>
+  ({ compareAndSet = true, sendWindowMs = 10_000 } = {}) =>
   async (): Promise<World> => {
     const database = createMemoryDatabase({ now: () => new Date(), compareAndSet });
     const [first, second] = [database.connect("first"), database.connect("second")];
-    // Shorter than a pause: whoever was held up must not send.
     return {
       first,
-      sendWindowMs: 200,
+      sendWindowMs,
       second: async () => second,
       [Symbol.asyncDispose]: () => second[Symbol.asyncDispose](),
     };
@@ -280,7 +282,10 @@ async function playAll(stops: readonly Stop[], options: Options): Promise<string
 }
 
 const dies = PLACES.map((place) => ({ ...place, ms: undefined }));
-const pauses = PLACES.map((place) => ({ ...place, ms: 3 * TIMING.leaseMs }));
+const pauses = PLACES.map((place) => ({ ...place, ms: PAUSE_MS }));
+
+/** Shorter than a pause: whoever was held up must not send. */
+const HASTE = { sendWindowMs: 1_000 };
 
 describe("a call about several targets whose process", () => {
   it("dies anywhere sends each once, and every operation ends with the truth", async () => {
@@ -292,7 +297,7 @@ describe("a call about several targets whose process", () => {
   });
 
   it("is held up anywhere for longer than its lease does so too", async () => {
-    expect(await playAll(pauses, { open: openMemory() })).toEqual([]);
+    expect(await playAll(pauses, { open: openMemory(HASTE) })).toEqual([]);
   });
 
   it("is caught when what has no outcome is sent again", async () => {
@@ -315,9 +320,9 @@ describe("a call about several targets whose process", () => {
 
   it("is caught when a permit is no compare-and-set", async () => {
     const some = pauses.filter(({ at }) => at === "before W2");
-    expect(await playAll(some, { open: openMemory(false) })).toContainEqual(
+    expect(await playAll(some, { open: openMemory({ ...HASTE, compareAndSet: false }) })).toContainEqual(
       expect.stringMatching(/answered as not_applied, executed 1 times$/),
     );
-    expect(await playAll(some, { open: openMemory() })).toEqual([]);
+    expect(await playAll(some, { open: openMemory(HASTE) })).toEqual([]);
   });
 });
