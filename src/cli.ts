@@ -67,9 +67,10 @@ export function parseCommand(args: readonly string[]): Command {
     return { kind: subcommand, args: rest };
   }
   const commands = [...CLIENT_COMMANDS, ...SUBCOMMANDS, "serve"];
-  const near = first === undefined || first.startsWith("-") ? undefined : nearName(first, commands);
-  if (near !== undefined && near !== first) {
-    throw new UsageError(`there is no command ${JSON.stringify(first)}; did you mean ${near}?`);
+  if (first !== undefined && !first.startsWith("-") && !commands.includes(first)) {
+    const near = nearName(first, commands);
+    const meant = near === undefined ? "" : `; did you mean ${near}?`;
+    throw new UsageError(`there is no command ${JSON.stringify(first)}${meant}`);
   }
   const {
     help,

@@ -103,7 +103,13 @@ export async function runOperations(args: readonly string[], context: CommandCon
       context.err(`${error.message}\n`);
       return MISTAKE;
     }
-    if (context.interrupted?.aborted) return Number(context.interrupted.reason);
+    if (context.interrupted?.aborted) {
+      const { kind } = command;
+      if (kind === "watch" || kind === "wait") {
+        context.err(`${command.name}: it goes on\nrestartd operations watch ${command.name}\n`);
+      }
+      return Number(context.interrupted.reason);
+    }
     context.err(`restartd operations: ${describe(error, address)}\n`);
     return isLocal(error) ? FAILED : problemOf(error, address, isChanging).exit;
   }

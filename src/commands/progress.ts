@@ -90,6 +90,9 @@ const DRAW_MS = 100;
 /** Characters of a bar. */
 const BAR = 20;
 
+/** What the line has said already: whom kubectl waits for. */
+const NAMED = /^Waiting for .+ rollout to finish: /;
+
 const ERASE = "\r\x1b[2K";
 
 /** One line for each target, rewritten in place. */
@@ -116,7 +119,8 @@ export function terminalProgress(
     const head = `${label}  ${bar}`;
     // A narrower terminal cuts the message, not the name.
     const room = Math.max(0, terminal.columns - 1 - head.length - since.length - 2);
-    const message = plain(detail === "" ? text : `${detail}: ${text}`);
+    const said = text.replace(NAMED, "");
+    const message = plain(detail === "" ? said : `${detail}: ${said}`);
     const cut = message.length > room ? `${message.slice(0, Math.max(0, room - 3))}...`.slice(0, room) : message;
     return `${head}${cut}  ${since}`.slice(0, Math.max(label.length, terminal.columns - 1));
   };

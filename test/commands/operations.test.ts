@@ -36,7 +36,12 @@ const routesOf = (served: Store) =>
   });
 
 /** Runs a command against the server, and answers its exit code and what it said. */
-async function run(args: readonly string[], address = fixture.server.url, told: (text: string) => void = () => {}) {
+async function run(
+  args: readonly string[],
+  address = fixture.server.url,
+  told: (text: string) => void = () => {},
+  interrupted = new AbortController().signal,
+) {
   let stdout = "";
   let stderr = "";
   const code = await runOperations([...args, ...(address === "" ? [] : ["--address", address])], {
@@ -50,6 +55,7 @@ async function run(args: readonly string[], address = fixture.server.url, told: 
     now: () => NOON + 5000,
     connect: (flags) => connect(flags, { env: {} }, {}),
     services: [WorkloadService],
+    interrupted,
     retryMs: 10,
   });
   return { code, stdout, stderr };
@@ -174,6 +180,16 @@ describe("operations watch", () => {
     const { code, stdout } = await watching;
     expect(code).toBe(0);
     expect(stdout.trimEnd().split("\n").at(-1)).toBe("2026-01-31T12:00:00.000Z  SUCCEEDED  applied  rolled out");
+  });
+
+  it("is left by a signal with the name of what goes on", async () => {
+    await insert(store, { name: NAME, state: "SENT" });
+    const signal = new AbortController();
+    const { code, stderr } = await run(["watch", ID], undefined, () => signal.abort(130), signal.signal);
+    expect({ code, stderr }).toEqual({
+      code: 130,
+      stderr: `${NAME}: it goes on\nrestartd operations watch ${NAME}\n`,
+    });
   });
 
   it("goes on when its server ends and another one takes its place", async () => {

@@ -67,6 +67,17 @@ describe("a terminal", () => {
     expect(Math.max(...drawn.map((line) => line.length))).toBeLessThan(50);
   });
 
+  it("says of a target what its name does not say already", () => {
+    const { progress, text } = terminal(["deployment.apps/web"], 120);
+    const sentence = 'Waiting for deployment "web" rollout to finish: 1 out of 3 new replicas have been updated...';
+    progress.step(0, { text: sentence, done: 1, of: 3 });
+    vi.advanceTimersByTime(200);
+    expect(text()).toContain(
+      "deployment.apps/web  [#######.............] 1 out of 3 new replicas have been updated...  0s",
+    );
+    progress.close();
+  });
+
   it("is drawn at most ten times a second, and never more lines than it has", () => {
     const labels = Array.from({ length: 20 }, (_, index) => `deployment.apps/web-${index}`);
     const { progress, text, cursor } = terminal(labels, 80, 5);
