@@ -133,7 +133,7 @@ function readPermissions(texts: readonly string[], path: FieldPath, context: Rul
     const meant = all.filter(({ name }) => pattern.matches(name));
     if (meant.length === 0) {
       const near = nearName(text, context.catalog.keys());
-      const hint = near === undefined ? "README lists them" : `did you mean ${near}?`;
+      const hint = near === undefined ? "docs/security.md lists them" : `did you mean ${near}?`;
       context.problem([...path, index], `${quote(text)} is no permission; ${hint}`);
     }
     for (const permission of meant) found.add(permission);

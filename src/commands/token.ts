@@ -1,3 +1,5 @@
+import { TOKEN } from "../core/authenticators.ts";
+import { wrongGroups, wrongUsername } from "../core/principal.ts";
 import { readArgs } from "./read-args.ts";
 
 /** What the command works with. */
@@ -44,6 +46,9 @@ export function runToken(args: readonly string[], { out, err, random, hash }: To
   return 0;
 }
 
+/** RFC 3339. */
+const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/;
+
 type ParsedArguments =
   | { readonly wrong: string }
   | {
@@ -72,7 +77,11 @@ function parse(args: readonly string[]): ParsedArguments {
   if (positionals.length !== 1 || positionals[0] !== "new")
     return { wrong: "the one command is: token new --name NAME" };
   if (name === "") return { wrong: "--name is missing: say who has the token" };
-  if (expires !== undefined && !/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/.test(expires)) {
+  const wrongName = wrongUsername(TOKEN, name);
+  if (wrongName !== undefined) return { wrong: `--name must be a plain name: ${wrongName}` };
+  const wrongGroup = wrongGroups(TOKEN, groups);
+  if (wrongGroup !== undefined) return { wrong: `--group must be at most 200 plain names: ${wrongGroup}` };
+  if (expires !== undefined && (!TIME.test(expires) || Number.isNaN(Date.parse(expires)))) {
     return { wrong: `--expires ${JSON.stringify(expires)} is not a time such as 2027-01-31T00:00:00Z` };
   }
   return { help, name, groups, expires };
