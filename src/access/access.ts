@@ -63,7 +63,9 @@ export function readAccess(sections: Config, reader: SectionReader, options: Acc
   return ({ now, monotonic, warn, lookEveryMs = LOOK_EVERY_MS }) => {
     const complain = rarely(warn, now);
     const judge = (): Judge =>
-      policy.current().judge(now, (rule, error) => complain(`rule ${rule} could not be evaluated: ${error.message}`));
+      policy
+        .current()
+        .judge(now, (rule, error) => complain(`rule ${rule} could not be evaluated: ${error.message}`, rule));
     let judging = judge();
     const watching = [tokens, policy].map((part) =>
       watchFiles(part.files, {
@@ -100,17 +102,17 @@ export function readAccess(sections: Config, reader: SectionReader, options: Acc
   };
 }
 
-/** The same complaint is passed on once a minute at most. */
+/** What is complained of is so once a minute at most. */
 const COMPLAIN_EVERY_MS = 60_000;
 
-/** Passes a complaint on, but not what was said a moment ago. */
-export function rarely(warn: (message: string) => void, now: () => Date): (message: string) => void {
+/** Passes a complaint on, but none about what was complained of a moment ago. */
+export function rarely(warn: (message: string) => void, now: () => Date): (message: string, about?: string) => void {
   const said = new Map<string, number>();
-  return (message) => {
+  return (message, about = message) => {
     const time = now().getTime();
     for (const [old, at] of said) if (time - at >= COMPLAIN_EVERY_MS) said.delete(old);
-    if (said.has(message)) return;
-    said.set(message, time);
+    if (said.has(about)) return;
+    said.set(about, time);
     warn(message);
   };
 }

@@ -2,7 +2,7 @@ import { type CelInput, celEnv, isCelError, parse, plan } from "@bufbuild/cel";
 import type { Registry } from "@bufbuild/protobuf";
 import { checkExpression, type Scope } from "./check.ts";
 
-/** What an expression finds: a boolean, or what went wrong. */
+/** What an expression finds: a boolean, or what went wrong, without the values that it looked at: they are callers'. */
 export type Evaluate = (bindings: Readonly<Record<string, CelInput>>) => boolean | Error;
 
 /** An expression that was understood, or everything that is wrong with it. */
@@ -31,10 +31,19 @@ export function compileExpression(text: string, scope: Scope, registry: Registry
       evaluate(bindings) {
         const value = run(bindings);
         if (typeof value === "boolean") return value;
-        return isCelError(value) ? value : new Error("it is not true or false");
+        return new Error(isCelError(value) ? withoutValues(value.message, text) : "it is not true or false");
       },
     };
   } catch (error) {
     return { wrong: [`is not CEL: ${error instanceof Error ? error.message : String(error)}`] };
   }
+}
+
+/** The library's message where that is made of the expression's own words and of types: others quote values. */
+function withoutValues(message: string, text: string): string {
+  const missing = /^field not found: (\w+)$/.exec(message)?.[1];
+  const known = missing !== undefined && text.split(/\W+/).includes(missing);
+  return known || /^found no matching overload for '[^']*' applied to '[^']*'$/.test(message)
+    ? message
+    : "it cannot be computed with what a call or its credential says";
 }
