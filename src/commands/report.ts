@@ -51,6 +51,13 @@ const OUTCOME_WORDS: Readonly<Record<Result["outcome"], string>> = {
   unknown: "nobody can tell yet whether it was applied",
 };
 
+/** The flag that goes on in spite of a refusal, for whoever cannot be asked. */
+function flagOf({ reason, freeze }: Problem): string | undefined {
+  const [, what] = /^(DATA_LOSS|OUTAGE|DELETION)_NOT_ACKNOWLEDGED$/.exec(reason) ?? [];
+  if (what !== undefined) return `--acknowledge-${what.toLowerCase().replace("_", "-")}`;
+  return freeze === "" ? undefined : "--override-freeze";
+}
+
 /** Starts a report. */
 export function createReport(
   parsed: Parsed,
@@ -72,6 +79,8 @@ export function createReport(
     const label = plain(subject.label);
     err(`error: ${label}: ${sentenceOf(problem)}\n`);
     for (const line of problem.more) err(`${line}\n`);
+    const flag = flagOf(problem);
+    if (flag !== undefined) err(`to go on in spite of that, say ${flag}\n`);
     err(`${OUTCOME_WORDS[outcome]}\n`);
     if (exit === EXIT.UNKNOWN && operation === "") err(`ask again with --request-id ${requestId}\n`);
     const advice = ADVICE[problem.reason];

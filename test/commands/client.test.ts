@@ -463,6 +463,26 @@ describe("questions", () => {
     },
   );
 
+  it.each([
+    ["DATA_LOSS_NOT_ACKNOWLEDGED", {}, "--acknowledge-data-loss"],
+    ["OUTAGE_NOT_ACKNOWLEDGED", {}, "--acknowledge-outage"],
+    ["DELETION_NOT_ACKNOWLEDGED", {}, "--acknowledge-deletion"],
+    ["FROZEN", { freeze: "incident-7", overridable: "true" }, "--override-freeze"],
+  ])("that nobody can be asked are answered by a flag: %s", async (reason, more, flag) => {
+    world.restart = () => {
+      throw failure(reason, Code.FailedPrecondition, "not_applied", "no", ["it loses much"], more);
+    };
+    const { code, stderr } = await run(WEB);
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr: `error: deployment.apps/web: ${reason}: no\nto go on in spite of that, say ${flag}\nnothing was changed\n`,
+    });
+    world.restart = () => {
+      throw failure(reason, Code.FailedPrecondition, "not_applied", "no", [], { overridable: "false", freeze: "a" });
+    };
+    expect((await run(WEB)).stderr.includes("--override-freeze")).toBe(false);
+  });
+
   it("about one target are none", async () => {
     expect((await run(WEB, { ask: answers() })).code).toBe(0);
     expect(asked).toEqual([]);

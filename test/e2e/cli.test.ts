@@ -62,7 +62,7 @@ describe("restartd in pipes", () => {
     ]) {
       const { code, stderr } = await restartd(...args);
       expect({ args, code }).toEqual({ args, code: 1 });
-      expect(stderr).toMatch(/_NOT_ACKNOWLEDGED: .*\nnothing was changed\n$/s);
+      expect(stderr).toMatch(/_NOT_ACKNOWLEDGED: .* say --acknowledge-(data-loss|outage)\nnothing was changed\n$/s);
     }
     const { code, stderr } = await restartd("restart", "sts", "--all");
     expect(code).toBe(1);
