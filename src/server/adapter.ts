@@ -20,6 +20,7 @@ import { isJson } from "./content-type.ts";
 import type { Endpoint } from "./endpoints.ts";
 import { type Exchange, headerBytes, newExchange } from "./exchange.ts";
 import type { Gate } from "./gate.ts";
+import { headerValues } from "./header-values.ts";
 import { type Logger, logCall, resultOf } from "./log.ts";
 import type { Pages } from "./pages.ts";
 import { createPatience, type PatienceLimits } from "./patience.ts";
@@ -235,7 +236,7 @@ async function callerOf(
     return undefined;
   }
   const caller = await access.authenticate({
-    authorization: valuesOf(request, "authorization"),
+    authorization: headerValues(request.rawHeaders, "authorization"),
     certificate: peerCertificateOf(request),
   });
   if (caller === undefined && endpoint?.access.kind !== "public") {
@@ -288,10 +289,6 @@ function requireAnyRight(
     throw permissionDenied(caller.principal, permission, []);
   }
 }
-
-/** Every value of a header as it came: of two of a kind Node keeps the first, without a word. */
-const valuesOf = ({ rawHeaders }: IncomingMessage | Http2ServerRequest, name: string): string[] =>
-  rawHeaders.filter((_, at) => at % 2 === 1 && rawHeaders[at - 1]?.toLowerCase() === name);
 
 const refuse = (
   { call, contentType, method }: Exchange,

@@ -1,6 +1,7 @@
 import { cors } from "@connectrpc/connect";
 import { OPERATION_HEADER, WARNING_HEADER } from "../core/call.ts";
 import { excerpt, Failure } from "../core/errors.ts";
+import { headerValues } from "./header-values.ts";
 import { createHosts } from "./hosts.ts";
 
 /** What the gate looks at: the request's method and headers as Node has them. */
@@ -8,6 +9,7 @@ export interface GateRequest {
   readonly method?: string | undefined;
   readonly url?: string | undefined;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly rawHeaders: readonly string[];
 }
 
 /** Keeps web pages out: those whose host name was rebound to us, and those that nobody allowed. */
@@ -43,8 +45,10 @@ export function createGate(allowedOrigins: readonly string[], hosts: readonly st
       : "use a name of this server, or add this one to hosts";
   const allowed: ReadonlySet<string> = new Set(allowedOrigins);
   return {
-    refuse({ method, url, headers }, anyHost = false) {
-      const names = [authorityOf(url), headers[":authority"], headers.host].filter((host) => host !== undefined);
+    refuse({ method, url, headers, rawHeaders }, anyHost = false) {
+      const names = [authorityOf(url), headers[":authority"], ...headerValues(rawHeaders, "host")].filter(
+        (host) => host !== undefined,
+      );
       const host = names.find((name) => !isOurs(String(name)));
       if (!anyHost && (host !== undefined || names.length === 0)) {
         const said = host === undefined ? "no Host" : `Host ${JSON.stringify(excerpt(String(host), 100))}`;
@@ -99,9 +103,10 @@ const OTHERS = ["cross-site", "same-site"];
  * is refused, but for links that people follow. Another page of the same site may ask for what changes nothing.
  */
 function refuseOthersPages(method: string | undefined, headers: GateRequest["headers"]): Failure | undefined {
-  const site = String(headers["sec-fetch-site"]);
+  const sites = String(headers["sec-fetch-site"]).split(/\s*,\s*/); // Node joins those of several headers
+  const site = OTHERS.find((one) => sites.includes(one));
   const isLink = headers["sec-fetch-mode"] === "navigate" && (method === "GET" || method === "HEAD");
-  return (site === "cross-site" && !isLink) || (OTHERS.includes(site) && method === "POST")
+  return (site === "cross-site" && !isLink) || (site !== undefined && method === "POST")
     ? new Failure("HOST_NOT_ALLOWED", `the request comes from another page (Sec-Fetch-Site: ${site}) without an origin`)
     : undefined;
 }

@@ -206,6 +206,38 @@ it("refuses two Authorization headers, of which Node would keep the first", asyn
   expect(answer).toContain('"why":"AMBIGUOUS"');
 });
 
+it.each([
+  ["a Host of ours before another one", ["host: 127.0.0.1", "Host: evil.example"], 403],
+  ["a Host of ours behind another one", ["host: evil.example", "host: 127.0.0.1"], 403],
+  ["an address of ours and another Host", ["host: 127.0.0.1", "host: evil.example"], 403, `http://127.0.0.1${RESTART}`],
+  [
+    "pages of its own and of another site",
+    ["host: 127.0.0.1", "sec-fetch-site: none", "Sec-Fetch-Site: cross-site"],
+    403,
+  ],
+  ["Hosts that are all ours", ["host: 127.0.0.1", "host: localhost"], 200],
+])(
+  "judges all of what a request says of where it goes and comes from: %s",
+  async (_, lines, status, path = RESTART) => {
+    const { port } = fixture.server;
+    const socket = connect(port, "127.0.0.1");
+    const body = validJson();
+    const headers = [
+      ...lines,
+      `authorization: Bearer ${TOKEN}`,
+      "content-type: application/json",
+      `content-length: ${Buffer.byteLength(body)}`,
+      "connection: close",
+    ];
+    const before = callers.length;
+    socket.write(`POST ${path} HTTP/1.1\r\n${headers.join("\r\n")}\r\n\r\n${body}`);
+    const answer = await text(socket);
+    expect(answer).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
+    if (status === 403) expect(answer).toContain('"reason":"HOST_NOT_ALLOWED"');
+    expect(callers.length - before).toBe(status === 200 ? 1 : 0);
+  },
+);
+
 it("ends a stream whose token was taken away", async () => {
   const form = FORMS.find(({ name }) => name === "connect-stream");
   if (form === undefined) throw new Error("no such form");

@@ -262,15 +262,16 @@ describe("a preflight", () => {
       "access-control-request-private-network": "true",
     };
     const gate = createGate([ORIGIN]);
-    expect(gate.preflight({ method: "OPTIONS", headers })).toMatchObject({
+    const rawHeaders = ["Host", "localhost"];
+    expect(gate.preflight({ method: "OPTIONS", headers, rawHeaders })).toMatchObject({
       "access-control-allow-private-network": "true",
     });
     const { "access-control-request-private-network": _, ...plain } = headers;
-    expect(gate.preflight({ method: "OPTIONS", headers: plain })).not.toHaveProperty(
+    expect(gate.preflight({ method: "OPTIONS", headers: plain, rawHeaders })).not.toHaveProperty(
       "access-control-allow-private-network",
     );
-    expect(gate.refuse({ method: "OPTIONS", headers: { ...headers, origin: "https://evil.example" } })).toMatchObject({
-      reason: "HOST_NOT_ALLOWED",
-    });
+    expect(gate.refuse({ method: "OPTIONS", headers, rawHeaders })).toBeUndefined();
+    const evil = { ...headers, origin: "https://evil.example" };
+    expect(gate.refuse({ method: "OPTIONS", headers: evil, rawHeaders })).toMatchObject({ reason: "HOST_NOT_ALLOWED" });
   });
 });
