@@ -40,6 +40,7 @@ let server: Server;
 let restarts: RestartRequest[];
 let acknowledged: boolean[];
 let gotten: Operation | undefined;
+let instances: { instanceId: string; name: string }[];
 let address: string;
 
 const failure = (
@@ -118,7 +119,7 @@ const routes = (router: ConnectRouter): void => {
         : { projects: [{ projectId: PROJECT, services: ["dcs"] }] },
   });
   router.service(InstanceService, {
-    listInstances: () => ({ instances: [{ instanceId: "i-1", name: "dcs-cache" }] }),
+    listInstances: () => ({ instances }),
     flushInstances({ acknowledgeDataLoss }) {
       acknowledged.push(acknowledgeDataLoss);
       if (!acknowledgeDataLoss) {
@@ -134,6 +135,7 @@ beforeEach(async () => {
   restarts = [];
   acknowledged = [];
   gotten = undefined;
+  instances = [{ instanceId: "i-1", name: "dcs-cache" }];
   world = {
     restart: () => {},
     async *watch() {
@@ -260,6 +262,15 @@ describe("exit codes", () => {
     expect(stderr).toContain("--help");
     expect(stderr.trimEnd().split("\n").length).toBeLessThanOrEqual(3);
     expect(restarts).toEqual([]);
+  });
+
+  it("2 for a name that several have, with the ids to choose from; an id is always one", async () => {
+    instances = ["i-1", "i-2"].map((instanceId) => ({ instanceId, name: "dcs-cache" }));
+    const { code, stderr } = await run(["flush", "dcs/dcs-cache", "--acknowledge-data-loss"]);
+    expect(code).toBe(2);
+    expect(stderr).toContain("several are called dcs/dcs-cache: write the id, one of i-1, i-2");
+    expect(acknowledged).toEqual([]);
+    expect((await run(["flush", "dcs/i-1", "--acknowledge-data-loss"])).code).toBe(0);
   });
 
   it("6 where nobody listens, at once", async () => {

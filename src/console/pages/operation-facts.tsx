@@ -22,7 +22,8 @@ export function Timeline({ metadata, state }: { readonly metadata: RestartMetada
     [W.accepted, true, createTime],
     [W.sent, sendTime !== undefined, sendTime],
     [W.proven, outcomeOf(metadata) === "APPLIED", undefined],
-    [STATES[state] ?? state, inDoubt, updateTime],
+    // When it became unknown is not told of what has ended since.
+    [STATES.UNKNOWN ?? state, inDoubt, endTime === undefined ? updateTime : undefined],
     [`${W.ended}: ${STATES[state] ?? state}`, endTime !== undefined, endTime],
   ];
   let before: Timestamp | undefined;
@@ -119,7 +120,7 @@ export function Parts({ operation, metadata }: { readonly operation: Operation; 
       <Known
         polled={polled}
         show={(page) => (
-          <OperationsTable name={W.parts} operations={page?.operations} empty={W.noOperationsHere} targets errors />
+          <OperationsTable name={W.parts} operations={page?.operations} empty={W.noOperationsHere} targets parts />
         )}
       />
     </Section>

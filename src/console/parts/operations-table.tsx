@@ -19,18 +19,24 @@ export interface OperationsTableProps {
   readonly empty: ComponentChildren;
   /** Whether they are about different targets. */
   readonly targets?: boolean;
-  /** Whether each says why it failed. */
-  readonly errors?: boolean;
+  /** Whether they are parts of one call, which all have its reason: each says why it failed. */
+  readonly parts?: boolean;
 }
 
 /** Operations, one a row. */
-export function OperationsTable({ name, operations, empty, targets, errors }: OperationsTableProps) {
+export function OperationsTable({ name, operations, empty, targets, parts }: OperationsTableProps) {
   const action: Column<Operation> = {
     title: W.action,
     share: 1.5,
     names: true,
     cell: (row) => <a href={urlOf(row.name)}>{metadataOf(row)?.action ?? row.name}</a>,
   };
+  const reason: Column<Operation> = {
+    title: W.reason,
+    share: 2,
+    cell: (row) => <span class="text">{metadataOf(row)?.reason || W.none}</span>,
+  };
+  const by: Column<Operation> = { title: W.by, share: 1.4, cell: (row) => metadataOf(row)?.principal };
   const columns: Column<Operation>[] = [
     { title: W.state, share: 1.7, cell: (row) => <Badge state={stateOf(metadataOf(row))} /> },
     {
@@ -42,9 +48,7 @@ export function OperationsTable({ name, operations, empty, targets, errors }: Op
     ...(targets
       ? [{ title: W.target, share: 2.6, cell: (row: Operation) => <Target name={metadataOf(row)?.target ?? ""} /> }]
       : []),
-    ...(errors ? [{ title: W.result, share: 3, cell: (row: Operation) => errorOf(row) }] : []),
-    { title: W.reason, share: 2, cell: (row) => <span class="text">{metadataOf(row)?.reason || W.none}</span> },
-    { title: W.by, share: 1.4, cell: (row) => metadataOf(row)?.principal },
+    ...(parts ? [{ title: W.result, share: 3, cell: errorOf }] : [reason, by]),
     { title: W.created, share: 1.6, cell: (row) => <Time of={metadataOf(row)?.createTime} /> },
     { title: W.duration, share: 1.2, number: true, cell: (row) => <Lasted operation={row} /> },
   ];

@@ -78,12 +78,13 @@ export function VendorTime({ text, full }: { readonly text: string; readonly ful
   return Number.isNaN(ms) ? <span>{text}</span> : <Time of={ms} full={full ?? false} />;
 }
 
-/** `850 ms`, `12 s`, `1 min 12 s`, `2 h 5 min`. */
+/** `850 ms`, `12 s`, `1 min 12 s`, `2 h 5 min`, `3 d 4 h`. */
 export function duration(ms: number): string {
   if (ms < 1000) return `${Math.max(0, Math.round(ms))} ms`;
   const seconds = Math.round(ms / 1000);
   if (seconds < 60) return `${seconds} s`;
   if (seconds < 3600)
     return [`${Math.floor(seconds / 60)} min`, seconds % 60 ? `${seconds % 60} s` : ""].join(" ").trim();
-  return [`${Math.floor(seconds / 3600)} h`, `${Math.floor((seconds % 3600) / 60)} min`].join(" ");
+  if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+  return `${Math.floor(seconds / 86_400)} d ${Math.floor((seconds % 86_400) / 3600)} h`;
 }
