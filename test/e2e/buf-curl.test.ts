@@ -83,11 +83,7 @@ describe.skipIf(buf.missing).each(WIRES)("buf curl: $name", (wire) => {
     expect(await curl("Restart", WEB)).toMatchObject({ code: 0, stdout: "{}\n", stderr: "" });
     expect(await callSince(before, "Restart")).toMatchObject({ protocol, http, outcome: "applied" });
 
-    const rollout = await curl("GetRollout", WEB);
-    expect(rollout).toMatchObject({ code: 0, stderr: "" });
-    expect(JSON.parse(rollout.stdout)).toMatchObject({ ...WEB, desired: 3, restartedAt: expect.stringMatching(/Z$/) });
-    expect(await callSince(before, "GetRollout")).toMatchObject({ protocol, http });
-
+    // At once: it takes two seconds.
     const watched = await curl("WatchRollout", WEB);
     expect(watched).toMatchObject({ code: 0, stderr: "" });
     const states = readMessages(watched.stdout);
@@ -97,6 +93,11 @@ describe.skipIf(buf.missing).each(WIRES)("buf curl: $name", (wire) => {
       protocol: protocol === "connect" ? "connect-stream" : protocol,
       http,
     });
+
+    const rollout = await curl("GetRollout", WEB);
+    expect(rollout).toMatchObject({ code: 0, stderr: "" });
+    expect(JSON.parse(rollout.stdout)).toMatchObject({ ...WEB, desired: 3, restartedAt: expect.stringMatching(/Z$/) });
+    expect(await callSince(before, "GetRollout")).toMatchObject({ protocol, http });
   });
 
   it("lists clusters and workloads", async () => {
