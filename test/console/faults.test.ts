@@ -2,6 +2,7 @@ import { fromBinary } from "@bufbuild/protobuf";
 import type { Page } from "playwright-core";
 import { describe, expect, it } from "vitest";
 import { RestartRequestSchema } from "../../gen/restart/kubernetes/v1/workload_service_pb.ts";
+import { freePorts } from "../cluster/ports.ts";
 import { startProgram } from "../support/program.ts";
 import { callsOf, needed, sandboxOfFile } from "./browser.ts";
 import { openLossyProxy } from "./lossy-proxy.ts";
@@ -97,8 +98,10 @@ describe.skipIf(needed.missing)("a stream that is cut", () => {
 
 describe.skipIf(needed.missing)("a server that goes away", () => {
   it("is said once, over what was known, until it comes back", async () => {
-    let server = await startProgram();
-    const { address, url } = server;
+    const [port = 0] = await freePorts(1);
+    const address = `127.0.0.1:${port}`;
+    let server = await startProgram(["--listen", address]);
+    const { url } = server;
     try {
       await using one = await sandbox.visit({}, url);
       const page = await one.open("/console/clusters/sandbox");

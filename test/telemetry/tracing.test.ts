@@ -28,6 +28,7 @@ import { sendCounted, vendorCounter } from "../../src/clouds/counted.ts";
 import { openConnections, readAnswer } from "../../src/clouds/http.ts";
 import { VERSION } from "../../src/core/version.ts";
 import { startTracing, type Tracing } from "../../src/telemetry/tracing.ts";
+import { freePorts } from "../cluster/ports.ts";
 import { type Collector, type ReceivedSpan, startCollector } from "../support/collector.ts";
 import { ROOT, run } from "../support/command.ts";
 import { type Configured, startConfigured } from "../support/configured.ts";
@@ -319,10 +320,8 @@ describe("a collector", () => {
   });
 
   it("that is away is told of once, and gets what comes when it is there", async () => {
-    await using gone = await startCollector();
-    const { port, url } = gone;
-    await gone[Symbol.asyncDispose]();
-    await using configured = await startConfigured(traces({ url }));
+    const [port = 0] = await freePorts(1);
+    await using configured = await startConfigured(traces({ url: `http://127.0.0.1:${port}` }));
     const client = clientOf(configured);
     await client.restart(WEB);
     const lost = await configured.program.line(({ msg }) => msg === "traces cannot be delivered: they are dropped");

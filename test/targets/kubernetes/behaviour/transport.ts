@@ -1,11 +1,12 @@
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { createServer as createTlsServer } from "node:https";
-import { type AddressInfo, createServer, type Server } from "node:net";
+import type { AddressInfo, Server } from "node:net";
 import { setTimeout as delay, setImmediate } from "node:timers/promises";
 import { Agent, RetryAgent, request } from "undici";
 import { describe, expect, test } from "vitest";
 import { createAuthority } from "../../../cluster/certificates.ts";
+import { freePorts } from "../../../cluster/ports.ts";
 import { temporaryFolder } from "../../../support/folder.ts";
 import { type InMemory, restartdInMemory } from "../../../support/restartd.ts";
 import { openTcpProxy, type TcpProxy } from "../../../support/tcp-proxy.ts";
@@ -275,11 +276,7 @@ async function listening(server: Server, ca?: string): Promise<Address> {
 }
 
 async function closedPort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
+  const [port = 0] = await freePorts(1);
   return port;
 }
 
