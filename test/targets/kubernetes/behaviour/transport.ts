@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { createServer as createTlsServer } from "node:https";
-import type { AddressInfo, Server } from "node:net";
+import { type AddressInfo, createServer, type Server } from "node:net";
 import { setTimeout as delay, setImmediate } from "node:timers/promises";
 import { Agent, RetryAgent, request } from "undici";
 import { describe, expect, test } from "vitest";
