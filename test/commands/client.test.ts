@@ -425,6 +425,21 @@ describe("waiting", () => {
     expect(documents).toEqual(["a", "b", "c"]);
   });
 
+  it("goes on when the caller's share of streams is taken for a while", async () => {
+    let calls = 0;
+    world.watch = async function* () {
+      if (calls++ < 2) throw failure("RATE_LIMITED", Code.ResourceExhausted, "not_applied");
+      yield operation(State.SUCCEEDED, Outcome.APPLIED);
+    };
+    expect(await run([...WEB, "--wait"])).toMatchObject({ code: 0, waits: [500, 1000] });
+    // What is refused for good is not asked again.
+    world.watch = async function* () {
+      yield* [];
+      throw failure("OPERATION_NOT_FOUND", Code.NotFound, "not_applied");
+    };
+    expect(await run([...WEB, "--wait"])).toMatchObject({ code: 5, waits: [] });
+  });
+
   it("goes on over a stream that is cut", async () => {
     let calls = 0;
     world.watch = async function* () {

@@ -55,6 +55,7 @@ describe.skipIf(NODE_20 === undefined)("the client on Node 20", () => {
   it.each([
     ["version", `client ${manifest.version}\nserver ${manifest.version}\n`],
     ["restart deployment/web --wait", "deployment.apps/web restarted\n"],
+    ["restart deployment/legacy sts/db --yes --wait -q", "statefulset.apps/db restarted\n"], // over HTTP/2
     ["rollout status deployment/web", 'deployment "web" successfully rolled out\n'],
     ["get workloads -A", "deployment.apps/web"],
     ["operations list -o json", '"state":"STATE_SUCCEEDED"'],
