@@ -335,7 +335,7 @@ export async function settledVersion(read: () => ReturnType<typeof JSON.parse>):
   for (let last = "", same = 0; ; ) {
     const { metadata, status } = await read();
     same = metadata.resourceVersion === last ? same + 1 : 0;
-    if (same >= 2 && status?.observedGeneration === metadata.generation) {
+    if (same >= 2 && String(status?.observedGeneration) === String(metadata.generation)) {
       return metadata;
     }
     last = metadata.resourceVersion;
