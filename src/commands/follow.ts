@@ -65,7 +65,7 @@ export async function followOperation(name: string, subject: Subject, following:
         retries = 0;
         if (operation.done) return operation;
         const metadata = metadataOf(operation);
-        if (metadata?.state === State.UNKNOWN) following.step({ text: IN_DOUBT });
+        if (metadata?.state === State.UNKNOWN) following.step({ text: `${subject.label}: ${IN_DOUBT}` });
         else if (!rollout.begin(metadata?.vendorJob ?? "")) following.step({ text: metadata?.progress ?? "" });
       }
     } catch (error) {

@@ -74,7 +74,8 @@ export function linesProgress(
 /** A line, which begins with its target when there are several. */
 function labelled(labels: readonly string[], target: number, text: string): string {
   const label = labels[target] ?? "";
-  return plain(labels.length > 1 && !text.startsWith(`${label} `) ? `${label}: ${text}` : text);
+  const isSaid = text.startsWith(`${label} `) || text.startsWith(`${label}: `);
+  return plain(labels.length > 1 && !isSaid ? `${label}: ${text}` : text);
 }
 
 /** Milliseconds as Go writes them: `1m0s`. */
@@ -119,7 +120,7 @@ export function terminalProgress(
     const head = `${label}  ${bar}`;
     // A narrower terminal cuts the message, not the name.
     const room = Math.max(0, terminal.columns - 1 - head.length - since.length - 2);
-    const said = text.replace(NAMED, "");
+    const said = text.startsWith(`${label}: `) ? text.slice(label.length + 2) : text.replace(NAMED, "");
     const message = plain(detail === "" ? said : `${detail}: ${said}`);
     const cut = message.length > room ? `${message.slice(0, Math.max(0, room - 3))}...`.slice(0, room) : message;
     return `${head}${cut}  ${since}`.slice(0, Math.max(label.length, terminal.columns - 1));

@@ -456,9 +456,10 @@ describe("waiting", () => {
       yield operation(State.UNKNOWN, Outcome.UNKNOWN);
       yield operation(State.SUCCEEDED, Outcome.APPLIED, "", "done");
     };
-    expect((await run([...WEB, "--wait"])).stdout).toContain(
-      "no proof yet that it happened; it is being looked for and not sent again\n",
-    );
+    const line = "deployment.apps/web: no proof yet that it happened; it is being looked for and not sent again";
+    expect((await run([...WEB, "--wait"])).stdout.split("\n")).toContain(line);
+    const several = ["restart", "deployment", "web", "b", "--wait", "--yes"];
+    expect((await run(several)).stdout.split("\n")).toContain(line);
   });
 });
 

@@ -75,6 +75,9 @@ describe("a terminal", () => {
     expect(text()).toContain(
       "deployment.apps/web  [#######.............] 1 out of 3 new replicas have been updated...  0s",
     );
+    progress.step(0, { text: "deployment.apps/web: no proof yet" });
+    vi.advanceTimersByTime(200);
+    expect(text()).toContain("deployment.apps/web  no proof yet  0s");
     progress.close();
   });
 
