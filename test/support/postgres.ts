@@ -87,7 +87,10 @@ export async function startStandby(primary: Postgres, { synchronous }: { synchro
   const deadline = performance.now() + START_MS;
   for (;;) {
     const [followed] = await primary.sql("select sync_state, state from pg_stat_replication");
-    if (followed?.state === "streaming" && followed.sync_state === state) return standby;
+    if (followed?.state === "streaming" && followed.sync_state === state) {
+      await primary.sql("checkpoint"); // who makes it tells commits to wait, once it has read its settings again
+      return standby;
+    }
     if (performance.now() > deadline) throw new Error("the standby does not follow");
     await delay(25); // nothing tells but asking
   }

@@ -108,15 +108,26 @@ describe.skipIf(postgresMissing())("PostgreSQL in trouble", () => {
     it("is doubt when no standby has confirmed it", async () => {
       const url = await server.database(template);
       await using store = await openAt(url);
-      const one = await stored(store);
+      const all = await Promise.all(Array.from({ length: 50 }, () => stored(store)));
       await server.sql("alter system set synchronous_standby_names = 'nobody'");
       await server.sql("select pg_reload_conf()");
+      const waiting = "from pg_stat_activity where wait_event = 'SyncRep' and query like 'with done as%'";
+      /** One of ours that waits to be permitted: what was reloaded is in force a moment later. */
+      const untilOneWaits = async () => {
+        for (const one of all) {
+          let over = false;
+          const doubt = rejection(permit(store, one)).finally(() => {
+            over = true;
+          });
+          while (!over) if ((await server.sql(`select pid ${waiting}`)).length === 1) return { one, doubt };
+        }
+        throw new Error("no commit waits for a standby");
+      };
+      let one: ReturnType<typeof record>;
       try {
-        const doubt = rejection(permit(store, one));
-        const waiting = "from pg_stat_activity where wait_event = 'SyncRep' and query like 'with done as%'";
-        await vi.waitFor(async () => expect(await server.sql(`select pid ${waiting}`)).toHaveLength(1), {
-          timeout: 4_500,
-        });
+        const waits = await untilOneWaits();
+        const { doubt } = waits;
+        one = waits.one;
         await server.sql(`select pg_cancel_backend(pid) ${waiting}`);
         expect((await doubt).error).toBeInstanceOf(UncertainCommit);
         expect((await doubt).error).toMatchObject({
