@@ -65,6 +65,9 @@ export async function openCommitProxy(first: number, decide: () => Cut): Promise
   };
 }
 
-/** A simple query (`Q`) that commits, or a statement that is a transaction of its own. */
-const isCommit = (chunk: Buffer): boolean =>
-  /Q[\0-\xff]{4}commit;?\0|\0with done as \(/i.test(chunk.toString("latin1"));
+/**
+ * Whether bytes ask PostgreSQL to commit: a simple query (`Q`) that says so, or values (`B`) for a statement with a name, each of which is
+ * a transaction of its own (pool.ts). Its text is said once for a connection.
+ */
+export const isCommit = (chunk: Buffer): boolean =>
+  /Q[\0-\xff]{4}commit;?\0|B[\0-\xff]{4}\0restartd_\d+\0/i.test(chunk.toString("latin1"));

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { openPool } from "../../../src/operations/store/postgres/pool.ts";
 import { type Store, UncertainCommit } from "../../../src/operations/store/store.ts";
-import { openCommitProxy } from "../../chaos/commit-proxy.ts";
+import { isCommit, openCommitProxy } from "../../chaos/commit-proxy.ts";
 import { type Postgres, postgresMissing, promote, startPostgres, startStandby } from "../../support/postgres.ts";
 import { openTcpProxy, type ProxyMode } from "../../support/tcp-proxy.ts";
 import { within } from "../../support/within.ts";
@@ -11,13 +11,6 @@ import { openAt } from "./open-postgres.ts";
 
 /** What something comes to after a while is waited for so long. */
 const PATIENT = { timeout: 60_000 };
-
-/** Whether these bytes ask PostgreSQL to commit. */
-const isCommit = (chunk: Buffer): boolean =>
-  (chunk[0] === 0x51 && chunk.subarray(5).toString() === "commit\0") || chunk.includes(ALONE);
-
-/** What a statement begins with that is a transaction of its own. */
-const ALONE = "with done as (";
 
 describe.skipIf(postgresMissing())("PostgreSQL in trouble", () => {
   let server: Postgres;
@@ -90,7 +83,7 @@ describe.skipIf(postgresMissing())("PostgreSQL in trouble", () => {
 
     it("is no doubt when the transaction was cut before", async () => {
       let armed = false;
-      const cuts = (chunk: Buffer) => armed && chunk.includes("insert into audit (") && !chunk.includes(ALONE);
+      const cuts = (chunk: Buffer) => armed && chunk.includes("insert into audit (") && !isCommit(chunk);
       await using proxy = await openTcpProxy(server.port, (chunk) => (cuts(chunk) ? "swallow" : undefined));
       const url = await server.database(template);
       await using store = await openAt(server.through(url, proxy.port));

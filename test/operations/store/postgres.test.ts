@@ -49,6 +49,22 @@ describe.skipIf(postgresMissing())("PostgreSQL", () => {
     };
   });
 
+  it("has a statement parsed and planned once for each session, and not for each call", async () => {
+    const url = await server.database(template);
+    const pool = openPool(
+      () => url,
+      () => {},
+    );
+    try {
+      const text = "select name from operations where name = $1";
+      for (const name of ["a", "b", "c"]) await pool.single({ text, values: [name] });
+      const told = "select generic_plans + custom_plans as runs from pg_prepared_statements where statement = $1";
+      expect(await pool.single({ text: told, values: [text] })).toEqual([{ runs: "3" }]);
+    } finally {
+      await pool.close();
+    }
+  });
+
   it("keeps who changed freezes", async () => {
     const url = await server.database(template);
     await using store = await openAt(url);

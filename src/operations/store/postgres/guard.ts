@@ -17,7 +17,7 @@ export async function guardedQuery(
 ): Promise<pg.QueryResult> {
   if (broken.now && text === "rollback") return NOTHING;
   try {
-    return text === "commit" ? await commit(client, text, []) : await client.query(text, [...values]);
+    return text === "commit" ? await commit(client, { text }) : await client.query(text, [...values]);
   } catch (error) {
     const said = error instanceof UncertainCommit ? error.cause : error;
     if (!(said instanceof pg.DatabaseError) || endsConnection(said) || error instanceof UncertainCommit) {
@@ -36,11 +36,10 @@ export async function guardedQuery(
 export async function guardedStatement(
   client: pg.PoolClient,
   broken: { now: boolean },
-  text: string,
-  values: readonly unknown[],
+  statement: pg.QueryConfig,
 ): Promise<pg.QueryResult> {
   try {
-    return await commit(client, text, values);
+    return await commit(client, statement);
   } catch (error) {
     if (error instanceof UncertainCommit) {
       broken.now = true;
@@ -56,14 +55,14 @@ const NOTHING: pg.QueryResult = { command: "ROLLBACK", rowCount: 0, oid: 0, fiel
  * A notice during COMMIT is doubt whatever it says, for its words depend on the server's language: `The transaction has already
  * committed locally, but might not have been replicated to the standby.`
  */
-async function commit(client: pg.PoolClient, text: string, values: readonly unknown[]): Promise<pg.QueryResult> {
+async function commit(client: pg.PoolClient, statement: pg.QueryConfig): Promise<pg.QueryResult> {
   let notice: NoticeMessage | undefined;
   const listen = (message: NoticeMessage) => {
     notice = message;
   };
   client.on("notice", listen);
   try {
-    const result = await client.query(text, [...values]);
+    const result = await client.query(statement);
     if (notice === undefined) return result;
   } catch (error) {
     if (error instanceof pg.DatabaseError && isRefusal(error)) throw error;

@@ -110,6 +110,7 @@ export function openPool(url: GiveAddress, warn: (message: string) => void, purp
     },
   });
   const clients = new Set<pg.PoolClient>();
+  const nameOf = createNames();
   pool.on("connect", (client) => clients.add(client));
   pool.on("remove", (client) => clients.delete(client));
   pool.on("error", (error) => warn(`a connection to PostgreSQL broke: ${error.message}`));
@@ -122,7 +123,8 @@ export function openPool(url: GiveAddress, warn: (message: string) => void, purp
     },
     async single({ text, values }) {
       const client = await pool.connect();
-      return withGuard(client, async (broken) => (await guardedStatement(client, broken, text, values)).rows);
+      const statement = { name: nameOf(text), text, values: [...values] };
+      return withGuard(client, async (broken) => (await guardedStatement(client, broken, statement)).rows);
     },
     pin: (synchronousCommit) => {
       session.push(`set synchronous_commit = ${pg.escapeLiteral(synchronousCommit)}`);
@@ -134,6 +136,16 @@ export function openPool(url: GiveAddress, warn: (message: string) => void, purp
       await pool.end();
       clearTimeout(timer);
     },
+  };
+}
+
+/** Names statements: a session parses and plans one that has a name once, which takes PostgreSQL about as long as to run it. */
+function createNames(): (text: string) => string {
+  const names = new Map<string, string>();
+  return (text) => {
+    const name = names.get(text) ?? `restartd_${names.size + 1}`;
+    names.set(text, name);
+    return name;
   };
 }
 
