@@ -7,6 +7,7 @@
  * Usage: npm run bench [-- SECONDS-PER-ROUND [ROUNDS]]
  */
 import { execFileSync } from "node:child_process";
+import { setTimeout } from "node:timers/promises";
 import { stringify } from "yaml";
 import { startControlPlane } from "../test/cluster/control-plane.ts";
 import { temporaryFolder } from "../test/support/folder.ts";
@@ -15,7 +16,7 @@ import { createDeployments } from "./deployments.ts";
 import { judged } from "./judged.ts";
 import { Gun, load, type Measured, median, quantile, type Shot } from "./load.ts";
 import { openRollouts } from "./open-rollouts.ts";
-import { cpuSeconds, residentMb } from "./process.ts";
+import { cpuSeconds, cpuSecondsByThread, residentMb } from "./process.ts";
 import { type Program, startProgram } from "./program.ts";
 import { watchers } from "./watchers.ts";
 
@@ -24,6 +25,10 @@ const DEPLOYMENTS = 100;
 const OPEN = 1_000;
 const OPEN_SECONDS = 60;
 const RESTARTS = 5_000;
+/** Restarts before the rounds: V8 compiles for some thousand of them. */
+const WARM = 2_000;
+const FIRST = 200;
+const REST_SECONDS = 5;
 const STARTS = 5;
 const WATCHERS = [1_000, 10_000];
 
@@ -80,23 +85,57 @@ const servers: Server[] = [
 interface Round {
   readonly measured: Measured;
   readonly restartdMs: number;
+  /** The same by kinds of threads. */
+  readonly threadsMs: ReadonlyMap<string, number>;
   readonly apiServerMs: number;
 }
 
 async function round({ gun, shot, pid }: Server, callers: number): Promise<Round> {
-  const cpu = () => [pid === undefined ? 0 : cpuSeconds(pid), cpuSeconds(apiServerPid)] as const;
+  const cpu = () => ({
+    restartd: pid === undefined ? 0 : cpuSeconds(pid),
+    threads: pid === undefined ? new Map<string, number>() : cpuSecondsByThread(pid),
+    apiServer: cpuSeconds(apiServerPid),
+  });
   const before = cpu();
   const measured = await load(gun, shot, callers, SECONDS);
   const after = cpu();
-  const per = (at: 0 | 1) => ((after[at] - before[at]) * 1000) / measured.latencies.length;
-  return { measured, restartdMs: per(0), apiServerMs: per(1) };
+  const per = (from: number, to: number) => ((to - from) * 1000) / measured.latencies.length;
+  return {
+    measured,
+    restartdMs: per(before.restartd, after.restartd),
+    threadsMs: new Map([...after.threads].map(([part, to]) => [part, per(before.threads.get(part) ?? 0, to)])),
+    apiServerMs: per(before.apiServer, after.apiServer),
+  };
 }
 
 const p50 = ({ measured }: Round): number => quantile(measured.latencies, 0.5);
 const perSecond = ({ measured }: Round): number => measured.perSecond;
 
-// Warm: every object known, every path taken.
-for (const { gun, shot } of servers) await load(gun, shot, 16, 3);
+/** Fires so many, 16 at a time. */
+async function fire({ gun, shot }: Pick<Server, "gun" | "shot">, count: number): Promise<void> {
+  let left = count;
+  const caller = async (): Promise<void> => {
+    while (left-- > 0) await gun.fire(shot());
+  };
+  await Promise.all(Array.from({ length: 16 }, caller));
+}
+
+/** What the first restarts after a start cost, in CPU milliseconds for each: nothing is known of their objects, and little is compiled. */
+const first = new Map<Server["name"], number>();
+for (const server of servers) {
+  const { name, pid } = server;
+  const before = pid === undefined ? 0 : cpuSeconds(pid);
+  await fire(server, FIRST);
+  if (pid !== undefined) first.set(name, ((cpuSeconds(pid) - before) * 1000) / FIRST);
+  await fire(server, WARM - FIRST);
+}
+
+/** CPU seconds that the API server uses in a second in which nobody asks for anything. */
+const apiServerAtRest = await (async () => {
+  const before = cpuSeconds(apiServerPid);
+  await setTimeout(REST_SECONDS * 1000);
+  return (cpuSeconds(apiServerPid) - before) / REST_SECONDS;
+})();
 
 for (const callers of [1, 16]) {
   const rounds: Map<Server["name"], Round>[] = [];
@@ -120,8 +159,18 @@ for (const callers of [1, 16]) {
       `  ${name.padEnd(12)} p50 ${over(name, p50)} ms   ${over(name, perSecond)}/s   CPU for each: ${cpu}API server ${over(name, ({ apiServerMs }) => apiServerMs)} ms`,
     );
   }
+  for (const [name, ms] of first) {
+    const parts = [...(rounds[0]?.get(name)?.threadsMs.keys() ?? [])];
+    const each = parts.map((part) => `${part} ${over(name, ({ threadsMs }) => threadsMs.get(part) ?? 0)}`);
+    print(
+      `  ${name}, restartd's CPU by threads (ms): ${each.join(", ")}; of the first ${FIRST} restarts ${ms.toFixed(2)}`,
+    );
+  }
   const cpuOf = ({ restartdMs }: Round): number => restartdMs;
   const apiOf = ({ apiServerMs }: Round): number => apiServerMs;
+  /** Without what it uses whether or not somebody asks: the slower requests come, the more of that falls on each. */
+  const apiAlone = ({ apiServerMs, measured }: Round): number =>
+    apiServerMs - (apiServerAtRest * 1000) / measured.perSecond;
   if (callers === 1) {
     figure("SQLite: p50 / raw", over("SQLite", p50, "raw"), "<= 1.6");
     figure(
@@ -138,19 +187,16 @@ for (const callers of [1, 16]) {
       "<= 0.5",
     );
     figure("API server's CPU for a restart / for a raw PATCH", over("SQLite", apiOf, "raw"), "<= 1.2");
+    print(
+      `  the same without what the API server uses at rest, ${(apiServerAtRest * 1000).toFixed(0)} ms a second: ${over("SQLite", apiAlone, "raw")}`,
+    );
     if (postgres) figure("PostgreSQL: throughput / SQLite's", over("PostgreSQL", perSecond, "SQLite"), ">= 0.6");
   }
 }
 
 print(`\nat rest, and after ${RESTARTS} restarts`);
 const [, sqliteServer] = servers;
-if (sqliteServer !== undefined) {
-  let left = RESTARTS;
-  const caller = async (): Promise<void> => {
-    while (left-- > 0) await sqliteServer.gun.fire(sqliteServer.shot());
-  };
-  await Promise.all(Array.from({ length: 16 }, caller));
-}
+if (sqliteServer !== undefined) await fire(sqliteServer, RESTARTS);
 figure("resident memory at rest", `${atRest.toFixed(0)} MB`, "<= 160 MB");
 figure("resident memory after the load", `${residentMb(sqlite.pid).toFixed(0)} MB`, "<= 250 MB");
 
