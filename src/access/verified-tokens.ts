@@ -1,4 +1,4 @@
-import { hash } from "node:crypto";
+import { hashOf } from "./tokens.ts";
 
 /** What was found out about tokens a moment ago, by their hashes: nothing of a token itself is kept. */
 export interface VerifiedTokens<Found> {
@@ -34,5 +34,3 @@ export function createVerifiedTokens<Found>(monotonic: () => number): VerifiedTo
     },
   };
 }
-
-const hashOf = (token: string): string => hash("sha256", token, "base64");

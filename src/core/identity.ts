@@ -31,6 +31,12 @@ export function identityOf({ call, principal }: Caller, override = false): strin
   });
 }
 
+/** Whose call a handler serves. */
+export const callerIn = ({ values }: Pick<HandlerContext, "values">): Caller => ({
+  call: values.get(callKey),
+  principal: values.get(principalKey),
+});
+
 /** {@link identityOf} the caller whose call a handler serves. */
-export const identityIn = ({ values }: Pick<HandlerContext, "values">, override = false): string | undefined =>
-  identityOf({ call: values.get(callKey), principal: values.get(principalKey) }, override);
+export const identityIn = (context: Pick<HandlerContext, "values">, override = false): string | undefined =>
+  identityOf(callerIn(context), override);

@@ -6,6 +6,7 @@ import { type Call, callKey, OPERATION_HEADER, type Warned, warn } from "../../c
 import { remainingMs } from "../../core/deadline.ts";
 import { Failure, type Outcome } from "../../core/errors.ts";
 import { OVERRIDE_FREEZE } from "../../core/freeze.ts";
+import { callerIn } from "../../core/identity.ts";
 import {
   type Action,
   type MutatingRequest,
@@ -123,8 +124,7 @@ export function prepareContext(
 ): { asking: PrepareContext; warnings: ReadonlySet<Warned> } {
   const warnings = new Set<Warned>();
   const asking: PrepareContext = {
-    call: context.values.get(callKey),
-    principal: context.values.get(principalKey),
+    ...callerIn(context),
     signal: context.signal,
     remainingMs: () => remainingMs(context.values),
     validateOnly,

@@ -1,9 +1,10 @@
 import type { Answer } from "../../clouds/http.ts";
 import { ask } from "../../clouds/huawei/ask.ts";
 import type { HuaweiRequest, Project } from "../../clouds/huawei/project.ts";
+import type { RequestSubject } from "../../clouds/huawei/rules.ts";
 import { fieldsOf, integerOf, listOf, textOf } from "../../clouds/json.ts";
 import type { Engine, EngineJob, EngineRef } from "./engine.ts";
-import { aboutEngine, aboutEngines, aboutJob, type RequestSubject, refused } from "./errors.ts";
+import { aboutEngine, aboutEngines, aboutJob, refused } from "./errors.ts";
 
 /** What is asked of CSE, and of IAM for it, as metrics call it. */
 export const VENDOR_OPERATIONS = ["retry", "get", "list", "job", "token"] as const;

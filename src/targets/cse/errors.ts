@@ -80,8 +80,6 @@ export const aboutEngines = (projectId: string): RequestSubject => ({
 /** The failure that an answer of CSE's without a result stands for. */
 export const refused = (answer: Answer, asked: RequestSubject): Failure => refusal(answer, asked, CSE_CODES);
 
-export type { RequestSubject };
-
 /** A retry that is refused before anything is sent. */
 export function refuse(
   reason: Extract<Reason, "NOTHING_TO_RETRY" | "DELETION_NOT_ACKNOWLEDGED">,

@@ -2,8 +2,9 @@ import type { Answer } from "../../clouds/http.ts";
 import { ask } from "../../clouds/huawei/ask.ts";
 import { vendorWords } from "../../clouds/huawei/errors.ts";
 import type { HuaweiRequest, Project } from "../../clouds/huawei/project.ts";
+import type { RequestSubject } from "../../clouds/huawei/rules.ts";
 import { fieldsOf, integerOf, listOf, textOf } from "../../clouds/json.ts";
-import { aboutInstance, aboutInstances, aboutJob, type InstanceRef, type RequestSubject, refused } from "./errors.ts";
+import { aboutInstance, aboutInstances, aboutJob, type InstanceRef, refused } from "./errors.ts";
 
 /** How an instance is restarted: the process alone, or its virtual machine. */
 export type RestartType = "soft" | "hard";

@@ -150,8 +150,6 @@ const unknownForbidden = (code: string): CodeRule => ({
     `DDM refused the request about ${what} by a code that is not known; it may be its state, something else that is done to it, or a permission`,
 });
 
-export type { RequestSubject };
-
 /** Something else is done to the instance. */
 export const inProgress = (ref: InstanceRef, state: string): Failure =>
   new Failure(

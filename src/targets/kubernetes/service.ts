@@ -1,8 +1,7 @@
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import type { ListWorkloadsRequest, WorkloadService } from "../../../gen/restart/kubernetes/v1/workload_service_pb.ts";
 import { callKey } from "../../core/call.ts";
-import type { Caller } from "../../core/identity.ts";
-import { principalKey } from "../../core/principal.ts";
+import { callerIn } from "../../core/identity.ts";
 import type { Runtime } from "../../core/target.ts";
 import type { RestartAction } from "./action.ts";
 import type { OpenCluster } from "./cluster/cluster.ts";
@@ -25,7 +24,7 @@ export function createWorkloadService(options: ServiceOptions): ServiceImpl<type
 
   const found = (ref: WorkloadRef, context: HandlerContext) => {
     context.values.get(callKey).target = targetName(ref);
-    return find(clusters, ref, callerOf(context));
+    return find(clusters, ref, callerIn(context));
   };
 
   return {
@@ -49,17 +48,12 @@ export function createWorkloadService(options: ServiceOptions): ServiceImpl<type
     listClusters: (request, context) => listClusters(clusters, request, context.signal),
 
     async listWorkloads(request, context) {
-      const cluster = findCluster(clusters, request.cluster).forCaller(callerOf(context));
+      const cluster = findCluster(clusters, request.cluster).forCaller(callerIn(context));
       const kinds = await kindsAskedFor(cluster, request);
       return listWorkloads(cluster, kinds, request, context.signal);
     },
   };
 }
-
-const callerOf = ({ values }: HandlerContext): Caller => ({
-  call: values.get(callKey),
-  principal: values.get(principalKey),
-});
 
 async function kindsAskedFor(cluster: OpenCluster, request: ListWorkloadsRequest): Promise<readonly ListedKind[]> {
   if (request.resource === "") {

@@ -43,20 +43,9 @@ export function followAddress(give: GiveAddress, warn: (message: string) => void
 }
 
 /** What `pg` takes from the environment where an address does not say it: https://node-postgres.com/features/connecting. */
-const READ_BY_PG = [
-  ...[
-    "PGHOST",
-    "PGPORT",
-    "PGUSER",
-    "PGPASSWORD",
-    "PGPASSFILE",
-    "PGDATABASE",
-    "PGAPPNAME",
-    "PGOPTIONS",
-    "PGREPLICATION",
-  ],
-  ...["PGSSLMODE", "PGSSLNEGOTIATION", "PGCLIENT_ENCODING", "PGBINARY", "PGCONNECT_TIMEOUT"],
-];
+const READ_BY_PG =
+  `PGHOST PGPORT PGUSER PGPASSWORD PGPASSFILE PGDATABASE PGAPPNAME PGOPTIONS PGREPLICATION PGSSLMODE PGSSLNEGOTIATION
+  PGCLIENT_ENCODING PGBINARY PGCONNECT_TIMEOUT`.split(/\s+/);
 
 /** Has `pg` read nothing but addresses: a variable of somebody else's must not lead to another database, or turn TLS off. */
 export function ignoreEnvironment(): void {
