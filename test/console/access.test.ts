@@ -82,11 +82,11 @@ describe.skipIf(needed.missing).each(["light", "dark"] as const)("axe in %s", (c
     await using one = await sandbox.visit({ colorScheme });
     const page = await one.open(path);
     await settled(page);
-    expect(await page.locator("html").getAttribute("data-theme")).toBe(colorScheme);
+    await expect.poll(() => page.locator("html").getAttribute("data-theme")).toBe(colorScheme);
     await go?.(page);
     expect(await violations(page)).toEqual([]);
-    expect(await page.getByRole("heading", { level: 1 }).count()).toBe(1);
-    expect(await page.title()).toMatch(/^.+ · restartd$/);
+    await expect.poll(() => page.getByRole("heading", { level: 1 }).count()).toBe(1);
+    await expect.poll(() => page.title()).toMatch(/^.+ · restartd$/);
   });
 });
 
@@ -96,16 +96,16 @@ describe.skipIf(needed.missing)("the keyboard", () => {
     const page = await one.open("/console/clusters/sandbox");
     await settled(page);
     await page.keyboard.press("Tab");
-    expect(await focused(page)).toBe("Skip to content");
+    await expect.poll(() => focused(page)).toBe("Skip to content");
     await page.keyboard.press("Enter");
     await tabTo(page, "Restart agent…");
     await page.keyboard.press("Enter");
     await page.locator('[data-testid=check][data-state="ok"]').waitFor();
-    expect(await page.evaluate(() => document.activeElement?.tagName)).toBe("TEXTAREA");
+    await expect.poll(() => page.evaluate(() => document.activeElement?.tagName)).toBe("TEXTAREA");
     await page.keyboard.type("by keys alone");
     await tabTo(page, "Cancel");
     await page.keyboard.press("Tab");
-    expect(await focused(page)).toBe("Restart agent");
+    await expect.poll(() => focused(page)).toBe("Restart agent");
     await page.keyboard.press("Space");
     await page.waitForURL(/operations/);
     await page.locator('[data-testid=operation][data-state="STATE_SUCCEEDED"]').waitFor();
@@ -135,7 +135,7 @@ describe.skipIf(needed.missing)("the keyboard", () => {
     await page.keyboard.press("j");
     await page.keyboard.press("j");
     await page.keyboard.press("k");
-    expect(await focused(page)).toBe("checkout");
+    await expect.poll(() => focused(page)).toBe("checkout");
     await page.keyboard.press("/");
     expect(
       await page.getByRole("searchbox", { name: "Filter by name" }).evaluate((box) => box === document.activeElement),
@@ -178,13 +178,13 @@ describe.skipIf(needed.missing)("the page", () => {
     await open(page, "Refresh…", "refused");
     const dialog = page.getByRole("dialog");
     for (const name of ["Cancel", "Refresh relational-store-primary"]) {
-      expect(await dialog.getByRole("button", { name, exact: true }).evaluate(inSight)).toBe(true);
+      await expect.poll(() => dialog.getByRole("button", { name, exact: true }).evaluate(inSight)).toBe(true);
     }
     // What is reached by Tab is not behind them.
     await page.keyboard.press("Tab");
     const checkbox = dialog.getByRole("checkbox", { name: "I accept the outage" });
     await checkbox.focus();
-    expect(await checkbox.evaluate(inSight)).toBe(true);
+    await expect.poll(() => checkbox.evaluate(inSight)).toBe(true);
   });
 
   it("says whole what there is not, where the table is wider than the screen", async () => {
@@ -192,7 +192,7 @@ describe.skipIf(needed.missing)("the page", () => {
     const page = await one.open("/console/clusters/sandbox?namespace=none");
     const clear = page.getByTestId("empty").getByRole("button", { name: "Clear the filter" });
     await clear.scrollIntoViewIfNeeded();
-    expect(await clear.evaluate(inSight)).toBe(true);
+    await expect.poll(() => clear.evaluate(inSight)).toBe(true);
     expect(
       await page.locator(".scroll").evaluate((box) => box.scrollWidth > box.clientWidth && box.scrollLeft === 0),
     ).toBe(true);
@@ -229,12 +229,12 @@ describe.skipIf(needed.missing)("the page", () => {
     await using one = await sandbox.visit({ colorScheme: "light" });
     const page = await one.open("/console/");
     await page.getByRole("combobox", { name: "Theme" }).selectOption("Dark");
-    expect(await page.locator("html").getAttribute("data-theme")).toBe("dark");
+    await expect.poll(() => page.locator("html").getAttribute("data-theme")).toBe("dark");
     const later = await one.open("/console/operations");
-    expect(await later.locator("html").getAttribute("data-theme")).toBe("dark");
+    await expect.poll(() => later.locator("html").getAttribute("data-theme")).toBe("dark");
     expect(await later.evaluate(() => Object.keys(localStorage))).toEqual(["restartd.theme"]);
     await later.getByRole("combobox", { name: "Theme" }).selectOption("System");
-    expect(await later.locator("html").getAttribute("data-theme")).toBe("light");
+    await expect.poll(() => later.locator("html").getAttribute("data-theme")).toBe("light");
   });
 });
 

@@ -21,7 +21,7 @@ describe.skipIf(needed.missing)("the console on ArcGIS", () => {
     await table.locator('tr[data-name="sites/sandbox/deployments/kvyxph9w5h3o9vgk8dixn"]').getByRole("link").click();
     await page.getByRole("button", { name: "Refresh…" }).click();
     const dialog = page.getByRole("dialog", { name: /^Refresh / });
-    expect(await dialog.textContent()).toContain("Re-creates the pods of this deployment.");
+    await expect.poll(() => dialog.textContent()).toContain("Re-creates the pods of this deployment.");
     await checked(dialog, "ok");
     await dialog.getByRole("button", { name: /^Refresh / }).click();
     await ended(page);
@@ -35,7 +35,7 @@ describe.skipIf(needed.missing)("the console on ArcGIS", () => {
     const dialog = page.getByRole("dialog");
     await dialog.locator('[data-testid=problem][data-reason="OUTAGE_NOT_ACKNOWLEDGED"]').waitFor();
     const submit = dialog.getByRole("button", { name: /^Refresh / });
-    expect(await submit.getAttribute("aria-disabled")).toBe("true");
+    await expect.poll(() => submit.getAttribute("aria-disabled")).toBe("true");
     await dialog.getByRole("checkbox", { name: "I accept the outage" }).check();
     await checked(dialog, "ok");
     expect(calls.length).toBe(2);
@@ -59,7 +59,9 @@ describe.skipIf(needed.missing)("the console on Huawei Cloud", () => {
     await page.getByText("Latest job").waitFor();
     await page.getByRole("button", { name: "Retry failed job…" }).click();
     const dialog = page.getByRole("dialog", { name: /^Retry / });
-    expect(await dialog.textContent()).toMatch(/Runs the failed job \d+ \(\w+\) again\. This is not a restart\./);
+    await expect
+      .poll(() => dialog.textContent())
+      .toMatch(/Runs the failed job \d+ \(\w+\) again\. This is not a restart\./);
     await checked(dialog, "ok");
     await dialog.getByRole("button", { name: /^Retry / }).click();
     await ended(page);
@@ -74,7 +76,7 @@ describe.skipIf(needed.missing)("the console on Huawei Cloud", () => {
     await page.getByRole("button", { name: "Soft restart…" }).click();
     const dialog = page.getByRole("dialog", { name: /^Soft restart DCS instance / });
     await checked(dialog, "ok");
-    expect(await dialog.textContent()).toContain("Restarts the process only.");
+    await expect.poll(() => dialog.textContent()).toContain("Restarts the process only.");
     await dialog.getByRole("button", { name: /^Soft restart / }).click();
     await ended(page);
     await page.getByRole("table", { name: "Parts" }).locator("tr[data-name]").waitFor();
@@ -91,7 +93,7 @@ describe.skipIf(needed.missing)("the console on Huawei Cloud", () => {
     const submit = dialog.getByRole("button", { name: `Restart ${name}` });
     await word.fill(name.toUpperCase());
     await word.press("Enter");
-    expect(await submit.getAttribute("aria-disabled")).toBe("true");
+    await expect.poll(() => submit.getAttribute("aria-disabled")).toBe("true");
     await word.fill(` ${name} `);
     await checked(dialog, "ok");
     await submit.click();
@@ -106,7 +108,7 @@ describe.skipIf(needed.missing)("the console on Huawei Cloud", () => {
     const dialog = page.getByRole("dialog", { name: `Flush DCS instance ${name}` });
     const word = dialog.getByRole("textbox", { name: /^Type / });
     await word.waitFor();
-    expect(await dialog.textContent()).toContain("Deletes all data, for good.");
+    await expect.poll(() => dialog.textContent()).toContain("Deletes all data, for good.");
     await word.fill(name);
     await checked(dialog, "ok");
     await word.fill(`${name}x`);

@@ -42,7 +42,7 @@ describe.skipIf(needed.missing)("an answer that is lost", () => {
       `${proxy.origin}/console/operations?target=${encodeURIComponent("clusters/sandbox/apps/v1/namespaces/shop/statefulsets/db")}`,
     );
     await page.locator("tr[data-name]").waitFor();
-    expect(await page.locator("tr[data-name]").count()).toBe(1);
+    await expect.poll(() => page.locator("tr[data-name]").count()).toBe(1);
   });
 
   it("is not known in the end, and can be asked for again", { timeout: 150_000 }, async () => {
@@ -53,8 +53,8 @@ describe.skipIf(needed.missing)("an answer that is lost", () => {
     await submit(page, "agent");
     const problem = page.getByRole("dialog").locator('[data-testid=problem][data-reason="NO_ANSWER"]');
     await problem.waitFor({ timeout: 90_000 });
-    expect(await problem.getAttribute("data-outcome")).toBe("unknown");
-    expect(await problem.textContent()).toContain("It may have been applied.");
+    await expect.poll(() => problem.getAttribute("data-outcome")).toBe("unknown");
+    await expect.poll(() => problem.textContent()).toContain("It may have been applied.");
     proxy.loses = () => false;
     await problem.getByRole("button", { name: "Ask again" }).click();
     await page.waitForURL(/operations/);
@@ -90,9 +90,9 @@ describe.skipIf(needed.missing)("a stream that is cut", () => {
     const watches = () => [...proxy.open].filter(({ path }) => path.endsWith("/WatchRollout")).length;
     await expect.poll(watches).toBe(1);
     proxy.cut();
-    expect(await page.getByTestId("operation").getAttribute("data-state")).toBe("STATE_SENT");
+    await expect.poll(() => page.getByTestId("operation").getAttribute("data-state")).toBe("STATE_SENT");
     await expect.poll(watches).toBe(1);
-    expect(await page.getByTestId("rollout").count()).toBe(1);
+    await expect.poll(() => page.getByTestId("rollout").count()).toBe(1);
   });
 });
 
@@ -110,9 +110,11 @@ describe.skipIf(needed.missing)("a server that goes away", () => {
       await server.stop("SIGKILL");
       const banner = page.locator('[data-testid=stale][data-reason="NO_ANSWER"]');
       await banner.waitFor();
-      expect(await banner.count()).toBe(1);
-      expect(await banner.textContent()).toMatch(/Showing what was known at \d\d:\d\d:\d\d\..*Trying again in \d+ s\./);
-      expect(await web.count()).toBe(1);
+      await expect.poll(() => banner.count()).toBe(1);
+      await expect
+        .poll(() => banner.textContent())
+        .toMatch(/Showing what was known at \d\d:\d\d:\d\d\..*Trying again in \d+ s\./);
+      await expect.poll(() => web.count()).toBe(1);
       await page.getByRole("link", { name: "Operations" }).click();
       await page.locator('[data-testid=problem][data-reason="NO_ANSWER"]').waitFor();
       await banner.waitFor();

@@ -38,14 +38,16 @@ describe.skipIf(needed.missing)("what is frozen", () => {
     await page.getByRole("button", { name: "Restart…" }).click();
     await check(page, "refused").waitFor();
     const problem = page.getByRole("dialog").getByRole("alert");
-    expect(await problem.getAttribute("data-reason")).toBe("FROZEN");
-    expect(await page.getByRole("dialog").textContent()).toContain("freezes/incident-7 see incident-7; until ");
+    await expect.poll(() => problem.getAttribute("data-reason")).toBe("FROZEN");
+    await expect
+      .poll(() => page.getByRole("dialog").textContent())
+      .toContain("freezes/incident-7 see incident-7; until ");
     expect(await violations(page)).toEqual([]);
     const word = page.getByRole("textbox", { name: "Type incident-7 to go on" });
     const submit = page.getByRole("button", { name: "Restart web", exact: true });
     await word.fill("web");
     await word.press("Enter");
-    expect(await submit.getAttribute("aria-disabled")).toBe("true");
+    await expect.poll(() => submit.getAttribute("aria-disabled")).toBe("true");
     await word.fill("incident-7");
     await check(page, "ok").waitFor();
     expect(await violations(page)).toEqual([]);
@@ -115,8 +117,8 @@ describe.skipIf(needed.missing)("who may not override a freeze", () => {
     await page.getByRole("button", { name: "Restart…" }).click();
     const problem = page.getByRole("dialog").locator('[data-testid=problem][data-reason="FROZEN"]');
     await problem.waitFor();
-    expect(await problem.textContent()).toContain("wait until it ends");
-    expect(await problem.textContent()).toContain("freezes/black-friday");
+    await expect.poll(() => problem.textContent()).toContain("wait until it ends");
+    await expect.poll(() => problem.textContent()).toContain("freezes/black-friday");
     expect(await page.getByRole("textbox", { name: /^Type / }).count()).toBe(0);
     expect(configured.patches()).toBe(0);
   });

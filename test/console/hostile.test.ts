@@ -65,11 +65,11 @@ describe.skipIf(needed.missing)("what others wrote", () => {
     const page = await one.open("/console/clusters/c");
     const row = page.getByRole("table", { name: "Workloads" }).locator("tr[data-name]");
     await row.waitFor();
-    expect(await row.getByRole("rowheader").textContent()).toBe(SHOWN);
+    await expect.poll(() => row.getByRole("rowheader").textContent()).toBe(SHOWN);
     await row.getByRole("button").click();
     const dialog = page.getByRole("dialog");
     await dialog.getByTestId("problem").waitFor();
-    expect(await dialog.getByRole("heading").textContent()).toContain(SHOWN);
+    await expect.poll(() => dialog.getByRole("heading").textContent()).toContain(SHOWN);
     await page.keyboard.press("Escape");
     await row.getByRole("link").click();
     await page.getByRole("heading", { level: 1 }).waitFor();
@@ -77,11 +77,11 @@ describe.skipIf(needed.missing)("what others wrote", () => {
     await expect.poll(() => page.title()).toBe(`${SHOWN} · restartd`);
     await page.goto(`${fixture.server.url}/console/clusters/c/apps/v1/namespaces/n/deployments/web`);
     await page.getByTestId("rollout").waitFor();
-    expect(await page.getByTestId("rollout").textContent()).toContain(SHOWN);
-    expect(await page.getByRole("status").first().textContent()).toBe(SHOWN);
+    await expect.poll(() => page.getByTestId("rollout").textContent()).toContain(SHOWN);
+    await expect.poll(() => page.getByRole("status").first().textContent()).toBe(SHOWN);
     await page.getByRole("button", { name: "Restart…" }).click();
     await page.locator('[data-testid=problem][data-reason="PAUSED"]').waitFor();
-    expect(await page.getByRole("dialog").textContent()).toContain(SHOWN);
+    await expect.poll(() => page.getByRole("dialog").textContent()).toContain(SHOWN);
     const text = await page.evaluate(() => document.documentElement.outerHTML);
     // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what is looked for
     expect(text.replace(/href="[^"]*"|data-name="[^"]*"/g, "")).not.toMatch(/[\u0007\u202E\u2066]/);
@@ -93,7 +93,7 @@ describe.skipIf(needed.missing)("what others wrote", () => {
     const page = await one.open("/console/");
     const note = page.getByTestId("newer");
     await note.waitFor();
-    expect(await note.textContent()).toContain("A newer console is there.");
+    await expect.poll(() => note.textContent()).toContain("A newer console is there.");
     expect(await page.getByTestId("sandbox").count()).toBe(0);
     await note.getByRole("button", { name: "Reload" }).waitFor();
   });

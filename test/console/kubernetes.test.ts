@@ -27,8 +27,8 @@ describe.skipIf(needed.missing)("the console on Kubernetes", () => {
     await page.getByRole("button", { name: "Restart…" }).click();
     const dialog = page.getByRole("dialog", { name: "Restart deployment.apps shop/web" });
     await dialog.locator('[data-testid=check][data-state="ok"]').waitFor();
-    expect(await dialog.getByTestId("check").textContent()).toBe("Checked: the cluster would accept it.");
-    expect(await dialog.textContent()).toContain("3 pods");
+    await expect.poll(() => dialog.getByTestId("check").textContent()).toBe("Checked: the cluster would accept it.");
+    await expect.poll(() => dialog.textContent()).toContain("3 pods");
     await dialog.getByRole("textbox", { name: "Reason" }).fill("a new certificate");
     await dialog.getByRole("button", { name: "Restart web", exact: true }).dblclick();
 
@@ -36,14 +36,16 @@ describe.skipIf(needed.missing)("the console on Kubernetes", () => {
     const operation = page.getByTestId("operation");
     const bar = page.getByRole("progressbar", { name: "updated" });
     await bar.waitFor();
-    expect(await bar.getAttribute("aria-valuemax")).toBe("3");
-    expect(await bar.getAttribute("aria-valuetext")).toMatch(/^\d of 3$/);
-    expect(await page.evaluate(() => document.activeElement?.tagName)).toBe("H1");
+    await expect.poll(() => bar.getAttribute("aria-valuemax")).toBe("3");
+    await expect.poll(() => bar.getAttribute("aria-valuetext")).toMatch(/^\d of 3$/);
+    await expect.poll(() => page.evaluate(() => document.activeElement?.tagName)).toBe("H1");
     await page.locator('[data-testid=operation][data-state="STATE_SUCCEEDED"]').waitFor();
-    expect(await operation.getAttribute("data-outcome")).toBe("OUTCOME_APPLIED");
-    expect(await operation.getAttribute("data-name")).toBe(new URL(page.url()).pathname.replace("/console/", ""));
+    await expect.poll(() => operation.getAttribute("data-outcome")).toBe("OUTCOME_APPLIED");
+    await expect
+      .poll(() => operation.getAttribute("data-name"))
+      .toBe(new URL(page.url()).pathname.replace("/console/", ""));
     await page.getByRole("status").filter({ hasText: 'deployment "web" successfully rolled out' }).waitFor();
-    expect(await bar.getAttribute("aria-valuetext")).toBe("3 of 3");
+    await expect.poll(() => bar.getAttribute("aria-valuetext")).toBe("3 of 3");
 
     // The check, and then the one call.
     const sent = calls.map(({ body }) => fromBinary(RestartRequestSchema, body));
@@ -89,13 +91,13 @@ describe.skipIf(needed.missing)("the console on Kubernetes", () => {
     const dialog = page.getByRole("dialog");
     const problem = dialog.getByRole("alert");
     await problem.waitFor();
-    expect(await problem.getAttribute("data-reason")).toBe(reason);
-    expect(await problem.getAttribute("data-outcome")).toBe("not_applied");
-    expect(await problem.textContent()).toContain(said);
-    expect(await problem.textContent()).toContain("Nothing was changed.");
-    expect(await dialog.getByTestId("check").getAttribute("data-state")).toBe("refused");
+    await expect.poll(() => problem.getAttribute("data-reason")).toBe(reason);
+    await expect.poll(() => problem.getAttribute("data-outcome")).toBe("not_applied");
+    await expect.poll(() => problem.textContent()).toContain(said);
+    await expect.poll(() => problem.textContent()).toContain("Nothing was changed.");
+    await expect.poll(() => dialog.getByTestId("check").getAttribute("data-state")).toBe("refused");
     const submit = dialog.getByRole("button", { name: /^Restart / });
-    expect(await submit.getAttribute("aria-disabled")).toBe("true");
+    await expect.poll(() => submit.getAttribute("aria-disabled")).toBe("true");
     await submit.click({ force: true }); // a button that is not disabled for the browser, and sends nothing
     await dialog.getByRole("button", { name: "Check again" }).click();
     await problem.waitFor();
@@ -103,7 +105,7 @@ describe.skipIf(needed.missing)("the console on Kubernetes", () => {
     expect(calls.every(({ body }) => fromBinary(RestartRequestSchema, body).validateOnly)).toBe(true);
     await page.keyboard.press("Escape");
     await dialog.waitFor({ state: "detached" });
-    expect(await opener.evaluate((button) => button === document.activeElement)).toBe(true);
+    await expect.poll(() => opener.evaluate((button) => button === document.activeElement)).toBe(true);
   });
 
   it("warns of what one should know, before and after", async () => {
@@ -112,7 +114,7 @@ describe.skipIf(needed.missing)("the console on Kubernetes", () => {
     await page.getByRole("button", { name: "Restart legacy…" }).click();
     const warning = page.getByRole("dialog").locator('[data-testid=warnings] [data-warning="RECREATE_DOWNTIME"]');
     await warning.waitFor();
-    expect(await warning.textContent()).toContain("All pods go before new ones come: there is downtime.");
+    await expect.poll(() => warning.textContent()).toContain("All pods go before new ones come: there is downtime.");
     await page.getByRole("button", { name: "Restart legacy", exact: true }).click();
     await page.waitForURL(/operations/);
     await page.locator('[data-testid=operation] [data-warning="RECREATE_DOWNTIME"]').waitFor();
@@ -123,7 +125,9 @@ describe.skipIf(needed.missing)("the console on Kubernetes", () => {
     const page = await one.open("/console/clusters/sandbox/argoproj.io/v1alpha1/namespaces/shop/rollouts/canary");
     await page.getByRole("button", { name: "Restart…" }).click();
     const dialog = page.getByRole("dialog", { name: "Restart rollout.argoproj.io shop/canary" });
-    expect(await dialog.textContent()).toContain("Evicts the pods of the running version, by spec.restartAt.");
+    await expect
+      .poll(() => dialog.textContent())
+      .toContain("Evicts the pods of the running version, by spec.restartAt.");
     await dialog.locator('[data-testid=check][data-state="ok"]').waitFor();
     await dialog.getByRole("button", { name: "Restart canary" }).click();
     await page.locator('[data-testid=operation][data-state="STATE_SUCCEEDED"]').waitFor();
@@ -147,7 +151,7 @@ describe.skipIf(needed.missing)("the console on Kubernetes", () => {
     expect(await page.evaluate(() => [...Object.keys(localStorage)])).toEqual([]);
     const empty = await one.open("/console/clusters/sandbox?namespace=none");
     await empty.getByTestId("empty").waitFor();
-    expect(await empty.getByTestId("empty").textContent()).toContain("No workloads in namespace none.");
+    await expect.poll(() => empty.getByTestId("empty").textContent()).toContain("No workloads in namespace none.");
     await empty.getByRole("button", { name: "Clear the filter" }).last().click();
     await empty.getByRole("rowheader", { name: "web" }).waitFor();
   });
@@ -160,8 +164,8 @@ describe.skipIf(needed.missing)("the console on Kubernetes", () => {
     const gone = await one.open(`${SHOP}/deployments/gone`);
     const problem = gone.locator('[data-testid=problem][data-reason="TARGET_NOT_FOUND"]');
     await problem.waitFor();
-    expect(await problem.getAttribute("role")).toBe("group");
-    expect(await problem.textContent()).toContain("It does not exist, or no longer: check the names.");
+    await expect.poll(() => problem.getAttribute("role")).toBe("group");
+    await expect.poll(() => problem.textContent()).toContain("It does not exist, or no longer: check the names.");
     const cluster = await one.open("/console/clusters/none");
     await cluster.locator('[data-testid=problem][data-reason="CLUSTER_NOT_FOUND"]').waitFor();
   });

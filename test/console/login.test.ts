@@ -49,7 +49,7 @@ describe.skipIf(needed.missing)("the login", () => {
     await page.getByRole("button", { name: "Log in" }).click();
     const problem = page.getByRole("alert");
     await problem.waitFor();
-    expect(await problem.getAttribute("data-reason")).toBe("UNAUTHENTICATED");
+    await expect.poll(() => problem.getAttribute("data-reason")).toBe("UNAUTHENTICATED");
     await field.fill(TOKEN);
     await field.press("Enter");
     await page.waitForURL(`**${SHOP}/deployments/web?x=1`);
@@ -88,12 +88,12 @@ describe.skipIf(needed.missing)("the login", () => {
     const dialog = page.getByRole("dialog");
     await dialog.locator('[data-testid=problem][data-reason="REASON_REQUIRED"]').waitFor();
     const submit = dialog.getByRole("button", { name: "Restart web" });
-    expect(await submit.getAttribute("aria-disabled")).toBe("true");
+    await expect.poll(() => submit.getAttribute("aria-disabled")).toBe("true");
     await dialog.getByRole("textbox", { name: "Reason" }).fill("a new certificate");
     await dialog.locator('[data-testid=check][data-state="ok"]').waitFor();
     await submit.click();
     await page.waitForURL(/operations\//);
     await page.locator('[data-testid=operation][data-state="STATE_SUCCEEDED"]').waitFor();
-    expect(await page.getByTestId("operation").textContent()).toContain("token:ann");
+    await expect.poll(() => page.getByTestId("operation").textContent()).toContain("token:ann");
   });
 });

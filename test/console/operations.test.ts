@@ -136,18 +136,18 @@ describe.skipIf(needed.missing)("the list of operations", () => {
       `${program.url}/console/operations?filter=${encodeURIComponent('principal = ann AND create_time < "2026-01-01T00:00:05Z"')}`,
     );
     await expect.poll(() => names(page)).toEqual([4, 2, 0].map(name));
-    expect(await page.getByRole("combobox", { name: "State" }).isDisabled()).toBe(true);
-    expect(await page.getByRole("textbox", { name: "By" }).getAttribute("placeholder")).toBe("advanced");
+    await expect.poll(() => page.getByRole("combobox", { name: "State" }).isDisabled()).toBe(true);
+    await expect.poll(() => page.getByRole("textbox", { name: "By" }).getAttribute("placeholder")).toBe("advanced");
     const written = page.getByRole("textbox", { name: "Filter (AIP-160)" });
     await written.fill("stat = SENT");
     await written.press("Enter");
     const problem = page.locator('[data-testid=problem][data-reason="INVALID_ARGUMENT"]');
     await problem.waitFor();
-    expect(await problem.textContent()).toContain("did you mean state?");
+    await expect.poll(() => problem.textContent()).toContain("did you mean state?");
     await page.getByRole("button", { name: "Clear the filter" }).click();
     await expect.poll(async () => (await names(page)).length).toBe(50);
     await page.goto(`${program.url}/console/operations?principal=nobody`);
-    expect(await page.getByTestId("empty").textContent()).toBe("No operations match. Clear the filter.");
+    await expect.poll(() => page.getByTestId("empty").textContent()).toBe("No operations match. Clear the filter.");
   });
 
   it("comes back to where it was left", async () => {
@@ -157,7 +157,7 @@ describe.skipIf(needed.missing)("the list of operations", () => {
     await page.evaluate(() => scrollTo(0, 900));
     await page.locator("table tr[data-name]").nth(30).getByRole("link").first().click();
     await page.getByTestId("operation").waitFor();
-    expect(await page.evaluate(() => scrollY)).toBe(0);
+    await expect.poll(() => page.evaluate(() => scrollY)).toBe(0);
     await page.goBack();
     await expect.poll(() => page.evaluate(() => scrollY)).toBe(900);
   });
@@ -174,10 +174,12 @@ describe.skipIf(needed.missing)("an operation in doubt", () => {
   it("is explained while it is UNKNOWN", async () => {
     await using one = await visit();
     const page = await one.open(`/console/${UNKNOWN}`);
-    expect(await page.getByTestId("unknown").textContent()).toContain(
-      "restartd sent this and got no proof of what happened. It is being looked for by reading, and never sent again. " +
-        "Do not restart by hand until this has ended.",
-    );
+    await expect
+      .poll(() => page.getByTestId("unknown").textContent())
+      .toContain(
+        "restartd sent this and got no proof of what happened. It is being looked for by reading, and never sent again. " +
+          "Do not restart by hand until this has ended.",
+      );
   });
 
   it("offers to begin anew when it was not applied", async () => {
@@ -192,18 +194,18 @@ describe.skipIf(needed.missing)("an operation in doubt", () => {
     await using one = await visit();
     const page = await one.open(`/console/${UNRESOLVED}`);
     const box = page.getByTestId("unresolved");
-    expect(await box.textContent()).toContain(
-      `Nobody can tell from outside. ${DDM} stays blocked until someone says what happened.`,
-    );
+    await expect
+      .poll(() => box.textContent())
+      .toContain(`Nobody can tell from outside. ${DDM} stays blocked until someone says what happened.`);
     const record = page.getByRole("group", { name: "Resolve" }).getByRole("button", { name: "Record" });
     expect(await page.getByRole("radio", { name: "It happened" }).isChecked()).toBe(false);
     expect(await page.getByRole("radio", { name: "It did not happen" }).isChecked()).toBe(false);
     await page.getByRole("radio", { name: "It happened" }).check();
-    expect(await record.getAttribute("aria-disabled")).toBe("true");
+    await expect.poll(() => record.getAttribute("aria-disabled")).toBe("true");
     await page.getByRole("textbox", { name: "How do you know?" }).fill("the pods are new");
     await record.click();
     await page.locator('[data-testid=operation][data-state="STATE_SUCCEEDED"]').waitFor();
-    expect(await page.getByTestId("operation").getAttribute("data-outcome")).toBe("OUTCOME_APPLIED");
+    await expect.poll(() => page.getByTestId("operation").getAttribute("data-outcome")).toBe("OUTCOME_APPLIED");
   });
 
   it("says when somebody else was faster", async () => {

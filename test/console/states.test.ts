@@ -92,7 +92,7 @@ describe.skipIf(needed.missing).each(["light", "dark"] as const)("axe in %s find
     proxy.loses = () => true;
     proxy.cut();
     await page.getByTestId("reconnecting").waitFor();
-    expect(await page.getByTestId("operation").getAttribute("data-state")).toBe("STATE_SENT");
+    await expect.poll(() => page.getByTestId("operation").getAttribute("data-state")).toBe("STATE_SENT");
     expect(await violations(page)).toEqual([]);
     proxy.loses = () => false;
     proxy.cut(); // what was kept back is never told
@@ -105,7 +105,7 @@ describe.skipIf(needed.missing).each(["light", "dark"] as const)("axe in %s find
     await page.getByTestId("newer").waitFor();
     const problem = page.locator('[data-testid=problem][data-reason="PERMISSION_DENIED"]');
     await problem.waitFor();
-    expect(await problem.textContent()).toContain("ask the platform team");
+    await expect.poll(() => problem.textContent()).toContain("ask the platform team");
     expect(await violations(page)).toEqual([]);
     const loaded = page.waitForEvent("load");
     await page.getByRole("button", { name: "Reload" }).click();
