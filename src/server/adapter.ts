@@ -36,6 +36,7 @@ import {
   wrongMethod,
 } from "./refusals.ts";
 import { send } from "./send.ts";
+import { serverStreamKey, withMessages } from "./server-stream.ts";
 import { type Shutdown, shuttingDown } from "./shutdown.ts";
 import { type RequestLimits, toUniversal } from "./universal.ts";
 
@@ -214,9 +215,23 @@ async function respondTo(exchange: Exchange, options: AdapterOptions): Promise<U
         free();
       };
     }
-    const response = await endpoint.handler(toUniversal(exchange, endpoint, caller, options, options.shutdown.signal));
+    const universal = toUniversal(exchange, endpoint, caller, options, options.shutdown.signal);
+    const response = await endpoint.handler(universal);
     const bare = refusalOf(response, endpoint, { method: exchange.method, contentType: contentType.said });
-    return bare === undefined ? response : refuse(exchange, options, bare);
+    if (bare !== undefined) {
+      return refuse(exchange, options, bare);
+    }
+    const messages = universal.contextValues?.get(serverStreamKey)?.messages;
+    if (messages === undefined) {
+      return response;
+    }
+    exchange.body?.close(); // its one message was read, and whoever waits for it need not be kept while the answer lasts
+    return withMessages(response, messages, {
+      call,
+      contentType,
+      serialize: endpoint.serialize,
+      registry: options.registry,
+    });
   } catch (error) {
     const failed = fail(call, gone.signal.aborted ? CLIENT_GONE : error);
     return answer(contentType.type, failed, { ...options, ...challenge(call.failure) });

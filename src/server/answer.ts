@@ -38,27 +38,42 @@ export interface AnswerOptions {
 
 /** Writes a failure down for a caller whose call reached no handler of connect. */
 export function answer(contentType: string, error: ConnectError, options: AnswerOptions): UniversalServerResponse {
+  const { registry } = options;
   const header = new Headers(options.header);
-  switch (formOf(contentType)) {
+  const form = formOf(contentType);
+  if (form === "connect") {
+    const body = errorToJsonBytes(error, { registry });
+    header.set("content-type", "application/json");
+    header.set("content-length", String(body.byteLength));
+    return { status: options.status ?? codeToHttpStatus(error.code), header, body: once(body) };
+  }
+  header.set("content-type", contentType);
+  const trailer = new Headers();
+  const end = endOfStream(form, error, { trailer, registry });
+  return { status: 200, header, ...(end === undefined ? { trailer } : { body: once(end) }) };
+}
+
+/**
+ * How a stream ends, in the forms that have one.
+ *
+ * @param error undefined when it ends well.
+ * @param options.trailer the trailers so far; gRPC's status is added to them.
+ * @returns the last bytes of the body; undefined where the trailers say it all.
+ */
+export function endOfStream(
+  form: Exclude<Form, "connect">,
+  error: ConnectError | undefined,
+  { trailer, registry }: { readonly trailer: Headers; readonly registry: Registry },
+): Uint8Array | undefined {
+  switch (form) {
     case "grpc":
-      header.set("content-type", contentType);
-      return { status: 200, header, trailer: setTrailerStatus(new Headers(), error) };
-    case "grpc-web": {
-      header.set("content-type", contentType);
-      const trailer = trailerSerialize(setTrailerStatus(new Headers(), error));
-      return { status: 200, header, body: once(encodeEnvelope(trailerFlag, trailer)) };
-    }
+      setTrailerStatus(trailer, error);
+      return undefined;
+    case "grpc-web":
+      return encodeEnvelope(trailerFlag, trailerSerialize(setTrailerStatus(trailer, error)));
     case "connect-stream": {
-      header.set("content-type", contentType);
-      const end = createEndStreamSerialization({ registry: options.registry });
-      const data = end.serialize({ metadata: new Headers(), error });
-      return { status: 200, header, body: once(encodeEnvelope(endStreamFlag, data)) };
-    }
-    case "connect": {
-      const body = errorToJsonBytes(error, { registry: options.registry });
-      header.set("content-type", "application/json");
-      header.set("content-length", String(body.byteLength));
-      return { status: options.status ?? codeToHttpStatus(error.code), header, body: once(body) };
+      const end = createEndStreamSerialization({ registry });
+      return encodeEnvelope(endStreamFlag, end.serialize({ metadata: trailer, ...(error && { error }) }));
     }
   }
 }

@@ -6,6 +6,7 @@ import { compressionGzip } from "@connectrpc/connect-node";
 import type { MethodAccess } from "../core/access.ts";
 import type { Route } from "../core/route.ts";
 import { completeErrors } from "./complete.ts";
+import { type Serialize, serializerOf, takeMessages } from "./server-stream.ts";
 
 /** One rpc as HTTP sees it. */
 export interface Endpoint {
@@ -23,6 +24,8 @@ export interface Endpoint {
   readonly anyHost: boolean;
   /** Who may call it. */
   readonly access: MethodAccess;
+  /** Writes the messages of its answers. */
+  readonly serialize: Serialize;
 }
 
 /** What all endpoints share. */
@@ -53,7 +56,7 @@ export function endpointsOf(routes: readonly Route[], options: EndpointOptions):
   const endpoints = new Map<string, Endpoint>();
   for (const route of routes) {
     const router = createConnectRouter({
-      interceptors,
+      interceptors: [takeMessages, ...interceptors],
       readMaxBytes,
       acceptCompression: [compressionGzip], // brotli would run at its slowest
       requestGate: completeErrors(validator),
@@ -75,6 +78,7 @@ export function endpointsOf(routes: readonly Route[], options: EndpointOptions):
         whileDraining: route.whileDraining,
         anyHost: route.anyHost && access.kind === "public",
         access,
+        serialize: serializerOf(handler, registry),
       });
     }
   }

@@ -14,6 +14,7 @@ import { isJson } from "./content-type.ts";
 import type { Endpoint } from "./endpoints.ts";
 import type { Exchange } from "./exchange.ts";
 import { checkedJson, checkJson } from "./json-body.ts";
+import { serverStreamKey } from "./server-stream.ts";
 import type { Shares } from "./shares.ts";
 
 /** What bounds a request. */
@@ -69,6 +70,9 @@ export function toUniversal(
     contextValues.set(principalKey, caller.principal).set(lapsedKey, caller.lapsed);
   }
   const drainingMs = single ? limits.drainingBodyTimeoutMs : undefined;
+  if (methodKind === "server_streaming") {
+    contextValues.set(serverStreamKey, { signal: gone.signal, messages: undefined });
+  }
   exchange.body = openBody(request, { until, draining, drainingMs });
   const { body, text } = readableBody(exchange.body.bytes, exchange, endpoint, limits);
   if (text !== undefined && isMutating(endpoint.handler.method)) {

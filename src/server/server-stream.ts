@@ -1,0 +1,146 @@
+import type { Message, Registry } from "@bufbuild/protobuf";
+import { ConnectError, type ContextKey, createContextKey, type Interceptor } from "@connectrpc/connect";
+import {
+  createMethodSerializationLookup,
+  encodeEnvelope,
+  envelopeCompress,
+  type UniversalHandler,
+  type UniversalServerResponse,
+  validateReadWriteMaxBytes,
+} from "@connectrpc/connect/protocol";
+import { compressionGzip } from "@connectrpc/connect-node";
+import { type Call, fail } from "../core/call.ts";
+import { endOfStream, formOf } from "./answer.ts";
+import { type ContentType, isJson } from "./content-type.ts";
+
+/**
+ * A server stream whose messages are sent without connect, from the first of them on.
+ *
+ * connect reads the request, calls interceptors and handler, and writes down whatever fails before there is a message. Then it is shown
+ * the end of the stream, so that nothing of it is left: while a stream waits, connect's chain of generators keeps 20 kB, of 10,000
+ * watchers' streams 200 MB, and every message passes through all of them.
+ */
+export interface ServerStream {
+  /** Fires when the client goes away. The signal that connect makes of it fires when connect is done. */
+  readonly signal: AbortSignal;
+  /** Undefined until the first message has come. */
+  messages: Messages | undefined;
+}
+
+/** Messages as they come. */
+interface Messages {
+  /** The one that has come; undefined once it is sent. */
+  first: IteratorResult<Message> | undefined;
+  /** All others. */
+  readonly iterator: AsyncIterator<Message>;
+}
+
+/** Where a call that streams its answer finds its {@link ServerStream}. */
+export const serverStreamKey: ContextKey<ServerStream | undefined> = createContextKey<ServerStream | undefined>(
+  undefined,
+  { description: "server stream" },
+);
+
+/** Takes the messages of server streams out of connect's hands. Outermost, so that nothing is lost of what other interceptors do. */
+export const takeMessages: Interceptor = (next) =>
+  async function takeMessages(req) {
+    const stream = req.contextValues.get(serverStreamKey);
+    if (!req.stream || stream === undefined) {
+      return next(req);
+    }
+    const response = await next({ ...req, signal: stream.signal });
+    if (!response.stream) {
+      return response;
+    }
+    const iterator = response.message[Symbol.asyncIterator]();
+    const first = await iterator.next();
+    if (first.done !== true) {
+      stream.messages = { first, iterator };
+    }
+    return { ...response, message: nothing };
+  };
+
+/** No messages at all. */
+const nothing: AsyncIterable<never> = {
+  [Symbol.asyncIterator]: () => ({ next: async () => ({ done: true, value: undefined }) }),
+};
+
+/** Writes the messages of a method's answers. */
+export type Serialize = (message: Message, json: boolean) => Uint8Array;
+
+/** How the messages of a method's answers are written. */
+export function serializerOf({ method }: UniversalHandler, registry: Registry): Serialize {
+  const limits = validateReadWriteMaxBytes(undefined, undefined, undefined);
+  const lookup = createMethodSerializationLookup(method, undefined, { registry }, limits);
+  return (message, json) => lookup.getO(!json).serialize(message);
+}
+
+/** What {@link withMessages} needs to know of the call. */
+export interface StreamOptions {
+  readonly call: Call;
+  readonly contentType: ContentType;
+  readonly serialize: Serialize;
+  /** Knows the messages that an Any in a detail may hold. */
+  readonly registry: Registry;
+}
+
+/** The answer that connect made when it was shown the end of a stream, with the messages and the end of that stream. */
+export function withMessages(
+  { status, header = new Headers(), trailer = new Headers() }: UniversalServerResponse,
+  messages: Messages,
+  options: StreamOptions,
+): UniversalServerResponse {
+  const { iterator } = messages;
+  const form = formOf(options.contentType.type);
+  if (form === "connect") {
+    throw new TypeError(`not the content type of a stream: ${options.contentType.said}`);
+  }
+  const envelope = createEnvelope(header, options);
+  let over = false;
+  const end = (error?: ConnectError): IteratorResult<Uint8Array> => {
+    over = true;
+    const value = endOfStream(form, error, { trailer, registry: options.registry });
+    return value === undefined ? { done: true, value } : { done: false, value };
+  };
+  const body: AsyncIterableIterator<Uint8Array> = {
+    [Symbol.asyncIterator]: () => body,
+    async next() {
+      if (over) return { done: true, value: undefined };
+      let result = messages.first;
+      messages.first = undefined;
+      try {
+        result ??= await iterator.next();
+      } catch (error) {
+        return end(ConnectError.from(error)); // in the form of our failures already
+      }
+      try {
+        return result.done === true ? end() : { done: false, value: await envelope(result.value) };
+      } catch (error) {
+        return end(fail(options.call, error));
+      }
+    },
+    async return() {
+      await iterator.return?.();
+      return { done: true, value: undefined };
+    },
+  };
+  return { status, header, body, ...(form === "grpc" && { trailer }) };
+}
+
+/** Puts messages into envelopes, packed as connect has agreed with the client. */
+function createEnvelope(
+  header: Headers,
+  { serialize, contentType }: StreamOptions,
+): (message: Message) => Uint8Array | Promise<Uint8Array> {
+  const json = isJson(contentType);
+  const packed = header.has("grpc-encoding") || header.has("connect-content-encoding");
+  if (!packed) {
+    return (message) => encodeEnvelope(0, serialize(message, json));
+  }
+  const { compressMinBytes } = validateReadWriteMaxBytes(undefined, undefined, undefined);
+  return async (message) => {
+    const whole = { flags: 0, data: serialize(message, json) };
+    const { flags, data } = await envelopeCompress(whole, compressionGzip, compressMinBytes);
+    return encodeEnvelope(flags, data);
+  };
+}
