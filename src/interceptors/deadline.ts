@@ -21,6 +21,8 @@ export interface DeadlineOptions extends DeadlineLimits {
    * the rejection of `work`.
    */
   readonly abandoned: (call: Call, work: Promise<unknown>) => void;
+  /** What else ends streams. */
+  readonly streams: readonly EndsStream[];
 }
 
 /** The longest that a timer of Node waits; it takes anything longer for 1 ms. */
@@ -66,20 +68,19 @@ function timeoutOf(header: Headers): number | undefined {
   return Number(digits) * factor;
 }
 
+/** Something else that ends a stream: calls `end` with the reason. Returns how to stop that; undefined when it does not concern the stream. */
+export type EndsStream = (req: StreamRequest, end: (reason: Failure) => void) => (() => void) | undefined;
+
 /**
- * Ends every call at its deadline, or when its signal fires, whatever its handler does: the handler's own signal fires, and after a
- * short grace nobody waits for it any longer. Handlers find the deadline under {@link deadlineKey}.
+ * Ends every call at its deadline, or when its signal fires, and streams for what else ends them, whatever its handler does: the handler's
+ * own signal fires, and after a short grace nobody waits for it any longer. Handlers find the deadline under {@link deadlineKey}.
  */
 export const deadline =
   (options: DeadlineOptions): Interceptor =>
   (next) =>
     async function deadline(req) {
-      const call = req.contextValues.get(callKey);
+      const bounds = boundsOf(req.contextValues.get(callKey), options);
       const { signal, clear } = limit(req, options);
-      const bounds: AbortOptions = {
-        graceMs: options.graceMs ?? 100,
-        abandoned: (work) => options.abandoned(call, work),
-      };
       try {
         const res = await orAbort(req.stream ? next({ ...req, signal }) : next({ ...req, signal }), signal, bounds);
         if (res.stream) {
@@ -93,6 +94,12 @@ export const deadline =
       }
     };
 
+// Whatever a stream keeps until it ends is made by functions of its own: a closure of the interceptor would keep the whole request too.
+const boundsOf = (call: Call, { graceMs = 100, abandoned }: DeadlineOptions): AbortOptions => ({
+  graceMs,
+  abandoned: (work) => abandoned(call, work),
+});
+
 /** The signal that ends a call, and what to do when it has ended. */
 function limit(
   req: UnaryRequest | StreamRequest,
@@ -105,58 +112,98 @@ function limit(
     throw new Failure("DEADLINE_EXCEEDED", "the deadline had passed before the call began");
   }
   const controller = new AbortController();
+  const links = [follow(controller, req.signal)];
+  if (at - now <= MAX_TIMER_MS) links.push(expireAfter(controller, at - now));
+  if (req.stream) links.push(...endedBy(req, controller, options.streams));
+  return { signal: controller.signal, clear: () => links.forEach((unlink) => void unlink()) };
+}
+
+function expireAfter(controller: AbortController, ms: number): () => void {
   const expire = (): void => controller.abort(new ConnectError("the deadline has passed", Code.DeadlineExceeded));
-  const timer = at - now <= MAX_TIMER_MS ? setTimeout(expire, at - now) : undefined;
+  const timer = setTimeout(expire, ms);
   // A call that is over must not keep the process, were it left in whatever way.
-  timer?.unref();
-  const unlink = follow(controller, req.signal);
-  return {
-    signal: controller.signal,
-    clear: () => {
-      clearTimeout(timer);
-      unlink();
-    },
-  };
+  timer.unref();
+  return () => clearTimeout(timer);
+}
+
+function endedBy(req: StreamRequest, controller: AbortController, by: readonly EndsStream[]): (() => void)[] {
+  const end = (reason: Failure): void => controller.abort(reason);
+  const links: (() => void)[] = [];
+  for (const link of by) {
+    const unlink = link(req, end);
+    if (unlink !== undefined) links.push(unlink);
+  }
+  return links;
 }
 
 /** A stream that ends with the reason of `signal`, be it deaf to it or be it so quick to heed it that it forgets to say why it ends. */
-async function* bounded<T>(
+function bounded<T>(
   messages: AsyncIterable<T>,
   signal: AbortSignal,
-  bounds: AbortOptions,
+  { graceMs, abandoned }: AbortOptions,
   clear: () => void,
-): AsyncGenerator<T> {
+): AsyncIterableIterator<T> {
   const iterator = messages[Symbol.asyncIterator]();
+  let timer: NodeJS.Timeout | undefined;
   let stuck = false;
-  const abandoned = (): void => {
-    stuck = true;
+  let over = false;
+  let giveUp = (): void => {};
+  const onAbort = (): void => {
+    timer = setTimeout(() => {
+      stuck = true;
+      giveUp();
+    }, graceMs);
   };
-  let graceEnds: number | undefined;
-  try {
-    for (;;) {
-      if (signal.aborted) {
-        graceEnds ??= performance.now() + bounds.graceMs;
-      }
-      const graceMs = graceEnds === undefined ? bounds.graceMs : graceEnds - performance.now();
-      if (graceMs <= 0) {
-        throw signal.reason;
-      }
-      const result = await orAbort(iterator.next(), signal, { graceMs, abandoned });
-      if (result.done) {
-        if (signal.aborted) {
-          throw signal.reason;
-        }
-        return;
-      }
-      yield result.value;
-    }
-  } finally {
+  const end = (): void => {
+    over = true;
+    clearTimeout(timer);
+    signal.removeEventListener("abort", onAbort);
     clear();
-    const end = iterator.return?.() ?? Promise.resolve();
+  };
+  const leave = async (): Promise<void> => {
+    if (over) return;
+    end();
+    const left = Promise.resolve(iterator.return?.());
     if (stuck) {
-      bounds.abandoned(end);
+      abandoned(left);
     } else {
-      await end;
+      await left;
     }
-  }
+  };
+  if (signal.aborted) onAbort();
+  else signal.addEventListener("abort", onAbort, { once: true });
+  return {
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+    next: () =>
+      new Promise((resolve, reject) => {
+        const fail = (error: unknown): void => {
+          // What Node's own functions throw says only that they were aborted, not why.
+          reject(signal.aborted && error instanceof Error && error.name === "AbortError" ? signal.reason : error);
+        };
+        giveUp = () => {
+          void leave();
+          reject(signal.reason);
+        };
+        if (over) return resolve({ done: true, value: undefined });
+        if (stuck) return giveUp();
+        iterator.next().then(
+          (result) => {
+            if (result.done !== true) return resolve(result);
+            end();
+            if (signal.aborted) reject(signal.reason);
+            else resolve(result);
+          },
+          (error: unknown) => {
+            end();
+            fail(error);
+          },
+        );
+      }),
+    async return() {
+      await leave();
+      return { done: true, value: undefined };
+    },
+  };
 }

@@ -1,22 +1,15 @@
-import type { Interceptor } from "@connectrpc/connect";
 import { onAbort } from "../core/on-abort.ts";
-import { withOwnSignal } from "./stream-signal.ts";
+import type { EndsStream } from "./deadline.ts";
 
 /**
- * Tells streams that the server is shutting down: their signal fires for the reason of `shutdown`. Unary calls finish.
+ * Ends streams when the server is shutting down, for the reason of `shutdown`. Unary calls finish.
  *
  * @param shutdown aborted with a {@link Failure} when draining begins.
  */
 export const drain =
-  (shutdown: AbortSignal): Interceptor =>
-  (next) =>
-    async function drain(req) {
-      if (!req.stream) {
-        return next(req);
-      }
-      return withOwnSignal(next, req, (controller) => {
-        const end = (): void => controller.abort(shutdown.reason);
-        if (shutdown.aborted) end();
-        return onAbort(shutdown, end);
-      });
-    };
+  (shutdown: AbortSignal): EndsStream =>
+  (_req, end) => {
+    const stop = (): void => end(shutdown.reason);
+    if (shutdown.aborted) stop();
+    return onAbort(shutdown, stop);
+  };

@@ -40,10 +40,19 @@ async function* requests<T>(messages: AsyncIterable<T>): AsyncGenerator<T> {
   }
 }
 
-async function* responses<T>(messages: AsyncIterable<T>, call: Call): AsyncGenerator<T> {
-  try {
-    yield* messages;
-  } catch (error) {
-    throw fail(call, error);
-  }
+function responses<T>(messages: AsyncIterable<T>, call: Call): AsyncIterableIterator<T> {
+  const iterator = messages[Symbol.asyncIterator]();
+  return {
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+    next: () =>
+      iterator.next().catch((error: unknown) => {
+        throw fail(call, error);
+      }),
+    async return() {
+      await iterator.return?.();
+      return { done: true, value: undefined };
+    },
+  };
 }

@@ -15,7 +15,7 @@ export interface InterceptorOptions {
   /** Aborted with a Failure when the server begins to drain. */
   readonly shutdown: AbortSignal;
   /** How long calls may take. */
-  readonly deadline: DeadlineOptions;
+  readonly deadline: Omit<DeadlineOptions, "streams">;
   /** Knows the rules of every request. */
   readonly validator: Validator;
 }
@@ -23,9 +23,7 @@ export interface InterceptorOptions {
 /** Every interceptor, outermost first. */
 export const interceptors = (options: InterceptorOptions): Interceptor[] => [
   errors(options.newId), // outermost: what any other throws, a caller gets in one form
-  drain(options.shutdown), // outside the deadline, which sees to it that whoever is told also ends
-  lapse(), // outside the deadline too, for the same reason
-  deadline(options.deadline), // outside validation, so that an expired call costs no more
+  deadline({ ...options.deadline, streams: [drain(options.shutdown), lapse] }), // outside validation, so that an expired call costs no more
   identifiers, // outside whatever compares ids: rules, permissions, targets
   validate(options.validator), // outside the rules, which then see only fields that keep theirs
   authorize(), // innermost: a handler gets nothing that was not checked, and does nothing that is not allowed

@@ -1,24 +1,20 @@
-import type { Interceptor } from "@connectrpc/connect";
+import type { Failure } from "../core/errors.ts";
 import { lapsedKey } from "../core/principal.ts";
-import { withOwnSignal } from "./stream-signal.ts";
+import type { EndsStream } from "./deadline.ts";
 
 /** How often (ms) it is looked whether the credential of a stream still holds. */
 const LOOK_EVERY_MS = 1_000;
 
 /** Ends a stream when the credential that began it has ended, or was taken away. Unary calls finish: they are short. */
-export const lapse =
-  (lookEveryMs = LOOK_EVERY_MS): Interceptor =>
-  (next) =>
-    async function lapse(req) {
-      const lapsed = req.contextValues.get(lapsedKey);
-      if (!req.stream || lapsed === undefined) {
-        return next(req);
-      }
-      return withOwnSignal(next, req, (controller) => {
-        const timer = setInterval(() => {
-          const failure = lapsed();
-          if (failure !== undefined) controller.abort(failure);
-        }, lookEveryMs);
-        return () => clearInterval(timer);
-      });
-    };
+export const lapse: EndsStream = ({ contextValues }, end) => {
+  const lapsed = contextValues.get(lapsedKey);
+  return lapsed && endOnceLapsed(lapsed, end);
+};
+
+function endOnceLapsed(lapsed: () => Failure | undefined, end: (reason: Failure) => void): () => void {
+  const timer = setInterval(() => {
+    const failure = lapsed();
+    if (failure !== undefined) end(failure);
+  }, LOOK_EVERY_MS);
+  return () => clearInterval(timer);
+}

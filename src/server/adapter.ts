@@ -225,11 +225,12 @@ async function respondTo(exchange: Exchange, options: AdapterOptions): Promise<U
     if (messages === undefined) {
       return response;
     }
-    exchange.body?.close(); // its one message was read, and whoever waits for it need not be kept while the answer lasts
+    exchange.body?.close();
+    exchange.body = undefined; // its one message was read
     return withMessages(response, messages, {
       call,
       contentType,
-      serialize: endpoint.serialize,
+      enclose: endpoint.enclose,
       registry: options.registry,
     });
   } catch (error) {

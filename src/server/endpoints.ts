@@ -6,7 +6,7 @@ import { compressionGzip } from "@connectrpc/connect-node";
 import type { MethodAccess } from "../core/access.ts";
 import type { Route } from "../core/route.ts";
 import { completeErrors } from "./complete.ts";
-import { type Serialize, serializerOf, takeMessages } from "./server-stream.ts";
+import { type Enclose, encloserOf, takeMessages } from "./server-stream.ts";
 
 /** One rpc as HTTP sees it. */
 export interface Endpoint {
@@ -24,8 +24,8 @@ export interface Endpoint {
   readonly anyHost: boolean;
   /** Who may call it. */
   readonly access: MethodAccess;
-  /** Writes the messages of its answers. */
-  readonly serialize: Serialize;
+  /** Writes the messages of its answers, where it streams them. */
+  readonly enclose: Enclose;
 }
 
 /** What all endpoints share. */
@@ -78,7 +78,7 @@ export function endpointsOf(routes: readonly Route[], options: EndpointOptions):
         whileDraining: route.whileDraining,
         anyHost: route.anyHost && access.kind === "public",
         access,
-        serialize: serializerOf(handler, registry),
+        enclose: encloserOf(handler, registry),
       });
     }
   }

@@ -61,7 +61,11 @@ export async function send(
 /** Whoever takes so many bytes makes progress. */
 const PIECE = 16 * 1024;
 
-function* piecesOf(chunk: Uint8Array): Generator<Uint8Array> {
+function piecesOf(chunk: Uint8Array): Iterable<Uint8Array> {
+  return chunk.length <= PIECE ? [chunk] : cut(chunk);
+}
+
+function* cut(chunk: Uint8Array): Generator<Uint8Array> {
   for (let at = 0; at < chunk.length; at += PIECE) {
     yield chunk.subarray(at, at + PIECE);
   }

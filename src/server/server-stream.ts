@@ -65,21 +65,30 @@ const nothing: AsyncIterable<never> = {
   [Symbol.asyncIterator]: () => ({ next: async () => ({ done: true, value: undefined }) }),
 };
 
-/** Writes the messages of a method's answers. */
-export type Serialize = (message: Message, json: boolean) => Uint8Array;
+/** Writes a message of a method's answers into an envelope. What it gives may be given to others too: it is only read. */
+export type Enclose = (message: Message, json: boolean) => Uint8Array;
 
-/** How the messages of a method's answers are written. */
-export function serializerOf({ method }: UniversalHandler, registry: Registry): Serialize {
+/**
+ * How the messages of a method's answers are written. Thousands may be sent the same message, of a rollout say: it is written once. So
+ * nobody changes a message that is on its way.
+ */
+export function encloserOf({ method }: UniversalHandler, registry: Registry): Enclose {
   const limits = validateReadWriteMaxBytes(undefined, undefined, undefined);
   const lookup = createMethodSerializationLookup(method, undefined, { registry }, limits);
-  return (message, json) => lookup.getO(!json).serialize(message);
+  const known = { json: new WeakMap<Message, Uint8Array>(), binary: new WeakMap<Message, Uint8Array>() };
+  return (message, json) => {
+    const of = json ? known.json : known.binary;
+    const bytes = of.get(message) ?? encodeEnvelope(0, lookup.getO(!json).serialize(message));
+    of.set(message, bytes);
+    return bytes;
+  };
 }
 
 /** What {@link withMessages} needs to know of the call. */
 export interface StreamOptions {
   readonly call: Call;
   readonly contentType: ContentType;
-  readonly serialize: Serialize;
+  readonly enclose: Enclose;
   /** Knows the messages that an Any in a detail may hold. */
   readonly registry: Registry;
 }
@@ -95,7 +104,7 @@ export function withMessages(
   if (form === "connect") {
     throw new TypeError(`not the content type of a stream: ${options.contentType.said}`);
   }
-  const envelope = createEnvelope(header, options);
+  const enclose = enclosing(header, options);
   let over = false;
   const end = (error?: ConnectError): IteratorResult<Uint8Array> => {
     over = true;
@@ -114,7 +123,7 @@ export function withMessages(
         return end(ConnectError.from(error)); // in the form of our failures already
       }
       try {
-        return result.done === true ? end() : { done: false, value: await envelope(result.value) };
+        return result.done === true ? end() : { done: false, value: await enclose(result.value) };
       } catch (error) {
         return end(fail(options.call, error));
       }
@@ -127,19 +136,21 @@ export function withMessages(
   return { status, header, body, ...(form === "grpc" && { trailer }) };
 }
 
-/** Puts messages into envelopes, packed as connect has agreed with the client. */
-function createEnvelope(
+/** Bytes of an envelope before its message. */
+const PREFIX = 5;
+
+/** Puts messages into envelopes, packed where connect has agreed on it with the client. */
+function enclosing(
   header: Headers,
-  { serialize, contentType }: StreamOptions,
+  { enclose, contentType }: StreamOptions,
 ): (message: Message) => Uint8Array | Promise<Uint8Array> {
   const json = isJson(contentType);
-  const packed = header.has("grpc-encoding") || header.has("connect-content-encoding");
-  if (!packed) {
-    return (message) => encodeEnvelope(0, serialize(message, json));
+  if (!header.has("grpc-encoding") && !header.has("connect-content-encoding")) {
+    return (message) => enclose(message, json);
   }
   const { compressMinBytes } = validateReadWriteMaxBytes(undefined, undefined, undefined);
   return async (message) => {
-    const whole = { flags: 0, data: serialize(message, json) };
+    const whole = { flags: 0, data: enclose(message, json).subarray(PREFIX) };
     const { flags, data } = await envelopeCompress(whole, compressionGzip, compressMinBytes);
     return encodeEnvelope(flags, data);
   };

@@ -383,8 +383,6 @@ describe("interceptors()", () => {
     const next = () => Promise.reject(new Error("not called"));
     expect(all.map((interceptor) => interceptor(next).name)).toEqual([
       "errors",
-      "drain",
-      "lapse",
       "deadline",
       "identifiers",
       "validate",

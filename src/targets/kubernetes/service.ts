@@ -2,6 +2,7 @@ import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import type { ListWorkloadsRequest, WorkloadService } from "../../../gen/restart/kubernetes/v1/workload_service_pb.ts";
 import { callKey } from "../../core/call.ts";
 import { callerIn } from "../../core/identity.ts";
+import { opened } from "../../core/opened.ts";
 import type { Runtime } from "../../core/target.ts";
 import type { RestartAction } from "./action.ts";
 import type { OpenCluster } from "./cluster/cluster.ts";
@@ -39,10 +40,12 @@ export function createWorkloadService(options: ServiceOptions): ServiceImpl<type
       return getRollout(cluster, kind, ref, context.signal);
     },
 
-    async *watchRollout(request, context) {
+    watchRollout(request, context) {
       const ref = toRef(request);
-      const { cluster, kind } = await found(ref, context);
-      yield* watchRollout(cluster, kind, ref, request.restartedAt || undefined, context.signal);
+      return opened(async () => {
+        const { cluster, kind } = await found(ref, context);
+        return watchRollout(cluster, kind, ref, request.restartedAt || undefined, context.signal);
+      });
     },
 
     listClusters: (request, context) => listClusters(clusters, request, context.signal),

@@ -8,16 +8,24 @@ import { createMemory, type Memory } from "./memory.ts";
 
 /** One reader of one object's changes. It holds the newest change alone, so that a slow one costs no memory. */
 export interface Subscription {
-  /** Waits for a change that was not taken yet. Rejects with the signal's reason. One waiter at a time. */
-  next(signal: AbortSignal): Promise<Change>;
+  /**
+   * Waits for a change that was not taken yet. Rejects with the signal's reason. One waiter at a time.
+   *
+   * @param withinMs undefined comes of it when there is none by then. Default: it waits for ever.
+   */
+  next(withinMs?: number): Promise<Change | undefined>;
   /** Ends it. The last one of a resource closes the watch that they shared. */
   close(): void;
 }
 
 /** All watches of one cluster. Any number of readers of a resource share one list and watch. */
 export interface WatchHub extends Disposable {
-  /** Changes of one object from now on. What it is now has to be read by itself, after this. */
-  subscribe(ref: WorkloadRef): Subscription;
+  /**
+   * Changes of one object from now on. What it is now has to be read by itself, after this.
+   *
+   * @param signal ends it too: who goes away without taking what is offered would keep it for ever.
+   */
+  subscribe(ref: WorkloadRef, signal: AbortSignal): Subscription;
   /**
    * Tells of changes of one object from now on, and of its last one where that has come already.
    *
@@ -100,11 +108,17 @@ export function createWatchHub(cluster: string, client: Client, options: FeedOpt
     }
   };
   return {
-    subscribe(ref) {
-      const slot = createSlot(inTurn);
+    subscribe(ref, signal) {
+      const slot = createSlot(inTurn, signal);
       const reader: Reader = { ref, put: slot.put, leave: () => {} };
       join(reader);
-      return { next: slot.take, close: () => reader.leave() };
+      const close = (): void => {
+        signal.removeEventListener("abort", close);
+        reader.leave();
+        slot.wake();
+      };
+      signal.addEventListener("abort", close);
+      return { next: slot.take, close };
     },
     follow(ref, put) {
       const reader: Reader = { ref, put, leave: () => {} };
@@ -157,28 +171,32 @@ function pathsOf({ group, version, resource, namespace }: WorkloadRef) {
 /** Holds the newest change until it is taken. */
 interface Slot {
   readonly put: (change: Change) => void;
-  readonly take: (signal: AbortSignal) => Promise<Change>;
+  readonly take: Subscription["next"];
+  /** Has who waits look again. */
+  readonly wake: () => void;
 }
 
 /** @param inTurn wakes who waits, when it is its turn. */
-function createSlot(inTurn: (wake: () => void) => void): Slot {
+function createSlot(inTurn: (wake: () => void) => void, signal: AbortSignal): Slot {
   let newest: Change | undefined;
-  let wake: (() => void) | undefined;
+  let wake = (): void => {};
   return {
     put(change) {
       newest = change;
-      inTurn(() => wake?.());
+      inTurn(() => wake());
     },
-    async take(signal) {
-      while (newest === undefined) {
+    wake: () => wake(),
+    async take(withinMs) {
+      let late = false;
+      while (newest === undefined && !late) {
         signal.throwIfAborted();
-        const { promise, resolve } = Promise.withResolvers<void>();
-        const onAbort = () => resolve();
-        wake = resolve;
-        signal.addEventListener("abort", onAbort, { once: true });
-        await promise;
-        signal.removeEventListener("abort", onAbort);
-        wake = undefined;
+        late = await new Promise<boolean>((resolve) => {
+          const timer = withinMs === undefined ? undefined : setTimeout(resolve, withinMs, true);
+          wake = () => {
+            clearTimeout(timer);
+            resolve(false);
+          };
+        });
       }
       const change = newest;
       newest = undefined;

@@ -48,6 +48,25 @@ export function rolloutOf(
   }
 }
 
+/** For so long (ms) a rollout stands as it was judged, while its object does. */
+const SHARED_MS = 1_000;
+
+const judged = new WeakMap<
+  WorkloadObject,
+  { readonly now: number; readonly rollout: Rollout; readonly troubles: string | undefined }
+>();
+
+/** {@link rolloutOf}, made once for all who watch an object: thousands do, and then each has the one message, which is written once. */
+function sharedRollout(...[kind, ref, object, now, troubles]: Parameters<typeof rolloutOf>): Rollout {
+  const known = judged.get(object);
+  if (known !== undefined && known.troubles === troubles && now - known.now < SHARED_MS) {
+    return known.rollout;
+  }
+  const rollout = rolloutOf(kind, ref, object, now, troubles);
+  judged.set(object, { now, rollout, troubles });
+  return rollout;
+}
+
 /** Reads a workload's rollout. */
 export async function getRollout(
   cluster: OpenCluster,
@@ -74,9 +93,7 @@ export async function* watchRollout(
   signal: AbortSignal,
 ): AsyncGenerator<Rollout> {
   // Subscribed before it is read, so that no change falls between.
-  const subscription = cluster.watches.subscribe(ref);
-  // A caller who goes away without reading what is offered would keep it for ever.
-  signal.addEventListener("abort", () => subscription.close(), { once: true });
+  const subscription = cluster.watches.subscribe(ref, signal);
   const read = () => cluster.reads(objectPath(ref), () => readShared(cluster, ref), signal);
   try {
     let object = await read();
@@ -86,11 +103,11 @@ export async function* watchRollout(
       const now = cluster.clock.latest();
       const troubles = await cluster.troubles.look(kind, ref, object, now, LOOK_AGAIN_MS);
       signal.throwIfAborted();
-      const rollout = rolloutOf(kind, ref, object, now, troubles);
+      const rollout = sharedRollout(kind, ref, object, now, troubles);
       if (rollout.restartedAt !== restart) {
         throw superseded(ref, restart, rollout.restartedAt);
       }
-      if (last === undefined || !equals(RolloutSchema, last, rollout)) {
+      if (last === undefined || (last !== rollout && !equals(RolloutSchema, last, rollout))) {
         yield rollout;
         last = rollout;
       }
@@ -108,7 +125,7 @@ export async function* watchRollout(
   }
 
   async function nextObject(current: WorkloadObject, withinMs: number | undefined): Promise<WorkloadObject> {
-    const change = await nextNews(subscription, current, signal, withinMs);
+    const change = await nextNews(subscription, current, withinMs);
     if (change === undefined) {
       return current;
     }
@@ -133,20 +150,10 @@ const readShared = (cluster: OpenCluster, ref: WorkloadRef): Promise<WorkloadObj
 async function nextNews(
   subscription: Subscription,
   { metadata }: WorkloadObject,
-  signal: AbortSignal,
   withinMs: number | undefined,
 ): Promise<Exclude<Change, { type: "failed" }> | undefined> {
-  const late = withinMs === undefined ? undefined : AbortSignal.timeout(withinMs);
   for (;;) {
-    const change = await subscription
-      .next(late === undefined ? signal : AbortSignal.any([signal, late]))
-      .catch((error: unknown) => {
-        signal.throwIfAborted();
-        if (late?.aborted) {
-          return undefined;
-        }
-        throw error;
-      });
+    const change = await subscription.next(withinMs);
     if (change === undefined) {
       return undefined;
     }

@@ -252,7 +252,7 @@ describe.each([
     });
     await using client = createClient(credentials, "restartd/test", testClock());
     using hub = createWatchHub("silent", client, { random: Math.random, silenceMs: 300, wait: async () => {} });
-    hub.subscribe({ cluster: "silent", ...ref });
+    hub.subscribe({ cluster: "silent", ...ref }, new AbortController().signal);
     const watches = () => backend.simulator.requests.filter(({ path }) => WATCH.test(path));
     await eventually(async () => watches().length >= 3);
     expect(watches()[0]?.httpVersion).toBe(secure ? "2.0" : "1.1");

@@ -51,19 +51,19 @@ async function until(condition: () => boolean) {
 
 /** Subscribes, and takes what the first list says. */
 async function subscribe(hub: WatchHub, ...wanted: WorkloadRef[]): Promise<Subscription[]> {
-  const subscriptions = wanted.map((one) => hub.subscribe(one));
-  await Promise.all(subscriptions.map((subscription) => subscription.next(never)));
+  const subscriptions = wanted.map((one) => hub.subscribe(one, never));
+  await Promise.all(subscriptions.map((subscription) => subscription.next()));
   return subscriptions;
 }
 
 describe("createWatchHub()", () => {
   test("watches once for a thousand readers of one object, and all see each change", async () => {
     using it = hubOn();
-    const readers = Array.from({ length: 1000 }, () => it.hub.subscribe(ref("web")));
-    await Promise.all(readers.map((reader) => reader.next(never)));
+    const readers = Array.from({ length: 1000 }, () => it.hub.subscribe(ref("web"), never));
+    await Promise.all(readers.map((reader) => reader.next()));
     await until(() => it.streams.length === 1);
     it.streams[0]?.send(modified("web", 11));
-    const changes = await Promise.all(readers.map((reader) => reader.next(never)));
+    const changes = await Promise.all(readers.map((reader) => reader.next()));
     expect(new Set(changes)).toEqual(new Set([{ type: "object", object: object("web", 11) }]));
     expect(it.asked.map(({ type }) => type)).toEqual(["list", "watch"]);
   });
@@ -73,15 +73,15 @@ describe("createWatchHub()", () => {
     const [web, elsewhere] = await subscribe(it.hub, ref("web"), ref("web", "test"));
     await until(() => it.streams.length === 1);
     it.streams[0]?.send(modified("web", 11), modified("web", 12, "test"));
-    expect(await web?.next(never)).toEqual({ type: "object", object: object("web", 11) });
-    expect(await elsewhere?.next(never)).toEqual({ type: "object", object: object("web", 12, "test") });
+    expect(await web?.next()).toEqual({ type: "object", object: object("web", 11) });
+    expect(await elsewhere?.next()).toEqual({ type: "object", object: object("web", 12, "test") });
     expect(it.asked).toHaveLength(2);
   });
 
   test("watches each resource by itself", async () => {
     using it = hubOn();
-    it.hub.subscribe(ref("web"));
-    it.hub.subscribe({ ...ref("web"), resource: "statefulsets" });
+    it.hub.subscribe(ref("web"), never);
+    it.hub.subscribe({ ...ref("web"), resource: "statefulsets" }, never);
     await until(() => it.streams.length === 2);
     expect(it.asked.filter(({ type }) => type === "watch").map(({ path }) => path)).toEqual([
       "/apis/apps/v1/deployments",
@@ -91,7 +91,7 @@ describe("createWatchHub()", () => {
 
   test("closes the watch when its last reader leaves, and opens another for the next one", async () => {
     using it = hubOn();
-    const [first, second] = [it.hub.subscribe(ref("web")), it.hub.subscribe(ref("db"))];
+    const [first, second] = [it.hub.subscribe(ref("web"), never), it.hub.subscribe(ref("db"), never)];
     await until(() => it.streams.length === 1);
     first.close();
     first.close();
@@ -112,24 +112,22 @@ describe("createWatchHub()", () => {
       ...Array.from({ length: 10_000 }, (_, index) => modified("web", 11 + index)),
       modified("db", 20_000),
     );
-    await quick?.next(never);
-    expect(await slow?.next(never)).toEqual({ type: "object", object: object("web", 10_010) });
-    const left = new AbortController();
-    const more = slow?.next(left.signal);
-    left.abort(new Error("there is no other"));
-    await expect(more).rejects.toThrow("there is no other");
+    await quick?.next();
+    expect(await slow?.next()).toEqual({ type: "object", object: object("web", 10_010) });
+    expect(await slow?.next(1)).toBeUndefined();
   });
 
   test("ends a wait at once, with its signal's reason, and leaves the others alone", async () => {
     using it = hubOn();
-    const [leaving, staying] = await subscribe(it.hub, ref("web"), ref("web"));
     const left = new AbortController();
-    const wait = leaving?.next(left.signal);
-    const other = staying?.next(never);
+    const leaving = it.hub.subscribe(ref("web"), left.signal);
+    const [staying] = await subscribe(it.hub, ref("web"));
+    await leaving.next();
+    const wait = leaving.next();
+    const other = staying?.next();
     left.abort(new Error("the caller went away"));
     await expect(wait).rejects.toThrow("the caller went away");
-    await expect(leaving?.next(left.signal)).rejects.toThrow("the caller went away");
-    leaving?.close();
+    await expect(leaving.next()).rejects.toThrow("the caller went away");
     await until(() => it.streams.length === 1);
     it.streams[0]?.send(modified("web", 11));
     expect(await other).toEqual({ type: "object", object: object("web", 11) });
@@ -142,18 +140,18 @@ describe("createWatchHub()", () => {
     it.streams[0]?.send(modified("web", 11));
     await turn();
     await turn();
-    expect(await reader?.next(never)).toEqual({ type: "object", object: object("web", 11) });
+    expect(await reader?.next()).toEqual({ type: "object", object: object("web", 11) });
   });
 
   test("watches namespaces one by one where it may not watch them all, and remembers that", async () => {
     using it = hubOn(({ path }) => (path.includes("/namespaces/") ? undefined : forbidden));
     const [web, db, elsewhere] = [
-      it.hub.subscribe(ref("web")),
-      it.hub.subscribe(ref("db")),
-      it.hub.subscribe(ref("web", "test")),
+      it.hub.subscribe(ref("web"), never),
+      it.hub.subscribe(ref("db"), never),
+      it.hub.subscribe(ref("web", "test"), never),
     ];
     await until(() => it.streams.length === 2);
-    it.hub.subscribe(ref("web"));
+    it.hub.subscribe(ref("web"), never);
     await turn();
     expect(it.asked.map(({ type, path }) => `${type} ${path}`)).toEqual([
       "list /apis/apps/v1/deployments",
@@ -180,8 +178,8 @@ describe("createWatchHub()", () => {
 
   test("tells everyone who moved to his namespace's watch that his object is gone", async () => {
     using it = hubOn(({ path }) => (path.includes("/namespaces/") ? undefined : forbidden));
-    const gone = [ref("web"), ref("a"), ref("b")].map((one) => it.hub.subscribe(one));
-    expect((await Promise.all(gone.map((reader) => reader.next(never)))).map(({ type }) => type)).toEqual([
+    const gone = [ref("web"), ref("a"), ref("b")].map((one) => it.hub.subscribe(one, never));
+    expect((await Promise.all(gone.map((reader) => reader.next()))).map((change) => change?.type)).toEqual([
       "object",
       "gone",
       "gone",
@@ -190,9 +188,13 @@ describe("createWatchHub()", () => {
 
   test("fails every reader where it may watch nowhere", async () => {
     using it = hubOn(() => forbidden);
-    const readers = [it.hub.subscribe(ref("web")), it.hub.subscribe(ref("web")), it.hub.subscribe(ref("db", "test"))];
-    const changes = await Promise.all(readers.map((reader) => reader.next(never)));
-    expect(changes.map((change) => (change.type === "failed" ? change.failure.reason : change.type))).toEqual([
+    const readers = [
+      it.hub.subscribe(ref("web"), never),
+      it.hub.subscribe(ref("web"), never),
+      it.hub.subscribe(ref("db", "test"), never),
+    ];
+    const changes = await Promise.all(readers.map((reader) => reader.next()));
+    expect(changes.map((change) => (change?.type === "failed" ? change.failure.reason : change?.type))).toEqual([
       "RBAC_DENIED",
       "RBAC_DENIED",
       "RBAC_DENIED",
@@ -205,10 +207,10 @@ describe("createWatchHub()", () => {
         ? refusal(404, "the server could not find the requested resource", "NotFound")
         : undefined,
     );
-    const early = it.hub.subscribe(ref("web"));
-    expect(await early.next(never)).toMatchObject({ type: "failed", failure: { reason: "API_VERSION_NOT_SERVED" } });
-    const late = it.hub.subscribe(ref("web"));
-    expect(await late.next(never)).toEqual({ type: "object", object: object("web", 4) });
+    const early = it.hub.subscribe(ref("web"), never);
+    expect(await early.next()).toMatchObject({ type: "failed", failure: { reason: "API_VERSION_NOT_SERVED" } });
+    const late = it.hub.subscribe(ref("web"), never);
+    expect(await late.next()).toEqual({ type: "object", object: object("web", 4) });
     await until(() => it.streams.length === 1);
     await turn();
     early.close();
@@ -218,8 +220,8 @@ describe("createWatchHub()", () => {
 
   test("closes every watch when it is disposed of", async () => {
     const it = hubOn();
-    it.hub.subscribe(ref("web"));
-    it.hub.subscribe({ ...ref("web"), resource: "statefulsets" });
+    it.hub.subscribe(ref("web"), never);
+    it.hub.subscribe({ ...ref("web"), resource: "statefulsets" }, never);
     await until(() => it.streams.length === 2);
     it.hub[Symbol.dispose]();
     await until(() => it.streams.every(({ left }) => left));
