@@ -136,7 +136,10 @@ function endedBy(req: StreamRequest, controller: AbortController, by: readonly E
   return links;
 }
 
-/** A stream that ends with the reason of `signal`, be it deaf to it or be it so quick to heed it that it forgets to say why it ends. */
+/**
+ * A stream that ends with the reason of `signal`, be it deaf to it or be it so quick to heed it that it forgets to say why it ends. One
+ * reader, who waits for one message at a time.
+ */
 function bounded<T>(
   messages: AsyncIterable<T>,
   signal: AbortSignal,
@@ -144,14 +147,15 @@ function bounded<T>(
   clear: () => void,
 ): AsyncIterableIterator<T> {
   const iterator = messages[Symbol.asyncIterator]();
+  let waiting: PromiseWithResolvers<IteratorResult<T>> | undefined;
   let timer: NodeJS.Timeout | undefined;
   let stuck = false;
   let over = false;
-  let giveUp = (): void => {};
   const onAbort = (): void => {
     timer = setTimeout(() => {
       stuck = true;
-      giveUp();
+      waiting?.reject(signal.reason);
+      void leave();
     }, graceMs);
   };
   const end = (): void => {
@@ -170,37 +174,29 @@ function bounded<T>(
       await left;
     }
   };
+  const onResult = (result: IteratorResult<T>): void => {
+    if (result.done === true) end();
+    if (result.done === true && signal.aborted) waiting?.reject(signal.reason);
+    else waiting?.resolve(result);
+  };
+  const onError = (error: unknown): void => {
+    end();
+    // What Node's own functions throw says only that they were aborted, not why.
+    waiting?.reject(signal.aborted && error instanceof Error && error.name === "AbortError" ? signal.reason : error);
+  };
   if (signal.aborted) onAbort();
   else signal.addEventListener("abort", onAbort, { once: true });
   return {
     [Symbol.asyncIterator]() {
       return this;
     },
-    next: () =>
-      new Promise((resolve, reject) => {
-        const fail = (error: unknown): void => {
-          // What Node's own functions throw says only that they were aborted, not why.
-          reject(signal.aborted && error instanceof Error && error.name === "AbortError" ? signal.reason : error);
-        };
-        giveUp = () => {
-          void leave();
-          reject(signal.reason);
-        };
-        if (over) return resolve({ done: true, value: undefined });
-        if (stuck) return giveUp();
-        iterator.next().then(
-          (result) => {
-            if (result.done !== true) return resolve(result);
-            end();
-            if (signal.aborted) reject(signal.reason);
-            else resolve(result);
-          },
-          (error: unknown) => {
-            end();
-            fail(error);
-          },
-        );
-      }),
+    next() {
+      if (stuck) return Promise.reject(signal.reason);
+      if (over) return Promise.resolve({ done: true, value: undefined });
+      waiting = Promise.withResolvers();
+      iterator.next().then(onResult, onError);
+      return waiting.promise;
+    },
     async return() {
       await leave();
       return { done: true, value: undefined };

@@ -48,32 +48,29 @@ export function answer(contentType: string, error: ConnectError, options: Answer
     return { status: options.status ?? codeToHttpStatus(error.code), header, body: once(body) };
   }
   header.set("content-type", contentType);
-  const trailer = new Headers();
-  const end = endOfStream(form, error, { trailer, registry });
-  return { status: 200, header, ...(end === undefined ? { trailer } : { body: once(end) }) };
+  const { bytes, trailer } = endOfStream(form, error, registry);
+  return { status: 200, header, ...(bytes && { body: once(bytes) }), ...(trailer && { trailer }) };
 }
 
 /**
- * How a stream ends, in the forms that have one.
+ * How a stream ends, in the forms that have one: with its last bytes, or with trailers.
  *
  * @param error undefined when it ends well.
- * @param options.trailer the trailers so far; gRPC's status is added to them.
- * @returns the last bytes of the body; undefined where the trailers say it all.
  */
 export function endOfStream(
   form: Exclude<Form, "connect">,
   error: ConnectError | undefined,
-  { trailer, registry }: { readonly trailer: Headers; readonly registry: Registry },
-): Uint8Array | undefined {
+  registry: Registry,
+): { readonly bytes?: Uint8Array; readonly trailer?: Headers } {
+  const trailer = new Headers();
   switch (form) {
     case "grpc":
-      setTrailerStatus(trailer, error);
-      return undefined;
+      return { trailer: setTrailerStatus(trailer, error) };
     case "grpc-web":
-      return encodeEnvelope(trailerFlag, trailerSerialize(setTrailerStatus(trailer, error)));
+      return { bytes: encodeEnvelope(trailerFlag, trailerSerialize(setTrailerStatus(trailer, error))) };
     case "connect-stream": {
       const end = createEndStreamSerialization({ registry });
-      return encodeEnvelope(endStreamFlag, end.serialize({ metadata: trailer, ...(error && { error }) }));
+      return { bytes: encodeEnvelope(endStreamFlag, end.serialize({ metadata: trailer, ...(error && { error }) })) };
     }
   }
 }

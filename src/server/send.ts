@@ -30,14 +30,27 @@ export async function send(
   patience: Patience,
 ): Promise<boolean> {
   const chunks = answer.body?.[Symbol.asyncIterator]();
+  // The headers follow the first chunk, not the other way round: until then a handler may still set some.
+  const first = await chunks?.next();
+  if (!gone.aborted) writeHead(answer, response, common);
+  return sendBody({ chunks, first, trailer: answer.trailer }, response, gone, patience); // its headers need not be kept as long as that
+}
+
+/** The bytes of an answer, and what follows them. */
+interface Body {
+  readonly chunks: AsyncIterator<Uint8Array, Headers | undefined> | undefined;
+  /** Undefined when there are none, and once it is taken. */
+  first: IteratorResult<Uint8Array, Headers | undefined> | undefined;
+  /** Trailers that do not come with the end of the bytes. */
+  readonly trailer: Headers | undefined;
+}
+
+async function sendBody(body: Body, response: NodeResponse, gone: AbortSignal, patience: Patience): Promise<boolean> {
+  const { chunks, trailer } = body;
+  let chunk = body.first;
+  body.first = undefined;
   try {
-    // The headers follow the first chunk, not the other way round: until then a handler may still set some.
-    let chunk = await chunks?.next();
-    if (gone.aborted) {
-      return false;
-    }
-    writeHead(answer, response, common);
-    for (; chunk !== undefined && !chunk.done; chunk = await chunks?.next()) {
+    for (; !gone.aborted && chunk !== undefined && chunk.done !== true; chunk = await chunks?.next()) {
       for (const piece of piecesOf(chunk.value)) {
         if (!response.write(piece)) {
           await patience.during(drained(response, gone));
@@ -47,9 +60,13 @@ export async function send(
         }
       }
     }
-    if (answer.trailer !== undefined) {
+    if (gone.aborted) {
+      return false;
+    }
+    const trailers = (chunk?.done === true ? chunk.value : undefined) ?? trailer;
+    if (trailers !== undefined) {
       response.flushHeaders?.(); // otherwise HTTP/1.1 would announce an empty body, which has no trailers
-      response.addTrailers(trailersOf(answer.trailer));
+      response.addTrailers(trailersOf(trailers));
     }
     response.end();
     return true;

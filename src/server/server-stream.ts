@@ -72,7 +72,7 @@ export type Enclose = (message: Message, json: boolean) => Uint8Array;
  * How the messages of a method's answers are written. Thousands may be sent the same message, of a rollout say: it is written once. So
  * nobody changes a message that is on its way.
  */
-export function encloserOf({ method }: UniversalHandler, registry: Registry): Enclose {
+export function encloserOf({ method }: Pick<UniversalHandler, "method">, registry: Registry): Enclose {
   const limits = validateReadWriteMaxBytes(undefined, undefined, undefined);
   const lookup = createMethodSerializationLookup(method, undefined, { registry }, limits);
   const known = { json: new WeakMap<Message, Uint8Array>(), binary: new WeakMap<Message, Uint8Array>() };
@@ -95,7 +95,7 @@ export interface StreamOptions {
 
 /** The answer that connect made when it was shown the end of a stream, with the messages and the end of that stream. */
 export function withMessages(
-  { status, header = new Headers(), trailer = new Headers() }: UniversalServerResponse,
+  { status, header = new Headers() }: UniversalServerResponse,
   messages: Messages,
   options: StreamOptions,
 ): UniversalServerResponse {
@@ -106,12 +106,12 @@ export function withMessages(
   }
   const enclose = enclosing(header, options);
   let over = false;
-  const end = (error?: ConnectError): IteratorResult<Uint8Array> => {
+  const end = (error?: ConnectError): IteratorResult<Uint8Array, Headers | undefined> => {
     over = true;
-    const value = endOfStream(form, error, { trailer, registry: options.registry });
-    return value === undefined ? { done: true, value } : { done: false, value };
+    const { bytes, trailer } = endOfStream(form, error, options.registry);
+    return bytes === undefined ? { done: true, value: trailer } : { done: false, value: bytes };
   };
-  const body: AsyncIterableIterator<Uint8Array> = {
+  const body: AsyncIterableIterator<Uint8Array, Headers | undefined> = {
     [Symbol.asyncIterator]: () => body,
     async next() {
       if (over) return { done: true, value: undefined };
@@ -133,7 +133,7 @@ export function withMessages(
       return { done: true, value: undefined };
     },
   };
-  return { status, header, body, ...(form === "grpc" && { trailer }) };
+  return { status, header, body };
 }
 
 /** Bytes of an envelope before its message. */

@@ -2,7 +2,7 @@ import { Failure } from "../../../core/errors.ts";
 import { createTurns } from "../../../core/turns.ts";
 import type { Client } from "../client.ts";
 import type { RequestSubject } from "../errors.ts";
-import { apiPath, type WorkloadRef } from "../workload/object.ts";
+import { apiPath, type WorkloadObject, type WorkloadRef } from "../workload/object.ts";
 import { type Change, type FeedOptions, feed, type Sink } from "./feed.ts";
 import { createMemory, type Memory } from "./memory.ts";
 
@@ -14,6 +14,8 @@ export interface Subscription {
    * @param withinMs undefined comes of it when there is none by then. Default: it waits for ever.
    */
   next(withinMs?: number): Promise<Change | undefined>;
+  /** The object as the watch has shown it last, to whomever; undefined when it has not. */
+  last(): WorkloadObject | undefined;
   /** Ends it. The last one of a resource closes the watch that they shared. */
   close(): void;
 }
@@ -111,14 +113,18 @@ export function createWatchHub(cluster: string, client: Client, options: FeedOpt
     subscribe(ref, signal) {
       const slot = createSlot(inTurn, signal);
       const reader: Reader = { ref, put: slot.put, leave: () => {} };
-      join(reader);
+      const { recent } = join(reader);
+      const last = (): WorkloadObject | undefined => {
+        const change = recent.get(nameOf(reader));
+        return change?.type === "object" ? change.object : undefined;
+      };
       const close = (): void => {
         signal.removeEventListener("abort", close);
         reader.leave();
         slot.wake();
       };
       signal.addEventListener("abort", close);
-      return { next: slot.take, close };
+      return { next: slot.take, last, close };
     },
     follow(ref, put) {
       const reader: Reader = { ref, put, leave: () => {} };

@@ -4,7 +4,6 @@ import { Failure, preconditionFailure, resourceInfo } from "../../../core/errors
 import type { OpenCluster } from "../cluster/cluster.ts";
 import type { Change } from "../cluster/feed.ts";
 import { readWorkload } from "../cluster/read.ts";
-import type { Subscription } from "../cluster/watch.ts";
 import type { Kind } from "../workload/kinds.ts";
 import { restartedAt } from "../workload/known.ts";
 import { objectPath, subjectOf, targetName, type WorkloadObject, type WorkloadRef } from "../workload/object.ts";
@@ -59,7 +58,7 @@ const judged = new WeakMap<
 /** {@link rolloutOf}, made once for all who watch an object: thousands do, and then each has the one message, which is written once. */
 function sharedRollout(...[kind, ref, object, now, troubles]: Parameters<typeof rolloutOf>): Rollout {
   const known = judged.get(object);
-  if (known !== undefined && known.troubles === troubles && now - known.now < SHARED_MS) {
+  if (known !== undefined && known.troubles === troubles && Math.abs(now - known.now) < SHARED_MS) {
     return known.rollout;
   }
   const rollout = rolloutOf(kind, ref, object, now, troubles);
@@ -96,7 +95,7 @@ export async function* watchRollout(
   const subscription = cluster.watches.subscribe(ref, signal);
   const read = () => cluster.reads(objectPath(ref), () => readShared(cluster, ref), signal);
   try {
-    let object = await read();
+    let object = shared(await read(), subscription.last());
     const restart = wanted ?? restartedAt(kind, object) ?? "";
     let last: Rollout | undefined;
     for (;;) {
@@ -124,11 +123,18 @@ export async function* watchRollout(
     subscription.close();
   }
 
+  /** @param withinMs how long it waits for a change. Default: for ever. */
   async function nextObject(current: WorkloadObject, withinMs: number | undefined): Promise<WorkloadObject> {
-    const change = await nextNews(subscription, current, withinMs);
-    if (change === undefined) {
-      return current;
-    }
+    let change: Change | undefined;
+    do {
+      change = await subscription.next(withinMs);
+      if (change === undefined) {
+        return current;
+      }
+      if (change.type === "failed") {
+        throw change.failure;
+      }
+    } while (!isNews(change, current));
     // It may have been made anew at once, which is another failure than that it does not exist.
     const next = change.type === "gone" ? await read() : change.object;
     if (next.metadata.uid !== current.metadata.uid) {
@@ -138,34 +144,22 @@ export async function* watchRollout(
   }
 }
 
+/** The object that all watchers have, where it is what was read: each would keep one of its own. */
+const shared = (read: WorkloadObject, watched: WorkloadObject | undefined): WorkloadObject =>
+  watched?.metadata.uid === read.metadata.uid && watched.metadata.resourceVersion === read.metadata.resourceVersion
+    ? watched
+    : read;
+
 /** A read that serves everybody who waits for it, so that no one caller may end it. */
 const readShared = (cluster: OpenCluster, ref: WorkloadRef): Promise<WorkloadObject> =>
   readWorkload(cluster, ref, AbortSignal.timeout(READ_TIMEOUT_MS), READ_TIMEOUT_MS);
 
-/**
- * Waits for a change that is newer than an object. What a watch brings may be older than what was read.
- *
- * @param withinMs undefined comes of it when there is none by then. Default: it waits for ever.
- */
-async function nextNews(
-  subscription: Subscription,
-  { metadata }: WorkloadObject,
-  withinMs: number | undefined,
-): Promise<Exclude<Change, { type: "failed" }> | undefined> {
-  for (;;) {
-    const change = await subscription.next(withinMs);
-    if (change === undefined) {
-      return undefined;
-    }
-    if (change.type === "failed") {
-      throw change.failure;
-    }
-    const version = change.type === "gone" ? change.resourceVersion : change.object.metadata.resourceVersion;
-    if (isNewer(version, metadata.resourceVersion)) {
-      return change;
-    }
-  }
-}
+/** What a watch brings may be older than what was read. */
+const isNews = (change: Exclude<Change, { type: "failed" }>, { metadata }: WorkloadObject): boolean =>
+  isNewer(
+    change.type === "gone" ? change.resourceVersion : change.object.metadata.resourceVersion,
+    metadata.resourceVersion,
+  );
 
 /** Resource versions are whole numbers that grow (KEP-5504); one that is not is taken as news. */
 function isNewer(version: string, than: string): boolean {

@@ -117,6 +117,19 @@ describe("createWatchHub()", () => {
     expect(await slow?.next(1)).toBeUndefined();
   });
 
+  test("gives all who read an object the one that the watch has shown last", async () => {
+    using it = hubOn();
+    const [first, gone] = await subscribe(it.hub, ref("web"), ref("a"));
+    await until(() => it.streams.length === 1);
+    it.streams[0]?.send(modified("web", 11));
+    const change = await first?.next();
+    expect(change).toEqual({ type: "object", object: object("web", 11) });
+    const late = it.hub.subscribe(ref("web"), never);
+    expect(change?.type === "object" && late.last() === change.object && first?.last() === change.object).toBe(true);
+    expect(gone?.last()).toBeUndefined();
+    expect(it.hub.subscribe(ref("b"), never).last()).toBeUndefined();
+  });
+
   test("ends a wait at once, with its signal's reason, and leaves the others alone", async () => {
     using it = hubOn();
     const left = new AbortController();

@@ -1,0 +1,115 @@
+import { create } from "@bufbuild/protobuf";
+import { ConnectError, createClient, type Transport } from "@connectrpc/connect";
+import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
+import { describe, expect, it } from "vitest";
+import { RolloutSchema } from "../../gen/restart/kubernetes/v1/workload_pb.ts";
+import { WorkloadService } from "../../gen/restart/kubernetes/v1/workload_service_pb.ts";
+import { Failure } from "../../src/core/errors.ts";
+import { schemaOf } from "../../src/core/schema.ts";
+import { encloserOf } from "../../src/server/server-stream.ts";
+import { type Fixture, serve, summary, VALID } from "./fixture.ts";
+
+const LONG = "a detail that is worth packing ".repeat(200);
+
+const makers = { connect: createConnectTransport, grpc: createGrpcTransport, "grpc-web": createGrpcWebTransport };
+
+const FORMS = Object.entries(makers).flatMap(([protocol, make]) =>
+  [true, false].flatMap((useBinaryFormat) =>
+    [true, false].map((packed) => ({
+      name: `${protocol} in ${useBinaryFormat ? "protobuf" : "JSON"}, ${packed ? "packed" : "as it is"}`,
+      packed,
+      open: ({ server }: Fixture): Transport =>
+        make({
+          baseUrl: server.url,
+          httpVersion: "2",
+          useBinaryFormat,
+          ...(!packed && { acceptCompression: [] }),
+        }),
+    })),
+  ),
+);
+
+async function failureOf(messages: AsyncIterable<unknown>): Promise<ConnectError> {
+  try {
+    for await (const _ of messages);
+  } catch (error) {
+    return ConnectError.from(error);
+  }
+  throw new Error("it did not fail");
+}
+
+/** A message that no format takes. */
+const unwritable = () =>
+  Object.defineProperty(create(RolloutSchema), "name", {
+    get() {
+      throw new TypeError("a defect");
+    },
+  });
+
+describe("a stream's messages", () => {
+  it.each(FORMS)("arrive, and its end, by $name", async ({ open, packed }) => {
+    await using fixture = await serve({
+      async *watchRollout() {
+        yield { name: "short" };
+        yield { name: "long", detail: LONG };
+        yield { name: "last" };
+      },
+    });
+    const client = createClient(WorkloadService, open(fixture));
+    const seen: [string, string][] = [];
+    let encoding: string | null | undefined;
+    const onHeader = (header: Headers): void => {
+      encoding = header.get("grpc-encoding") ?? header.get("connect-content-encoding");
+    };
+    for await (const { name, detail } of client.watchRollout(VALID, { onHeader })) seen.push([name, detail]);
+    expect(seen).toEqual([
+      ["short", ""],
+      ["long", LONG],
+      ["last", ""],
+    ]);
+    expect(encoding).toBe(packed ? "gzip" : null);
+  });
+
+  it.each(FORMS)("are followed by the failure that there is, by $name", async ({ open }) => {
+    await using fixture = await serve({
+      async *watchRollout() {
+        yield { name: "first" };
+        throw new Failure("RATE_LIMITED", "too much of it", { metadata: { limit: "3" } });
+      },
+    });
+    const error = await failureOf(createClient(WorkloadService, open(fixture)).watchRollout(VALID));
+    expect(summary(error)).toMatchObject({ reason: "RATE_LIMITED", message: "too much of it" });
+    expect((await fixture.line(({ method }) => String(method).endsWith("WatchRollout"))).reason).toBe("RATE_LIMITED");
+  });
+
+  it.each(FORMS)("end with one that cannot be written, and the handler with it, by $name", async ({ open }) => {
+    const left = Promise.withResolvers<void>();
+    await using fixture = await serve({
+      async *watchRollout() {
+        try {
+          yield { name: "first" };
+          yield unwritable();
+          yield { name: "never" };
+        } finally {
+          left.resolve();
+        }
+      },
+    });
+    const error = await failureOf(createClient(WorkloadService, open(fixture)).watchRollout(VALID));
+    expect(summary(error)).toMatchObject({ reason: "INTERNAL", message: "internal error" });
+    await left.promise;
+  });
+});
+
+describe("encloserOf()", () => {
+  const enclose = encloserOf({ method: WorkloadService.method.watchRollout }, schemaOf([WorkloadService]).registry);
+
+  it("writes a message once, however many it is sent to, and each format by itself", () => {
+    const message = create(RolloutSchema, { name: "web" });
+    expect(enclose(message, false)).toBe(enclose(message, false));
+    expect(enclose(message, true)).toBe(enclose(message, true));
+    expect(enclose(message, true)).not.toEqual(enclose(message, false));
+    expect(enclose(create(RolloutSchema, { name: "web" }), false)).toEqual(enclose(message, false));
+    expect(enclose(create(RolloutSchema, { name: "db" }), false)).not.toEqual(enclose(message, false));
+  });
+});
