@@ -48,29 +48,33 @@ export function answer(contentType: string, error: ConnectError, options: Answer
     return { status: options.status ?? codeToHttpStatus(error.code), header, body: once(body) };
   }
   header.set("content-type", contentType);
-  const { bytes, trailer } = endOfStream(form, error, registry);
-  return { status: 200, header, ...(bytes && { body: once(bytes) }), ...(trailer && { trailer }) };
+  const trailer = new Headers();
+  const bytes = endOfStream(form, error, trailer, registry);
+  return { status: 200, header, ...(bytes === undefined ? { trailer } : { body: once(bytes) }) };
 }
 
 /**
- * How a stream ends, in the forms that have one: with its last bytes, or with trailers.
+ * How a stream ends, in the forms that have one.
  *
  * @param error undefined when it ends well.
+ * @param trailer what it has said of itself. What gRPC says of the end is added.
+ * @returns its last bytes; undefined where the trailers are sent as such.
  */
 export function endOfStream(
   form: Exclude<Form, "connect">,
   error: ConnectError | undefined,
+  trailer: Headers,
   registry: Registry,
-): { readonly bytes?: Uint8Array; readonly trailer?: Headers } {
-  const trailer = new Headers();
+): Uint8Array | undefined {
   switch (form) {
     case "grpc":
-      return { trailer: setTrailerStatus(trailer, error) };
+      setTrailerStatus(trailer, error);
+      return undefined;
     case "grpc-web":
-      return { bytes: encodeEnvelope(trailerFlag, trailerSerialize(setTrailerStatus(trailer, error))) };
+      return encodeEnvelope(trailerFlag, trailerSerialize(setTrailerStatus(trailer, error)));
     case "connect-stream": {
       const end = createEndStreamSerialization({ registry });
-      return { bytes: encodeEnvelope(endStreamFlag, end.serialize({ metadata: trailer, ...(error && { error }) })) };
+      return encodeEnvelope(endStreamFlag, end.serialize({ metadata: trailer, ...(error && { error }) }));
     }
   }
 }

@@ -33,6 +33,8 @@ interface Messages {
   first: IteratorResult<Message> | undefined;
   /** All others. */
   readonly iterator: AsyncIterator<Message>;
+  /** Trailers, which the handler may set until the end. */
+  readonly trailer: Headers;
 }
 
 /** Where a call that streams its answer finds its {@link ServerStream}. */
@@ -55,7 +57,7 @@ export const takeMessages: Interceptor = (next) =>
     const iterator = response.message[Symbol.asyncIterator]();
     const first = await iterator.next();
     if (first.done !== true) {
-      stream.messages = { first, iterator };
+      stream.messages = { first, iterator, trailer: response.trailer };
     }
     return { ...response, message: nothing };
   };
@@ -99,7 +101,7 @@ export function withMessages(
   messages: Messages,
   options: StreamOptions,
 ): UniversalServerResponse {
-  const { iterator } = messages;
+  const { iterator, trailer } = messages;
   const form = formOf(options.contentType.type);
   if (form === "connect") {
     throw new TypeError(`not the content type of a stream: ${options.contentType.said}`);
@@ -108,7 +110,7 @@ export function withMessages(
   let over = false;
   const end = (error?: ConnectError): IteratorResult<Uint8Array, Headers | undefined> => {
     over = true;
-    const { bytes, trailer } = endOfStream(form, error, options.registry);
+    const bytes = endOfStream(form, error, trailer, options.registry);
     return bytes === undefined ? { done: true, value: trailer } : { done: false, value: bytes };
   };
   const body: AsyncIterableIterator<Uint8Array, Headers | undefined> = {

@@ -49,25 +49,28 @@ const unwritable = () =>
 describe("a stream's messages", () => {
   it.each(FORMS)("arrive, and its end, by $name", async ({ open, packed }) => {
     await using fixture = await serve({
-      async *watchRollout() {
+      async *watchRollout(_, { responseHeader, responseTrailer }) {
+        responseHeader.set("before", "the first");
         yield { name: "short" };
+        responseTrailer.set("after", "the last");
         yield { name: "long", detail: LONG };
         yield { name: "last" };
       },
     });
     const client = createClient(WorkloadService, open(fixture));
     const seen: [string, string][] = [];
-    let encoding: string | null | undefined;
+    const said: unknown[] = [];
     const onHeader = (header: Headers): void => {
-      encoding = header.get("grpc-encoding") ?? header.get("connect-content-encoding");
+      said.push(header.get("before"), header.get("grpc-encoding") ?? header.get("connect-content-encoding"));
     };
-    for await (const { name, detail } of client.watchRollout(VALID, { onHeader })) seen.push([name, detail]);
+    const onTrailer = (trailer: Headers): void => void said.push(trailer.get("after"));
+    for await (const { name, detail } of client.watchRollout(VALID, { onHeader, onTrailer })) seen.push([name, detail]);
     expect(seen).toEqual([
       ["short", ""],
       ["long", LONG],
       ["last", ""],
     ]);
-    expect(encoding).toBe(packed ? "gzip" : null);
+    expect(said).toEqual(["the first", packed ? "gzip" : null, "the last"]);
   });
 
   it.each(FORMS)("are followed by the failure that there is, by $name", async ({ open }) => {

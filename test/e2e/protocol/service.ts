@@ -11,6 +11,7 @@ import { Failure } from "../../../src/core/errors.ts";
 import { publishedRoute, type Route } from "../../../src/core/route.ts";
 import { newValidator } from "../../../src/interceptors/validate.ts";
 import { completeErrors } from "../../../src/server/complete.ts";
+import { type ServerStream, serverStreamKey } from "../../../src/server/server-stream.ts";
 import {
   type Definition,
   type ErrorDefinition,
@@ -44,7 +45,8 @@ export function createConformanceRoute(registry: FileRegistry): Route {
 
 /**
  * The suite takes an error for wrong that has details which it did not ask for. Every failure of ours has some, which is tested
- * elsewhere for every protocol: they are taken off at the last moment, when connect is about to write the error, and have to be there.
+ * elsewhere for every protocol: they are taken off at the last moment, when connect is about to write the error or a stream has failed
+ * that connect does not write, and have to be there.
  */
 const withoutOurDetails =
   (gate: NonNullable<UniversalHandlerOptions["requestGate"]>): typeof gate =>
@@ -52,17 +54,40 @@ const withoutOurDetails =
     const abortable = context as HandlerContext & { abort: (reason?: unknown) => void };
     const { abort } = abortable;
     abortable.abort = (reason) => {
-      if (reason instanceof ConnectError) {
-        const [info, ...details] = reason.details;
-        if (info === undefined || typeOf(info) !== ErrorInfoSchema.typeName) {
-          throw new Error(`a failure does not say its reason: ${reason.message}`);
-        }
-        reason.details = details.filter((detail) => typeOf(detail) !== RequestInfoSchema.typeName);
-      }
+      takeOffOurDetails(reason);
       abort(reason);
     };
+    const stream = context.values.get(serverStreamKey);
+    if (stream !== undefined) takeOffItsDetails(stream);
     return gate(context);
   };
+
+function takeOffOurDetails(reason: unknown): void {
+  if (!(reason instanceof ConnectError)) return;
+  const [info, ...details] = reason.details;
+  if (info === undefined || typeOf(info) !== ErrorInfoSchema.typeName) {
+    throw new Error(`a failure does not say its reason: ${reason.message}`);
+  }
+  reason.details = details.filter((detail) => typeOf(detail) !== RequestInfoSchema.typeName);
+}
+
+const OVER = Promise.resolve({ done: true as const, value: undefined });
+
+function takeOffItsDetails(stream: ServerStream): void {
+  let messages: ServerStream["messages"];
+  Object.defineProperty(stream, "messages", {
+    get: () => messages,
+    set(taken: NonNullable<typeof messages>) {
+      const { iterator } = taken;
+      const next = () =>
+        iterator.next().catch((reason: unknown) => {
+          takeOffOurDetails(reason);
+          throw reason;
+        });
+      messages = { ...taken, iterator: { next, return: () => iterator.return?.() ?? OVER } };
+    },
+  });
+}
 
 const typeOf = (detail: ConnectError["details"][number]): string =>
   "desc" in detail ? detail.desc.typeName : detail.type;
