@@ -37,7 +37,7 @@ export interface Watch extends AsyncDisposable {
 /** Begins to serve probes and metrics. @throws Error when the address cannot be listened on. */
 export async function startWatch({ listen, configSha256, now, monotonic, onError }: WatchOptions): Promise<Watch> {
   let store: Pick<Store, "summary"> | undefined;
-  const nothing: StoreSummary = { open: [], schemaVersion: 0, sizeBytes: undefined, lastBackup: undefined };
+  const nothing: StoreSummary = { id: "", open: [], schemaVersion: 0, sizeBytes: undefined, lastBackup: undefined };
   const metrics = createMetrics({
     build: { version: VERSION, node: process.versions.node, commit: COMMIT },
     configSha256,

@@ -65,7 +65,7 @@ export function createStoreGauges(
     schema.set(known.schemaVersion);
     backup.set((known.lastBackup ?? 0) / 1000);
   };
-  let known: StoreSummary = { open: [], schemaVersion: 0, sizeBytes: undefined, lastBackup: undefined };
+  let known: StoreSummary = { id: "", open: [], schemaVersion: 0, sizeBytes: undefined, lastBackup: undefined };
   let asked = Number.NEGATIVE_INFINITY;
   let asking: Promise<void> | undefined;
   /** Shared by all gauges of a scrape. A store that fails is told by `restartd_store_up`. */

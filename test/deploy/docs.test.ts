@@ -80,7 +80,7 @@ describe.each(PAGES)("docs/operations/%s", (page) => {
 describe("docs/operations", () => {
   it("names every metric of ours, and no other", async () => {
     const now = () => new Date(0);
-    const summary = async () => ({ open: [], schemaVersion: 0, sizeBytes: 0, lastBackup: undefined });
+    const summary = async () => ({ id: "", open: [], schemaVersion: 0, sizeBytes: 0, lastBackup: undefined });
     const build = { version: "", node: "", commit: "" };
     const { render } = createMetrics({ build, configSha256: "", summary, now, monotonic: () => 0 });
     const { body } = await render(false);

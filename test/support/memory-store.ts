@@ -189,6 +189,7 @@ export function createMemoryDatabase(options: MemoryOptions): MemoryDatabase {
       open: () => through(() => [...operations.values()].filter(({ state }) => !ENDED.has(state))),
       summary: () =>
         through(() => ({
+          id: "of memory",
           open: [...operations.values()]
             .filter(({ state }) => !ENDED.has(state) || state === "UNRESOLVED")
             .map(({ method, state, createTime }) => ({ method, state, count: 1, oldest: createTime })),

@@ -23,7 +23,7 @@ import type { Store } from "../store/store.ts";
 import { type BackupOptions, createBackup } from "./backup.ts";
 import { parseFilter } from "./filter.ts";
 import { type Actor, cancelOperation, deleteOperation, resolveOperation } from "./mutations.ts";
-import { pageSizeOf, readToken, writeToken } from "./page-token.ts";
+import { createPageTokens, type PageTokens, pageSizeOf } from "./page-token.ts";
 import { type MethodOf, presentOperation } from "./present.ts";
 import { listVisible, OPERATIONS_ACCESS, type OperationPermission, requireMay, requireVisible } from "./visible.ts";
 
@@ -53,6 +53,12 @@ export function createOperationRoutes(options: OperationRoutesOptions): Route[] 
   const { store, output, rollUp = async () => {}, backup = {} } = options;
   const waiter = createWaiter(store);
   const makeBackup = createBackup(store, backup);
+  let tokens: PageTokens | undefined;
+  /** The store is asked once, for the first page that is not the whole list. */
+  const pageTokens = async (): Promise<PageTokens> => {
+    tokens ??= createPageTokens((await guarded(store.summary())).id);
+    return tokens;
+  };
   const actorOf = (context: HandlerContext): Actor => ({
     actor: context.values.get(principalKey).id,
     identity: identityIn(context),
@@ -70,7 +76,7 @@ export function createOperationRoutes(options: OperationRoutesOptions): Route[] 
 
   const operations: ServiceImpl<typeof Operations> = {
     getOperation: async ({ name }, context) => present(await find(name, context)),
-    listOperations: (request, context) => listOperations(store, request, present, context),
+    listOperations: (request, context) => listOperations(store, request, { present, pageTokens }, context),
     async waitOperation({ name, timeout }, context) {
       const limitMs = waitLimit(timeout, context);
       const record = await find(name, context);
@@ -115,7 +121,7 @@ export function createOperationRoutes(options: OperationRoutesOptions): Route[] 
 async function listOperations(
   store: Store,
   { name, filter, pageSize, pageToken, returnPartialSuccess }: ListOperationsRequest,
-  present: (record: OperationRecord) => Operation,
+  { present, pageTokens }: { present: (record: OperationRecord) => Operation; pageTokens: () => Promise<PageTokens> },
   context: HandlerContext,
 ) {
   if (name !== "" && name !== "operations") {
@@ -129,11 +135,11 @@ async function listOperations(
   }
   const where = parseFilter(filter);
   const limit = pageSizeOf(pageSize);
-  const after = readToken(pageToken, where);
+  const after = pageToken === "" ? undefined : (await pageTokens()).read(pageToken, where);
   const { page, next } = await listVisible(store, { where, limit, ...(after && { after }) }, context);
   return create(ListOperationsResponseSchema, {
     operations: page.map(present),
-    nextPageToken: next === undefined ? "" : writeToken(next, where),
+    nextPageToken: next === undefined ? "" : (await pageTokens()).write(next, where),
   });
 }
 

@@ -108,6 +108,8 @@ export type Found =
 
 /** What {@link Store.summary} answers. */
 export interface StoreSummary {
+  /** A random id that it got when it was made, the same for every replica. Callers never learn it. */
+  readonly id: string;
   /** Operations that have not ended, and those that are UNRESOLVED: how many of each rpc in each state, and since when (epoch ms) the oldest. */
   readonly open: readonly {
     readonly method: string;

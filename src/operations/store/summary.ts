@@ -14,18 +14,24 @@ export async function summarize({ db, engine }: Context): Promise<StoreSummary> 
     .where(({ or, eb }) => or([eb("end_time", "is", null), eb("state", "=", "UNRESOLVED" satisfies OperationState)]))
     .groupBy(["method", "state"])
     .execute();
-  const meta = await db.selectFrom("meta").selectAll().where("key", "in", ["schema_version", LAST_BACKUP]).execute();
-  const facts = new Map(meta.map(({ key, value }) => [key, Number(value)]));
+  const meta = await db
+    .selectFrom("meta")
+    .selectAll()
+    .where("key", "in", ["store_id", "schema_version", LAST_BACKUP])
+    .execute();
+  const facts = new Map(meta.map(({ key, value }) => [key, value]));
+  const lastBackup = facts.get(LAST_BACKUP);
   return {
+    id: facts.get("store_id") ?? "",
     open: open.map(({ method, state, count, oldest }) => ({
       method,
       state,
       count: Number(count),
       oldest: Number(oldest),
     })),
-    schemaVersion: facts.get("schema_version") ?? 0,
+    schemaVersion: Number(facts.get("schema_version") ?? 0),
     sizeBytes: await engine.sizeBytes?.(),
-    lastBackup: facts.get(LAST_BACKUP),
+    lastBackup: lastBackup === undefined ? undefined : Number(lastBackup),
   };
 }
 

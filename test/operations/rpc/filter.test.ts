@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { Failure } from "../../../src/core/errors.ts";
+import { writePageToken } from "../../../src/core/page-token.ts";
 import { parseFilter } from "../../../src/operations/rpc/filter.ts";
-import { pageSizeOf, readToken, writeToken } from "../../../src/operations/rpc/page-token.ts";
+import { createPageTokens, pageSizeOf } from "../../../src/operations/rpc/page-token.ts";
 
 const ALLOWED =
   ' (a filter is comparisons joined by AND, such as state = UNRESOLVED AND create_time > "2026-01-31T00:00:00Z"; ' +
@@ -153,6 +154,20 @@ describe("parseFilter()", () => {
 describe("page tokens", () => {
   const filter = parseFilter("state = SENT");
   const last = { createTime: NOON, name: "operations/1" };
+  const { write: writeToken, read: readToken } = createPageTokens("a store");
+
+  it("say nothing of the operation that they follow, and are those of every replica on the store", () => {
+    const bytesOf = (token: string): string => Buffer.from(token, "base64url").toString("latin1");
+    const [, sealed] = JSON.parse(bytesOf(writeToken(last, filter)));
+    for (const text of [bytesOf(writeToken(last, filter)), bytesOf(sealed)]) {
+      expect(text).not.toMatch(new RegExp(`operations/1|${NOON}`));
+    }
+    expect(bytesOf(writePageToken([last.createTime, last.name], filter))).toMatch(/operations\/1/); // in clear it would be seen
+    expect(createPageTokens("a store").read(writeToken(last, filter), filter)).toEqual(last);
+    expect(() => createPageTokens("another").read(writeToken(last, filter), filter)).toThrow("not a token that this");
+    const forged = writePageToken([last.createTime, last.name], filter);
+    expect(() => readToken(forged, filter)).toThrow("not a token that this");
+  });
 
   it("lead to where the list of their filter goes on, however it is written", () => {
     const token = writeToken(last, filter);

@@ -64,6 +64,17 @@ export function storeSuite(name: string, open: () => Promise<Opened>): void {
       });
     });
 
+    describe("summary()", () => {
+      it("tells an id that is random, and the same for every process on the store", async () => {
+        const { id } = await store.summary();
+        expect(id).toMatch(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
+        if (opened.second === undefined) return;
+        await using other = await opened.second();
+        expect(other.replica).not.toBe(store.replica);
+        expect((await other.summary()).id).toBe(id);
+      });
+    });
+
     describe("changeAll()", () => {
       it("changes those that still have their version, each with its audit row", async () => {
         const [one, moved, gone] = [await stored(), await stored(), await finished()];
