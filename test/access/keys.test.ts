@@ -94,6 +94,21 @@ describe("createKeys()", () => {
     expect(await ask("a")).toBe("found");
   });
 
+  it("does not say of a key that it does not know that the issuer has none such, while the issuer cannot be asked", async () => {
+    const { world, ask } = played(async () => setOf("a"));
+    await ask("a");
+    world.fetch = away;
+    world.now = 10 * SECOND - 1;
+    expect(await ask("b")).toBe("UNKNOWN_KEY"); // it has just been asked, and answered
+    world.now = 10 * SECOND;
+    expect(await ask("b")).toBe("ISSUER_UNAVAILABLE");
+    expect(await ask("a")).toBe("found");
+    expect(world.fetches).toBe(2);
+    world.fetch = async () => setOf("a", "b");
+    world.now = 20 * SECOND;
+    expect([await ask("b"), await ask("c")]).toEqual(["found", "UNKNOWN_KEY"]);
+  });
+
   it("is unavailable while it never had a key, asking less and less often", async () => {
     const { world, ask } = played(away);
     const asked: number[] = [];
