@@ -11,6 +11,7 @@ import { ConfigError } from "./core/problem.ts";
 import { withDependencies } from "./core/schema.ts";
 import type { OpenTarget } from "./core/target.ts";
 import { COMMIT, VERSION, versionLine } from "./core/version.ts";
+import { growUnderLoad } from "./heap.ts";
 import { newValidator } from "./interceptors/validate.ts";
 import { StoreRefused } from "./operations/store/store.ts";
 import { permissionsOf, serve } from "./serve.ts";
@@ -85,6 +86,7 @@ async function run({ source, listen, acceptRestore }: Serve, log: Logger): Promi
     "ready",
   );
   await served.warmUp();
+  growUnderLoad();
   const signal = await stopping;
   log.info({ signal }, "shutting down");
   if (!(await served.close())) {

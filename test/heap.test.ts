@@ -39,3 +39,28 @@ describe("boundHeap()", () => {
     expect(Math.max(small.before, small.after)).toBeLessThanOrEqual(2 * MIB);
   });
 });
+
+/** How often the young generation is collected in many turns of the event loop that each make half a megabyte. */
+function collectionsUnderLoad(grows: boolean): number {
+  const script = `
+    import { boundHeap, growUnderLoad } from ${JSON.stringify(HEAP)};
+    boundHeap();
+    if (${grows}) growUnderLoad();
+    const kept = [];
+    let turns = 0;
+    const turn = () => {
+      for (let index = 0; index < 1_000; index++) kept[(turns * 1_000) % 10_000 + index] = new Array(50).fill(index);
+      if (++turns < 2_000) setImmediate(turn);
+    };
+    turn();`;
+  const args = ["--trace-gc", "--input-type=module", "--eval", script];
+  return execFileSync(process.execPath, args, { encoding: "utf8" }).match(/ms: Scavenge/g)?.length ?? 0;
+}
+
+describe("growUnderLoad()", () => {
+  test("has the young generation grow under load, to twice its size", () => {
+    const ratio = collectionsUnderLoad(true) / collectionsUnderLoad(false);
+    expect(ratio).toBeLessThan(0.8);
+    expect(ratio).toBeGreaterThan(0.35);
+  });
+});
