@@ -42,6 +42,9 @@ export function createSlots(free: number): Slots {
 const RETRY_MS = 500;
 const MAX_RETRY_MS = 5_000;
 
+/** A stream that was silent for so long (ms) is asked for anew, which shows how it stands: its connection may have died without a word. */
+const SILENT_MS = 60_000;
+
 /** What is shown while nobody knows whether it happened. */
 const IN_DOUBT = "no proof yet that it happened; it is being looked for and not sent again";
 
@@ -60,9 +63,12 @@ export async function followOperation(name: string, subject: Subject, following:
   const signal = AbortSignal.any([following.signal, end.signal]);
   const rollout = followRollout(subject, { ...following, signal });
   for (let retries = 0; ; retries++) {
+    using silence = createSilence();
     try {
-      for await (const operation of operations.watchOperation({ name }, { signal })) {
+      const heard = AbortSignal.any([signal, silence.signal]);
+      for await (const operation of operations.watchOperation({ name }, { signal: heard })) {
         retries = 0;
+        silence.broken();
         if (operation.done) return operation;
         const metadata = metadataOf(operation);
         if (metadata?.state === State.UNKNOWN) following.step({ text: `${subject.label}: ${IN_DOUBT}` });
@@ -70,10 +76,22 @@ export async function followOperation(name: string, subject: Subject, following:
       }
     } catch (error) {
       signal.throwIfAborted();
+      if (silence.signal.aborted) continue;
       if (!isCut(error)) throw error;
     }
     await sleep(Math.min(RETRY_MS * 2 ** Math.min(retries, 8), MAX_RETRY_MS), signal);
   }
+}
+
+/** Tells when nothing was heard for {@link SILENT_MS}: its signal is aborted then. */
+function createSilence() {
+  const controller = new AbortController();
+  const timer = setTimeout(() => controller.abort(), SILENT_MS);
+  return {
+    signal: controller.signal,
+    broken: () => void timer.refresh(),
+    [Symbol.dispose]: () => clearTimeout(timer),
+  };
 }
 
 /** Codes of a stream that was cut, or of a server that is ending or not there: not what it says of an operation. */
