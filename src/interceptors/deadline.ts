@@ -149,23 +149,25 @@ function bounded<T>(
   const iterator = messages[Symbol.asyncIterator]();
   let waiting: PromiseWithResolvers<IteratorResult<T>> | undefined;
   let timer: NodeJS.Timeout | undefined;
-  let stuck = false;
+  let late = false;
   let over = false;
   const onAbort = (): void => {
     timer = setTimeout(() => {
-      stuck = true;
+      late = true;
       waiting?.reject(signal.reason);
-      void leave();
+      if (waiting !== undefined) void leave();
     }, graceMs);
   };
   const end = (): void => {
     over = true;
+    waiting = undefined;
     clearTimeout(timer);
     signal.removeEventListener("abort", onAbort);
     clear();
   };
   const leave = async (): Promise<void> => {
     if (over) return;
+    const stuck = waiting !== undefined;
     end();
     const left = Promise.resolve(iterator.return?.());
     if (stuck) {
@@ -175,14 +177,16 @@ function bounded<T>(
     }
   };
   const onResult = (result: IteratorResult<T>): void => {
+    const waited = waiting;
+    waiting = undefined;
     if (result.done === true) end();
-    if (result.done === true && signal.aborted) waiting?.reject(signal.reason);
-    else waiting?.resolve(result);
+    if (result.done === true && signal.aborted) waited?.reject(signal.reason);
+    else waited?.resolve(result);
   };
   const onError = (error: unknown): void => {
-    end();
     // What Node's own functions throw says only that they were aborted, not why.
     waiting?.reject(signal.aborted && error instanceof Error && error.name === "AbortError" ? signal.reason : error);
+    end();
   };
   if (signal.aborted) onAbort();
   else signal.addEventListener("abort", onAbort, { once: true });
@@ -191,7 +195,7 @@ function bounded<T>(
       return this;
     },
     next() {
-      if (stuck) return Promise.reject(signal.reason);
+      if (late) return leave().then(() => Promise.reject(signal.reason));
       if (over) return Promise.resolve({ done: true, value: undefined });
       waiting = Promise.withResolvers();
       iterator.next().then(onResult, onError);
