@@ -4,11 +4,16 @@
  */
 export function opened<T>(open: () => Promise<AsyncIterable<T>>): AsyncIterableIterator<T> {
   let unread: (() => Promise<AsyncIterable<T>>) | undefined = open;
+  let opening: Promise<void> | undefined;
   let iterator: AsyncIterator<T> | undefined;
   const begin = async (toOpen: () => Promise<AsyncIterable<T>>): Promise<IteratorResult<T>> => {
     unread = undefined;
-    iterator = (await toOpen())[Symbol.asyncIterator]();
-    return iterator.next();
+    opening = toOpen().then((stream) => {
+      iterator = stream[Symbol.asyncIterator]();
+    });
+    await opening;
+    opening = undefined;
+    return iterator?.next() ?? over;
   };
   const over: IteratorResult<T> = { done: true, value: undefined };
   return {
@@ -18,7 +23,9 @@ export function opened<T>(open: () => Promise<AsyncIterable<T>>): AsyncIterableI
     next: () => (unread === undefined ? (iterator?.next() ?? Promise.resolve(over)) : begin(unread)),
     async return() {
       unread = undefined;
+      await opening?.catch(() => {}); // whoever reads it is told
       await iterator?.return?.();
+      iterator = undefined;
       return over;
     },
   };

@@ -152,7 +152,8 @@ function bounded<T>(
   let late = false;
   let over = false;
   const onAbort = (): void => {
-    timer = setTimeout(() => {
+    if (waiting === undefined) return; // what is to be said may wait for the reader
+    timer ??= setTimeout(() => {
       late = true;
       waiting?.reject(signal.reason);
       if (waiting !== undefined) void leave();
@@ -188,8 +189,7 @@ function bounded<T>(
     waiting?.reject(signal.aborted && error instanceof Error && error.name === "AbortError" ? signal.reason : error);
     end();
   };
-  if (signal.aborted) onAbort();
-  else signal.addEventListener("abort", onAbort, { once: true });
+  signal.addEventListener("abort", onAbort, { once: true });
   return {
     [Symbol.asyncIterator]() {
       return this;
@@ -198,8 +198,14 @@ function bounded<T>(
       if (late) return leave().then(() => Promise.reject(signal.reason));
       if (over) return Promise.resolve({ done: true, value: undefined });
       waiting = Promise.withResolvers();
-      iterator.next().then(onResult, onError);
-      return waiting.promise;
+      const { promise } = waiting;
+      if (signal.aborted) onAbort();
+      try {
+        iterator.next().then(onResult, onError);
+      } catch (error) {
+        onError(error);
+      }
+      return promise;
     },
     async return() {
       await leave();

@@ -46,10 +46,13 @@ function responses<T>(messages: AsyncIterable<T>, call: Call): AsyncIterableIter
     [Symbol.asyncIterator]() {
       return this;
     },
-    next: () =>
-      iterator.next().catch((error: unknown) => {
+    async next() {
+      try {
+        return await iterator.next();
+      } catch (error) {
         throw fail(call, error);
-      }),
+      }
+    },
     async return() {
       await iterator.return?.();
       return { done: true, value: undefined };

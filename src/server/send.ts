@@ -32,7 +32,12 @@ export async function send(
   const chunks = answer.body?.[Symbol.asyncIterator]();
   // The headers follow the first chunk, not the other way round: until then a handler may still set some.
   const first = await chunks?.next();
-  if (!gone.aborted) writeHead(answer, response, common);
+  try {
+    if (!gone.aborted) writeHead(answer, response, common);
+  } catch (error) {
+    await chunks?.return?.();
+    throw error;
+  }
   return sendBody({ chunks, first, trailer: answer.trailer }, response, gone, patience); // its headers need not be kept as long as that
 }
 

@@ -122,7 +122,8 @@ export function withMessages(
       try {
         result ??= await iterator.next();
       } catch (error) {
-        return end(ConnectError.from(error)); // in the form of our failures already
+        // Interceptors have given it the form of our failures.
+        return end(error instanceof ConnectError ? error : fail(options.call, error));
       }
       try {
         return result.done === true ? end() : { done: false, value: await enclose(result.value) };

@@ -31,6 +31,21 @@ describe("opened()", () => {
     expect(await stream.next()).toEqual({ done: true, value: undefined });
   });
 
+  it("waits for what is being opened before it leaves it", async () => {
+    const log: string[] = [];
+    const gate = Promise.withResolvers<void>();
+    const stream = opened(async () => {
+      await gate.promise;
+      log.push("opened");
+      return two(log);
+    });
+    const first = stream.next();
+    const gone = stream.return?.().then(() => log.push("gone"));
+    gate.resolve();
+    await Promise.all([first, gone]);
+    expect(log).toEqual(["opened", "left", "gone"]);
+  });
+
   it("leaves what it has opened, and opens nothing once it is left", async () => {
     const log: string[] = [];
     const read = opened(async () => two(log));

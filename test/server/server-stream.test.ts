@@ -104,6 +104,53 @@ describe("a stream's messages", () => {
   });
 });
 
+describe("a handler", () => {
+  const FORM = FORMS[0];
+  const rollout = (fixture: Fixture) => {
+    if (FORM === undefined) throw new Error("no form");
+    return createClient(WorkloadService, FORM.open(fixture)).watchRollout(VALID);
+  };
+
+  it("ends when its headers cannot be sent", async () => {
+    const left = Promise.withResolvers<void>();
+    await using fixture = await serve({
+      async *watchRollout(_, { responseHeader }) {
+        responseHeader.set("x-odd", "a\u0001b");
+        try {
+          yield { name: "first" };
+          yield { name: "second" };
+        } finally {
+          left.resolve();
+        }
+      },
+    });
+    const call = (async () => {
+      for await (const _ of rollout(fixture));
+    })();
+    await Promise.all([left.promise, call.catch(() => {})]);
+    expect((await fixture.line(({ method }) => String(method).endsWith("WatchRollout"))).reason).toBe("INTERNAL");
+  });
+
+  it.each([0, 1])("whose iterator throws instead of rejecting, after %i messages, fails in our form", async (count) => {
+    await using fixture = await serve({
+      watchRollout: () => ({
+        [Symbol.asyncIterator]() {
+          let left = count;
+          return {
+            next(): Promise<IteratorResult<{ name: string }>> {
+              if (left-- > 0) return Promise.resolve({ done: false, value: { name: "one" } });
+              throw new TypeError("a secret of ours");
+            },
+          };
+        },
+      }),
+    });
+    const error = await failureOf(rollout(fixture));
+    expect(summary(error)).toMatchObject({ reason: "INTERNAL", message: "internal error" });
+    expect((await fixture.line(({ method }) => String(method).endsWith("WatchRollout"))).reason).toBe("INTERNAL");
+  });
+});
+
 describe("encloserOf()", () => {
   const enclose = encloserOf({ method: WorkloadService.method.watchRollout }, schemaOf([WorkloadService]).registry);
 

@@ -193,11 +193,13 @@ function createSlot(inTurn: (wake: () => void) => void, signal: AbortSignal): Sl
     },
     wake: () => wake(),
     async take(withinMs) {
+      const until = withinMs === undefined ? undefined : performance.now() + withinMs;
       let late = false;
       while (newest === undefined && !late) {
         signal.throwIfAborted();
         late = await new Promise<boolean>((resolve) => {
-          const timer = withinMs === undefined ? undefined : setTimeout(resolve, withinMs, true);
+          const timer =
+            until === undefined ? undefined : setTimeout(resolve, Math.max(0, until - performance.now()), true);
           wake = () => {
             clearTimeout(timer);
             resolve(false);

@@ -125,9 +125,10 @@ export async function* watchRollout(
 
   /** @param withinMs how long it waits for a change. Default: for ever. */
   async function nextObject(current: WorkloadObject, withinMs: number | undefined): Promise<WorkloadObject> {
+    const until = withinMs === undefined ? undefined : performance.now() + withinMs;
     let change: Change | undefined;
     do {
-      change = await subscription.next(withinMs);
+      change = await subscription.next(until === undefined ? undefined : until - performance.now());
       if (change === undefined) {
         return current;
       }
