@@ -8,6 +8,7 @@ import type { Client, ClientContext } from "./client.ts";
 import { isBusy } from "./exit.ts";
 import type { Step } from "./progress.ts";
 import { metadataOf } from "./render.ts";
+import { whileHeard } from "./while-heard.ts";
 
 /** What following needs. */
 export interface Following {
@@ -42,9 +43,6 @@ export function createSlots(free: number): Slots {
 const RETRY_MS = 500;
 const MAX_RETRY_MS = 5_000;
 
-/** A stream that was silent for so long (ms) is asked for anew, which shows how it stands: its connection may have died without a word. */
-const SILENT_MS = 60_000;
-
 /** What is shown while nobody knows whether it happened. */
 const IN_DOUBT = "no proof yet that it happened; it is being looked for and not sent again";
 
@@ -63,12 +61,10 @@ export async function followOperation(name: string, subject: Subject, following:
   const signal = AbortSignal.any([following.signal, end.signal]);
   const rollout = followRollout(subject, { ...following, signal });
   for (let retries = 0; ; retries++) {
-    using silence = createSilence();
     try {
-      const heard = AbortSignal.any([signal, silence.signal]);
-      for await (const operation of operations.watchOperation({ name }, { signal: heard })) {
+      const open = (heard: AbortSignal) => operations.watchOperation({ name }, { signal: heard });
+      for await (const operation of whileHeard(open, signal)) {
         retries = 0;
-        silence.broken();
         if (operation.done) return operation;
         const metadata = metadataOf(operation);
         if (metadata?.state === State.UNKNOWN) following.step({ text: `${subject.label}: ${IN_DOUBT}` });
@@ -76,22 +72,10 @@ export async function followOperation(name: string, subject: Subject, following:
       }
     } catch (error) {
       signal.throwIfAborted();
-      if (silence.signal.aborted) continue;
       if (!isCut(error)) throw error;
     }
     await sleep(Math.min(RETRY_MS * 2 ** Math.min(retries, 8), MAX_RETRY_MS), signal);
   }
-}
-
-/** Tells when nothing was heard for {@link SILENT_MS}: its signal is aborted then. */
-function createSilence() {
-  const controller = new AbortController();
-  const timer = setTimeout(() => controller.abort(), SILENT_MS);
-  return {
-    signal: controller.signal,
-    broken: () => void timer.refresh(),
-    [Symbol.dispose]: () => clearTimeout(timer),
-  };
 }
 
 /** Codes of a stream that was cut, or of a server that is ending or not there: not what it says of an operation. */
@@ -119,9 +103,11 @@ interface Beside {
 
 function followRollout(subject: Subject, { step, signal, spare }: Following): Beside {
   let begun = false;
-  let failed = subject.rollout === undefined;
+  const { rollout: stepsOf } = subject;
+  let failed = stepsOf === undefined;
   const watch = async (restartedAt: string): Promise<void> => {
-    for await (const rollout of subject.rollout?.(restartedAt, { signal }) ?? []) {
+    if (stepsOf === undefined) return;
+    for await (const rollout of whileHeard((heard) => stepsOf(restartedAt, { signal: heard }), signal)) {
       if (signal.aborted) return;
       const { message: text, done, of, complete } = rollout;
       step({ text, done, of, ...(!complete && { detail: rollout.detail }) });

@@ -1,7 +1,7 @@
 import { setTimeout } from "node:timers/promises";
-import { createRegistry, type DescService, type Registry } from "@bufbuild/protobuf";
+import { createRegistry, type DescService, equals, type Registry } from "@bufbuild/protobuf";
 import { type Client, createClient, type Transport } from "@connectrpc/connect";
-import { type Operation, Operations } from "../../gen/google/longrunning/operations_pb.ts";
+import { type Operation, OperationSchema, Operations } from "../../gen/google/longrunning/operations_pb.ts";
 import { file_google_rpc_error_details } from "../../gen/google/rpc/error_details_pb.ts";
 import { file_google_rpc_status } from "../../gen/google/rpc/status_pb.ts";
 import { RestartMetadata_Outcome, RestartMetadata_State } from "../../gen/restart/operation/v1/operation_pb.ts";
@@ -23,6 +23,7 @@ import {
   type Output,
   parseOperationsCommand,
 } from "./usage.ts";
+import { whileHeard } from "./while-heard.ts";
 import { documentOf } from "./yaml.ts";
 
 /** What the command line says about the server. */
@@ -221,8 +222,9 @@ async function follow(
   let last: Operation | undefined;
   for (let retries = 0; ; retries++) {
     try {
-      for await (const operation of work.ours.watchOperation({ name }, { signal: both })) {
-        told(operation);
+      for await (const operation of whileHeard((signal) => work.ours.watchOperation({ name }, { signal }), both)) {
+        // A stream that is asked for again begins with what was told already.
+        if (last === undefined || !equals(OperationSchema, last, operation)) told(operation);
         last = operation;
         retries = 0;
       }

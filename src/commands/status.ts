@@ -1,4 +1,4 @@
-import { toJson } from "@bufbuild/protobuf";
+import { equals, toJson } from "@bufbuild/protobuf";
 import { CommandMistake, type RolloutStep, type Subject } from "../core/command.ts";
 import { plain } from "../core/plain.ts";
 import type { Client, ClientContext } from "./client.ts";
@@ -8,6 +8,7 @@ import { locate } from "./locate.ts";
 import { durationOf, type Parsed } from "./parse.ts";
 import { problemOf, sentenceOf } from "./problem.ts";
 import { goDuration, linesProgress, terminalProgress } from "./progress.ts";
+import { whileHeard } from "./while-heard.ts";
 import { documentOf } from "./yaml.ts";
 
 /** First and longest wait (ms) before a stream that was cut is asked for again. */
@@ -27,8 +28,9 @@ export async function rolloutStatus(parsed: Parsed, client: () => Client, contex
   if (subject?.rollout === undefined)
     throw new CommandMistake("rollout status is for workloads, such as deployment/web");
   if (subjects.length > 1) throw new CommandMistake("rollout status is for one target");
+  const { rollout } = subject;
   return isWatched
-    ? await watch(subject, timeoutMs, parsed, server, context)
+    ? await watch({ ...subject, rollout }, timeoutMs, parsed, server, context)
     : await look(subject, parsed, server, context);
 }
 
@@ -62,7 +64,7 @@ function print(step: RolloutStep, subject: Subject, parsed: Parsed, { out }: Cli
 }
 
 async function watch(
-  subject: Subject,
+  subject: Subject & Required<Pick<Subject, "rollout">>,
   timeoutMs: number,
   parsed: Parsed,
   client: Client,
@@ -70,6 +72,7 @@ async function watch(
 ): Promise<number> {
   const limit = timeoutMs === 0 ? undefined : AbortSignal.timeout(timeoutMs);
   const signal = limit === undefined ? context.interrupted : AbortSignal.any([context.interrupted, limit]);
+  const open = (heard: AbortSignal) => subject.rollout("", { signal: heard });
   const progress =
     context.terminal !== undefined && isTold(parsed)
       ? terminalProgress([subject.label], context.terminal, context)
@@ -82,8 +85,10 @@ async function watch(
   try {
     for (let retries = 0; ; retries++) {
       try {
-        for await (const step of subject.rollout?.("", { signal }) ?? []) {
+        for await (const step of whileHeard(open, signal)) {
           retries = 0;
+          // A stream that is asked for again begins with what was told already.
+          if (last !== undefined && equals(step.schema, last.answer, step.answer)) continue;
           last = step;
           const detail = step.complete ? "" : step.detail;
           progress.step(0, { text: step.message, done: step.done, of: step.of, detail });
