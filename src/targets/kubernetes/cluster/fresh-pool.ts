@@ -1,4 +1,12 @@
+import { subscribe } from "node:diagnostics_channel";
+import type { ClientHttp2Stream } from "node:http2";
 import { Client, Dispatcher, Pool } from "undici";
+
+// undici (8.12.4) takes its listeners off a stream that it has ended. When the connection is destroyed before Node has done with the
+// stream, as happens when a cluster is closed, the stream fails once more: with nobody left to be told, that would end the process.
+subscribe("http2.client.stream.created", (created) => {
+  (created as { readonly stream: ClientHttp2Stream }).stream.on("error", () => {});
+});
 
 /** Makes a dispatcher whose pools are made by `factory`: an Agent, a ProxyAgent. */
 export type MakeDispatcher = (factory: (origin: string | URL, options: object) => Dispatcher) => Dispatcher;
