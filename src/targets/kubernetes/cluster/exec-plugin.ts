@@ -84,23 +84,31 @@ async function run(config: ExecConfig, folder: string, { signal, cluster }: Exec
     ...Object.fromEntries(config.env.map((variable) => [variable.name, variable.value])),
     KUBERNETES_EXEC_INFO: JSON.stringify({ apiVersion, kind: "ExecCredential", spec }),
   };
+  const late = `${name} took too long`;
+  if (signal.aborted) {
+    throw new CredentialsError(late);
+  }
   const { promise, resolve: done, reject } = Promise.withResolvers<string>();
-  const child = execFile(found.path, config.args, { env, signal, killSignal: "SIGKILL" }, (error, stdout, stderr) => {
+  const child = execFile(found.path, config.args, { env }, (error, stdout, stderr) => {
+    signal.removeEventListener("abort", end);
     if (error === null) {
       done(stdout);
       return;
     }
     // Its code is an exit code or a system error's; its message and its properties hold what the plugin printed.
-    const how = signal.aborted ? "took too long" : `failed with ${error.code ?? error.signal}`;
+    const what = signal.aborted ? late : `${name} failed with ${error.code ?? error.signal}`;
     const said = stderr.trim().slice(0, STDERR_LIMIT);
-    reject(new CredentialsError(`${name} ${how}${said && `; it says: ${said}`}`));
+    reject(new CredentialsError(`${what}${said && `; it says: ${said}`}`));
   });
   // A plugin that prompts reads the end of its input at once.
   child.stdin?.on("error", () => {}).end();
-  // A child of the plugin that outlives it must not keep us waiting for the end of its output.
-  signal.addEventListener("abort", () => [child.stdout, child.stderr].map((stream) => stream?.destroy()), {
-    once: true,
-  });
+  // execFile's own signal ends it by SIGTERM whatever its killSignal says, and a plugin may ignore that.
+  const end = (): void => {
+    child.kill("SIGKILL");
+    // A child of the plugin that outlives it must not keep us waiting for the end of its output.
+    for (const stream of [child.stdout, child.stderr]) stream?.destroy();
+  };
+  signal.addEventListener("abort", end, { once: true });
   return promise;
 }
 

@@ -1,3 +1,4 @@
+import { readFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { inspect } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -44,6 +45,15 @@ async function complaint(config: ExecConfig, signal?: AbortSignal): Promise<stri
   expect(error).toBeInstanceOf(CredentialsError);
   expect(inspect(error, { depth: Number.POSITIVE_INFINITY, showHidden: true })).not.toContain("hunter2");
   return (error as CredentialsError).message.replace(/\/\S*plugin-\d+/, "PLUGIN");
+}
+
+/** Whether there is a process of this number. */
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
 }
 
 describe("createExecPlugin()", () => {
@@ -156,9 +166,22 @@ describe("createExecPlugin()", () => {
     ["ignores SIGTERM", "trap '' TERM; while :; do sleep 1; done"],
     ["leaves a child behind that holds its output", "sleep 60 & wait"],
   ])("ends one that %s", async (_name, text) => {
-    // Each would run for a minute.
-    const told = complaint(await script(text), AbortSignal.timeout(200));
+    // Each would run for a minute, or for ever.
+    const config = await script(`echo $$ > "$0.pid"; ${text}`);
+    const pidFile = `${config.command}.pid`;
+    const limit = new AbortController();
+    const told = complaint(config, limit.signal);
+    await expect.poll(() => readFile(pidFile, "utf8").catch(() => "")).toMatch(/^\d+\n$/);
+    limit.abort();
     expect(await Promise.race([told, delay(30_000, undefined, { ref: false })])).toBe(
+      "the exec plugin PLUGIN took too long",
+    );
+    const pid = Number(await readFile(pidFile, "utf8"));
+    await expect.poll(() => isAlive(pid)).toBe(false);
+  });
+
+  test("is not begun for who has no time left", async () => {
+    expect(await complaint(await script("exec sleep 60"), AbortSignal.abort())).toBe(
       "the exec plugin PLUGIN took too long",
     );
   });
