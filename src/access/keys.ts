@@ -90,11 +90,8 @@ export function createKeys({ authenticator, fetch, monotonic, warn }: KeysOption
         await readAgain(ASK_AGAIN_MS);
         found = known()?.get(kid);
       }
-      const usableKeys = known();
       // What it publishes now nobody knows: who calls is not sent to log in again for a key that may be a new one.
-      if (usableKeys === undefined || (failures > 0 && !usableKeys.has(kid))) {
-        throw unavailable(authenticator, pauseMs());
-      }
+      if (known() === undefined || (failures > 0 && found === undefined)) throw unavailable(authenticator, pauseMs());
       if (found === undefined || !fits(found, algorithm)) {
         throw unauthenticated("UNKNOWN_KEY", "the token is signed by no key that its issuer publishes", authenticator);
       }

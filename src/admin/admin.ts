@@ -1,10 +1,11 @@
 import type { DescService } from "@bufbuild/protobuf";
 import type { Meter } from "../core/meter.ts";
 import { COMMIT, VERSION } from "../core/version.ts";
-import type { Store, StoreSummary } from "../operations/store/store.ts";
+import type { Store } from "../operations/store/store.ts";
 import { startAdmin } from "./listener.ts";
 import { createMetrics, type Labels } from "./metrics.ts";
 import type { Check } from "./probes.ts";
+import { NOTHING_KNOWN } from "./store-gauges.ts";
 
 /** What the admin listener is told at the start. */
 export interface WatchOptions {
@@ -37,11 +38,10 @@ export interface Watch extends AsyncDisposable {
 /** Begins to serve probes and metrics. @throws Error when the address cannot be listened on. */
 export async function startWatch({ listen, configSha256, now, monotonic, onError }: WatchOptions): Promise<Watch> {
   let store: Pick<Store, "summary"> | undefined;
-  const nothing: StoreSummary = { id: "", open: [], schemaVersion: 0, sizeBytes: undefined, lastBackup: undefined };
   const metrics = createMetrics({
     build: { version: VERSION, node: process.versions.node, commit: COMMIT },
     configSha256,
-    summary: async () => (await store?.summary()) ?? nothing,
+    summary: async () => (await store?.summary()) ?? NOTHING_KNOWN,
     now,
     monotonic,
   });

@@ -11,6 +11,15 @@ const PATIENCE_MS = 2000;
 
 const OPEN_STATES: readonly OperationState[] = ["ACCEPTED", "SENDING", "SENT", "UNKNOWN", "UNRESOLVED"];
 
+/** What is shown of a store that has not said anything yet. */
+export const NOTHING_KNOWN: StoreSummary = {
+  id: "",
+  open: [],
+  schemaVersion: 0,
+  sizeBytes: undefined,
+  lastBackup: undefined,
+};
+
 /** Whom the gauges ask. */
 export interface StoreGaugeOptions {
   readonly summary: () => Promise<StoreSummary>;
@@ -65,7 +74,7 @@ export function createStoreGauges(
     schema.set(known.schemaVersion);
     backup.set((known.lastBackup ?? 0) / 1000);
   };
-  let known: StoreSummary = { id: "", open: [], schemaVersion: 0, sizeBytes: undefined, lastBackup: undefined };
+  let known = NOTHING_KNOWN;
   let asked = Number.NEGATIVE_INFINITY;
   let asking: Promise<void> | undefined;
   /** Shared by all gauges of a scrape. A store that fails is told by `restartd_store_up`. */

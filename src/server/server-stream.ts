@@ -70,13 +70,15 @@ const nothing: AsyncIterable<never> = {
 /** Writes a message of a method's answers into an envelope. What it gives may be given to others too: it is only read. */
 export type Enclose = (message: Message, json: boolean) => Uint8Array;
 
+/** How much connect writes, and packs, where nobody says otherwise. */
+const LIMITS = validateReadWriteMaxBytes(undefined, undefined, undefined);
+
 /**
  * How the messages of a method's answers are written. Thousands may be sent the same message, of a rollout say: it is written once. So
  * nobody changes a message that is on its way.
  */
 export function encloserOf({ method }: Pick<UniversalHandler, "method">, registry: Registry): Enclose {
-  const limits = validateReadWriteMaxBytes(undefined, undefined, undefined);
-  const lookup = createMethodSerializationLookup(method, undefined, { registry }, limits);
+  const lookup = createMethodSerializationLookup(method, undefined, { registry }, LIMITS);
   const known = { json: new WeakMap<Message, Uint8Array>(), binary: new WeakMap<Message, Uint8Array>() };
   return (message, json) => {
     const of = json ? known.json : known.binary;
@@ -151,10 +153,9 @@ function enclosing(
   if (!header.has("grpc-encoding") && !header.has("connect-content-encoding")) {
     return (message) => enclose(message, json);
   }
-  const { compressMinBytes } = validateReadWriteMaxBytes(undefined, undefined, undefined);
   return async (message) => {
     const whole = { flags: 0, data: enclose(message, json).subarray(PREFIX) };
-    const { flags, data } = await envelopeCompress(whole, compressionGzip, compressMinBytes);
+    const { flags, data } = await envelopeCompress(whole, compressionGzip, LIMITS.compressMinBytes);
     return encodeEnvelope(flags, data);
   };
 }
