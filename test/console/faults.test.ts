@@ -66,10 +66,12 @@ describe.skipIf(needed.missing)("an answer that is lost", () => {
     proxy.loses = isDeed;
     await using one = await sandbox.visit({}, proxy.origin);
     const page = await one.open(`${SHOP}/deployments/legacy`);
+    const address = page.url();
     await submit(page, "legacy");
     await page.getByText("No answer came.").waitFor();
+    await page.goto("about:blank"); // what the first page asked for again is none of the second one's calls
     const calls = callsOf(page, "Restart");
-    await page.reload();
+    await page.goto(address);
     await page
       .getByTestId("pending")
       .getByRole("link", { name: /^operations\// })
@@ -104,7 +106,9 @@ describe.skipIf(needed.missing)("a server that goes away", () => {
     const { url } = server;
     try {
       await using one = await sandbox.visit({}, url);
-      const page = await one.open("/console/clusters/sandbox");
+      const page = await one.context.newPage();
+      await page.clock.install();
+      await page.goto(`${url}/console/clusters/sandbox`);
       const web = page.getByRole("rowheader", { name: "web" });
       await web.waitFor();
       await server.stop("SIGKILL");
@@ -118,8 +122,13 @@ describe.skipIf(needed.missing)("a server that goes away", () => {
       await page.getByRole("link", { name: "Operations" }).click();
       await page.locator('[data-testid=problem][data-reason="NO_ANSWER"]').waitFor();
       await banner.waitFor();
+      // By itself it tries no more from here on: it would take the banner away before anybody can click.
+      await page.clock.pauseAt(await page.evaluate(() => Date.now() + 1000));
       server = await startProgram(["--listen", address]);
+      const tried = page.waitForRequest("**/ListOperations");
       await banner.getByRole("button", { name: "Try now" }).click();
+      await tried;
+      await page.clock.resume();
       await banner.waitFor({ state: "detached" });
       await page.getByTestId("empty").waitFor();
     } finally {
