@@ -1,7 +1,8 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { run } from "../support/command.ts";
+import { type RunOptions, run } from "../support/command.ts";
+import { type Configured, startConfigured } from "../support/configured.ts";
 import { descriptorSet } from "../support/descriptor-set.ts";
 import { type Folder, temporaryFolder } from "../support/folder.ts";
 import { type Program, startProgram } from "../support/program.ts";
@@ -49,6 +50,8 @@ const WIRES: readonly Wire[] = [
 ];
 
 let program: Program;
+/** A cluster whose rollouts wait for the test. */
+let configured: Configured;
 let folder: Folder;
 let schema: string;
 
@@ -56,48 +59,49 @@ beforeAll(async () => {
   folder = await temporaryFolder();
   schema = join(folder.path, "schema.binpb");
   await writeFile(schema, descriptorSet());
-  program = await startProgram();
+  [program, configured] = await Promise.all([startProgram(), startConfigured()]);
 });
 
 afterAll(async () => {
   await program[Symbol.asyncDispose]();
+  await configured[Symbol.asyncDispose]();
   await folder[Symbol.asyncDispose]();
 });
 
-const call = (rpc: string, message: object, flags: readonly string[]) =>
-  run(buf.path, ["curl", ...flags, "-d", JSON.stringify(message), `${program.url}/${SERVICE}/${rpc}`]);
+const callOf = (one: Program, rpc: string, message: object, flags: readonly string[], options: RunOptions = {}) =>
+  run(buf.path, ["curl", ...flags, "-d", JSON.stringify(message), `${one.url}/${SERVICE}/${rpc}`], options);
 
-/** The log's line of the first call that came since the log had so many. */
-const callSince = (lines: number, rpc: string) =>
-  program.line(
-    (line) => program.log.indexOf(line) >= lines && line.msg === "call" && line.method === `${SERVICE}/${rpc}`,
-  );
+const call = (rpc: string, message: object, flags: readonly string[]) => callOf(program, rpc, message, flags);
 
 describe.skipIf(buf.missing).each(WIRES)("buf curl: $name", (wire) => {
   const { protocol, http } = wire;
-  const curl = (rpc: string, message: object) =>
-    call(rpc, message, wire.schema ? [...wire.flags, "--schema", schema] : wire.flags);
+  const flags = wire.schema ? () => [...wire.flags, "--schema", schema] : () => wire.flags;
+  const curl = (rpc: string, message: object) => call(rpc, message, flags());
 
   it("restarts, and watches until it is complete", async () => {
-    const before = program.log.length;
-    expect(await curl("Restart", WEB)).toMatchObject({ code: 0, stdout: "{}\n", stderr: "" });
-    expect(await callSince(before, "Restart")).toMatchObject({ protocol, http, outcome: "applied" });
+    const { program: one, backend } = configured;
+    const before = one.log.length;
+    const web = (rpc: string, options: RunOptions = {}) => callOf(one, rpc, WEB, flags(), options);
+    const logged = (rpc: string) =>
+      one.line((line) => one.log.indexOf(line) >= before && line.method === `${SERVICE}/${rpc}` && line.msg === "call");
+    await backend.controllers.pause(); // until the watch is there, however long its client takes to start
+    expect(await web("Restart")).toMatchObject({ code: 0, stdout: "{}\n", stderr: "" });
+    expect(await logged("Restart")).toMatchObject({ protocol, http, outcome: "applied" });
 
-    // At once: it takes two seconds.
-    const watched = await curl("WatchRollout", WEB);
+    const watched = await web("WatchRollout", { began: () => void backend.controllers.resume() });
     expect(watched).toMatchObject({ code: 0, stderr: "" });
     const states = readMessages(watched.stdout);
     expect(states.length).toBeGreaterThan(1);
     expect(states.at(-1)).toMatchObject({ ...WEB, state: "STATE_COMPLETE", message: WEB_DONE, updated: 3 });
-    expect(await callSince(before, "WatchRollout")).toMatchObject({
+    expect(await logged("WatchRollout")).toMatchObject({
       protocol: protocol === "connect" ? "connect-stream" : protocol,
       http,
     });
 
-    const rollout = await curl("GetRollout", WEB);
+    const rollout = await web("GetRollout");
     expect(rollout).toMatchObject({ code: 0, stderr: "" });
     expect(JSON.parse(rollout.stdout)).toMatchObject({ ...WEB, desired: 3, restartedAt: expect.stringMatching(/Z$/) });
-    expect(await callSince(before, "GetRollout")).toMatchObject({ protocol, http });
+    expect(await logged("GetRollout")).toMatchObject({ protocol, http });
   });
 
   it("lists clusters and workloads", async () => {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { run } from "../support/command.ts";
+import { type RunOptions, run } from "../support/command.ts";
+import { startConfigured } from "../support/configured.ts";
 import { type Program, startProgram } from "../support/program.ts";
 import {
   CHECKOUT,
@@ -62,8 +63,17 @@ describe.skipIf(tool.missing)("grpcurl", () => {
   );
 
   it("restarts, and watches until it is complete", async () => {
-    expect(await call(`${SERVICE}/Restart`, WEB)).toMatchObject({ code: 0, stdout: "{}\n", stderr: "" });
-    const { code, stdout } = await call(`${SERVICE}/WatchRollout`, WEB);
+    await using configured = await startConfigured();
+    const { controllers } = configured.backend;
+    const curl = (rpc: string, options: RunOptions = {}) =>
+      run(
+        tool.path,
+        ["-plaintext", "-d", JSON.stringify(WEB), configured.program.address, `${SERVICE}/${rpc}`],
+        options,
+      );
+    await controllers.pause(); // until the watch is there, however long its client takes to start
+    expect(await curl("Restart")).toMatchObject({ code: 0, stdout: "{}\n", stderr: "" });
+    const { code, stdout } = await curl("WatchRollout", { began: () => void controllers.resume() });
     expect(code).toBe(0);
     const states = readMessages(stdout);
     expect(states.length).toBeGreaterThan(1);

@@ -194,7 +194,7 @@ describe("log", () => {
   it("has one line for what is no HTTP", async () => {
     const before = calls();
     const socket = connect(Number(new URL(program.url).port), "127.0.0.1");
-    socket.end("HELO example.com\r\n\r\n");
+    socket.write("HELO example.com\r\n\r\n");
     expect(await text(socket)).toMatch(/^HTTP\/1\.1 400 /);
     await program.stop();
     expect(calls().slice(before.length)).toMatchObject([

@@ -26,11 +26,13 @@ export interface RunOptions {
   readonly timeoutMs?: number;
   /** Beside the process's own. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Told of the first that it writes to stdout. */
+  readonly began?: () => void;
 }
 
 /** Runs a program in the project's folder, with the project's own Node first in PATH, until it ends by itself or is killed. */
 export async function run(program: string, args: readonly string[], options: RunOptions = {}): Promise<Finished> {
-  const { input = "", timeoutMs = 60_000, env = {} } = options;
+  const { input = "", timeoutMs = 60_000, env = {}, began = () => {} } = options;
   const path = `${join(ROOT, "node_modules/.bin")}:${process.env.PATH}`;
   const child = spawn(program, args, {
     cwd: ROOT,
@@ -41,6 +43,7 @@ export async function run(program: string, args: readonly string[], options: Run
   });
   child.stdin.on("error", () => {}); // it need not read what it is given
   child.stdin.end(input);
+  child.stdout.once("data", began);
   const [[code, signal], stdout, stderr] = await Promise.all([
     once(child, "exit"),
     text(child.stdout),
