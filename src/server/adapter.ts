@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { constants, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
+import { constants } from "node:http2";
 import type { Registry } from "@bufbuild/protobuf";
 import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
 import type { Authenticate } from "../access/authenticate.ts";
@@ -18,9 +18,10 @@ import { answer, formOf } from "./answer.ts";
 import { CLIENT_GONE } from "./body.ts";
 import { isJson } from "./content-type.ts";
 import type { Endpoint } from "./endpoints.ts";
-import { type Exchange, headerBytes, newExchange } from "./exchange.ts";
+import { bodyOf, type Exchange, headerBytes, newExchange } from "./exchange.ts";
 import type { Gate } from "./gate.ts";
 import { headerValues } from "./header-values.ts";
+import type { Http2Request, Http2Response } from "./http2.ts";
 import { type Logger, logCall, resultOf } from "./log.ts";
 import type { Pages } from "./pages.ts";
 import { createPatience, type PatienceLimits } from "./patience.ts";
@@ -77,7 +78,7 @@ const PER_TURN = 64;
 /** Takes every request, of HTTP/1.1 and HTTP/2, answers it whatever it is, and logs one line when all is over. */
 export const createAdapter = (
   options: AdapterOptions,
-): ((request: IncomingMessage | Http2ServerRequest, response: ServerResponse | Http2ServerResponse) => void) => {
+): ((request: IncomingMessage | Http2Request, response: ServerResponse | Http2Response) => void) => {
   const inTurn = createTurns(PER_TURN);
   return (request, response) => {
     const exchange = newExchange(request, options);
@@ -319,7 +320,7 @@ const refuse = (
 };
 
 /** Ends an answer that its client does not read. */
-function cutOff(response: ServerResponse | Http2ServerResponse): void {
+function cutOff(response: ServerResponse | Http2Response): void {
   if ("stream" in response) response.stream.close(constants.NGHTTP2_CANCEL);
   response.destroy();
 }
@@ -328,14 +329,12 @@ function cutOff(response: ServerResponse | Http2ServerResponse): void {
 const RESET_AFTER_MS = 1000;
 
 /** Gets rid of what is left of a request whose answer did not need all of it, so that its connection can go on. */
-function finishRequest(
-  request: IncomingMessage | Http2ServerRequest,
-  response: ServerResponse | Http2ServerResponse,
-): void {
-  if (request.readableEnded) {
+function finishRequest(request: IncomingMessage | Http2Request, response: ServerResponse | Http2Response): void {
+  const body = bodyOf(request);
+  if (body.readableEnded) {
     return;
   }
-  request.resume();
+  body.resume();
   if ("stream" in response) {
     // Not at once: a reset overtakes the end of the answer. Over HTTP/1.1 Node's requestTimeout sees to it.
     const { stream } = response;

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from "node:http";
-import type { Http2ServerRequest } from "node:http2";
+import type { ServerHttp2Stream } from "node:http2";
 import { Code, ConnectError, type ContextKey, createContextKey } from "@connectrpc/connect";
 import { onAbort } from "../core/on-abort.ts";
 import { shuttingDown } from "./shutdown.ts";
@@ -50,7 +50,7 @@ const EVENTS = ["readable", "end", "close", "error", "aborted"] as const;
  * Reading it through Node's own iterator would destroy the request, and with HTTP/1.1 the connection, as soon as somebody stops
  * reading, so that no answer could say why.
  */
-export function openBody(request: IncomingMessage | Http2ServerRequest, limits: BodyLimits): RequestBody {
+export function openBody(request: IncomingMessage | ServerHttp2Stream, limits: BodyLimits): RequestBody {
   let wake = Promise.withResolvers<void>();
   let expired: ConnectError | undefined;
   let closed = false;

@@ -1,14 +1,15 @@
 import type { IncomingMessage } from "node:http";
-import type { Http2ServerRequest } from "node:http2";
+import type { ServerHttp2Stream } from "node:http2";
 import { type Call, newCall, type Origin } from "../core/call.ts";
 import type { RequestBody } from "./body.ts";
 import { type ContentType, readContentType } from "./content-type.ts";
 import type { Endpoint } from "./endpoints.ts";
+import type { Http2Request } from "./http2.ts";
 
 /** One request and what is known of it while it is answered. */
 export interface Exchange {
   readonly call: Call;
-  readonly request: IncomingMessage | Http2ServerRequest;
+  readonly request: IncomingMessage | Http2Request;
   readonly method: string;
   readonly path: string;
   /** From `?` on; empty when there is nothing. */
@@ -26,7 +27,7 @@ export interface Exchange {
 
 /** Begins with a request. */
 export function newExchange(
-  request: IncomingMessage | Http2ServerRequest,
+  request: IncomingMessage | Http2Request,
   { endpoints, newId }: { readonly endpoints: ReadonlyMap<string, Endpoint>; readonly newId: () => string },
 ): Exchange {
   // Clients of a proxy, and some others, send the whole address (RFC 9112, 3.2.2). CONNECT over HTTP/2 has no path at all.
@@ -52,9 +53,13 @@ export function newExchange(
 const MAX_USER_AGENT = 200;
 
 const originOf = ({ socket, headers }: Exchange["request"]): Origin => ({
-  peer: `${socket.remoteAddress}:${socket.remotePort}`,
+  peer: `${socket?.remoteAddress}:${socket?.remotePort}`,
   userAgent: headers["user-agent"]?.slice(0, MAX_USER_AGENT),
 });
+
+/** Where the body of a request is read. */
+export const bodyOf = (request: Exchange["request"]): IncomingMessage | ServerHttp2Stream =>
+  "stream" in request ? request.stream : request;
 
 /** Bytes of a request's headers, as HTTP/2 counts them (RFC 9113, 6.5.2). */
 export const headerBytes = ({ rawHeaders }: Exchange["request"]): number =>

@@ -1,14 +1,14 @@
 import type { IncomingMessage } from "node:http";
-import type { Http2ServerRequest } from "node:http2";
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { PeerCertificate } from "../access/certificates.ts";
+import type { Http2Request } from "./http2.ts";
 
 /** What a connection showed, by the connection: it is the same for all of its calls. */
 const shown = new WeakMap<object, PeerCertificate | undefined>();
 
 /** The client certificate of a request's connection; undefined when it showed none. */
-export function peerCertificateOf(request: IncomingMessage | Http2ServerRequest): PeerCertificate | undefined {
+export function peerCertificateOf(request: IncomingMessage | Http2Request): PeerCertificate | undefined {
   const connection = "stream" in request ? request.stream.session : request.socket;
   if (connection === undefined) return undefined;
   if (!shown.has(connection)) shown.set(connection, read(request.socket as Socket));

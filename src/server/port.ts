@@ -1,16 +1,10 @@
 import { createServer, type Server as Http1Server, type IncomingMessage, type ServerResponse } from "node:http";
-import {
-  constants,
-  createServer as createHttp2Server,
-  type Http2Server,
-  type Http2ServerRequest,
-  type Http2ServerResponse,
-  type ServerHttp2Session,
-} from "node:http2";
+import { constants, createServer as createHttp2Server, type Http2Server, type ServerHttp2Session } from "node:http2";
 import { createServer as createHttpsServer, type Server as HttpsServer } from "node:https";
 import { isIPv6, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
+import { Http2Request, Http2Response } from "./http2.ts";
 import type { Logger } from "./log.ts";
 import type { PatienceLimits } from "./patience.ts";
 import { type SessionOptions, superviseSession } from "./sessions.ts";
@@ -32,8 +26,8 @@ export interface PortLimits extends SessionOptions, PatienceLimits {
 
 /** Who gets what arrives at a port. */
 export interface PortHandlers {
-  /** Gets every request, those of HTTP/2 through Node's compatibility layer. */
-  request(request: IncomingMessage | Http2ServerRequest, response: ServerResponse | Http2ServerResponse): void;
+  /** Gets every request. */
+  request(request: IncomingMessage | Http2Request, response: ServerResponse | Http2Response): void;
   /**
    * Gets a connection of HTTP/1.1 on which something came that Node refuses, and has to close it.
    *
@@ -269,10 +263,10 @@ export class Port implements AsyncDisposable {
   #createHttp2(): Http2Server {
     const { maxConcurrentStreams, maxHeaderBytes } = this.#limits;
     const server = createHttp2Server({ settings: { maxConcurrentStreams, maxHeaderListSize: maxHeaderBytes } });
-    // What a client expects, and what it wants to be connected to, is no reason to answer in another form than ours.
-    for (const event of ["request", "checkExpectation", "connect"]) {
-      server.on(event, (request, response) => this.#handlers.request(request, response));
-    }
+    server.on("stream", (stream, headers, _flags, rawHeaders) => {
+      if (headers.expect === "100-continue" && !stream.destroyed) stream.additionalHeaders({ ":status": 100 });
+      this.#handlers.request(new Http2Request(stream, headers, rawHeaders), new Http2Response(stream));
+    });
     server.on("sessionError", (error) => this.#log.debug({ detail: String(error) }, "http/2 session"));
     server.on("session", (session) => {
       this.#sessions.add(session);

@@ -12,7 +12,7 @@ import { type DeadlineLimits, deadlineOf } from "../interceptors/deadline.ts";
 import { jsonKey, openBody } from "./body.ts";
 import { isJson } from "./content-type.ts";
 import type { Endpoint } from "./endpoints.ts";
-import type { Exchange } from "./exchange.ts";
+import { bodyOf, type Exchange } from "./exchange.ts";
 import { checkedJson, checkJson } from "./json-body.ts";
 import { serverStreamKey } from "./server-stream.ts";
 import type { Shares } from "./shares.ts";
@@ -73,7 +73,7 @@ export function toUniversal(
   if (methodKind === "server_streaming") {
     contextValues.set(serverStreamKey, { signal: gone.signal, messages: undefined });
   }
-  exchange.body = openBody(request, { until, draining, drainingMs });
+  exchange.body = openBody(bodyOf(request), { until, draining, drainingMs });
   const { body, text } = readableBody(exchange.body.bytes, exchange, endpoint, limits);
   if (text !== undefined && isMutating(endpoint.handler.method)) {
     contextValues.set(jsonKey, text);
