@@ -14,10 +14,9 @@ export interface Engine {
    * Runs `work` in one durable transaction, and rolls it back if it throws; what it throws comes out as it is. PostgreSQL: READ
    * COMMITTED, so that each statement sees what was committed before it.
    *
-   * @param patient whether it may wait a moment for others to share its commit: no caller waits for it to begin something.
    * @throws UncertainCommit when the commit may have happened.
    */
-  transaction<Result>(work: (trx: Trx) => Promise<Result>, patient?: boolean): Promise<Result>;
+  transaction<Result>(work: (trx: Trx) => Promise<Result>): Promise<Result>;
   /** How the database names the n-th (from 1) value that is bound. */
   place(position: number): string;
   /**

@@ -110,22 +110,18 @@ async function changeOperations(
   if (second === undefined && engine.single !== undefined && (epoch === undefined || engine.holdEpoch !== undefined)) {
     return [await changeAlone(context, engine.single, first, epoch)];
   }
-  const changed = await engine.transaction(
-    async (trx) => {
-      const found = new Map<string, OperationRecord | undefined>();
-      if (epoch !== undefined) {
-        await engine.keepFreezes?.(trx);
-        if (!(await isEpoch(trx, epoch))) return found;
-      }
-      // The same order for everybody, so that two transactions never wait for each other.
-      for (const step of steps.toSorted((a, b) => (a.before.name < b.before.name ? -1 : 1))) {
-        found.set(step.before.name, await changeOperation(context, trx, step));
-      }
-      return found;
-    },
-    // A permit is waited for, and so is what came of it; what else changes tells what has happened already.
-    steps.every(({ before, change }) => before.state !== "SENDING" && change.state !== "SENDING"),
-  );
+  const changed = await engine.transaction(async (trx) => {
+    const found = new Map<string, OperationRecord | undefined>();
+    if (epoch !== undefined) {
+      await engine.keepFreezes?.(trx);
+      if (!(await isEpoch(trx, epoch))) return found;
+    }
+    // The same order for everybody, so that two transactions never wait for each other.
+    for (const step of steps.toSorted((a, b) => (a.before.name < b.before.name ? -1 : 1))) {
+      found.set(step.before.name, await changeOperation(context, trx, step));
+    }
+    return found;
+  });
   for (const [name, record] of changed) if (record !== undefined) engine.changed?.(name, record);
   return steps.map(({ before }) => changed.get(before.name));
 }

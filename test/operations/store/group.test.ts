@@ -157,29 +157,6 @@ describe("createGroups()", () => {
     expect(keys()).toEqual(["d"]);
   });
 
-  it("has what nobody is held up by share the commit of what comes next, in the order in which they came", async () => {
-    const transaction = createGroups(database, db, undefined, 3_600_000);
-    const order: string[] = [];
-    const patient = transaction(put("a"), true).then(() => order.push("a"));
-    await new Promise((resolve) => setImmediate(resolve));
-    expect([commits, keys()]).toEqual([0, []]);
-    await transaction(put("b")).then(() => order.push("b"));
-    await patient;
-    expect([commits, order]).toEqual([1, ["a", "b"]]);
-  });
-
-  it("lets nobody wait longer than that, nor when somebody asks", async () => {
-    const soon = createGroups(database, db, undefined, 1);
-    expect(await soon(put("a"), true)).toBe("a");
-    const late = createGroups(database, db, undefined, 3_600_000);
-    const waiting = late(put("b"), true);
-    late.hurry();
-    expect(await waiting).toBe("b");
-    late.hurry(); // for nothing
-    expect(await late(put("c"))).toBe("c");
-    expect(commits).toBe(3);
-  });
-
   it("refuses everything once the database is closed", async () => {
     const transaction = createGroups(database, db);
     await transaction(put("a"));

@@ -1,7 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { Worker } from "node:worker_threads";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { openSqliteThread } from "../../../src/operations/store/sqlite/thread.ts";
 import { packError, unpackError } from "../../../src/operations/store/sqlite/thread-messages.ts";
 import { type Store, StoreRefused, UncertainCommit } from "../../../src/operations/store/store.ts";
@@ -30,7 +32,10 @@ beforeEach(async () => {
   folder = await temporaryFolder();
   path = join(folder.path, "restartd.db");
 });
-afterEach(() => folder[Symbol.asyncDispose]());
+afterEach(() => {
+  vi.useRealTimers();
+  return folder[Symbol.asyncDispose]();
+});
 
 describe("openSqliteThread()", () => {
   it("refuses what the store refuses", async () => {
@@ -50,6 +55,39 @@ describe("openSqliteThread()", () => {
     expect(await next).toEqual({ blocked: new Map() });
     expect(await accepted).toEqual({ blocked: new Map() });
     expect(await sent).toMatchObject({ state: "SENT" });
+  });
+
+  it("tells its thread of what nobody waits for together with what comes next, in the order in which they came", async () => {
+    await using store = await open(path);
+    const sent = record({ state: "SENT", blocks: false });
+    await store.insert([sent], { event: "accepted" });
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    using messages = vi.spyOn(Worker.prototype, "postMessage");
+    const ended = store.change(sent, { state: "SUCCEEDED" }, { event: "ended" });
+    await nextTurn();
+    expect(messages).not.toHaveBeenCalled();
+    await store.insert([record()], { event: "accepted" });
+    expect(await ended).toMatchObject({ state: "SUCCEEDED" });
+    const requests = [expect.objectContaining({ method: "changeAll" }), expect.objectContaining({ method: "insert" })];
+    expect(messages.mock.calls).toEqual([[expect.objectContaining({ requests })]]);
+  });
+
+  it("lets what nobody waits for wait for 5 ms, and nothing else", async () => {
+    await using store = await open(path);
+    const [sent, sending] = [record({ state: "SENT", blocks: false }), record({ state: "SENDING" })];
+    await store.insert([sent, sending], { event: "accepted" });
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    using messages = vi.spyOn(Worker.prototype, "postMessage");
+    const ended = store.change(sent, { state: "SUCCEEDED" }, { event: "ended" });
+    vi.advanceTimersByTime(4);
+    await nextTurn();
+    expect(messages).not.toHaveBeenCalled();
+    vi.advanceTimersByTime(1);
+    expect(messages).toHaveBeenCalledTimes(1);
+    expect(await ended).toMatchObject({ state: "SUCCEEDED" });
+    expect(await store.change(sending, { state: "SENT", blocks: false }, { event: "sent" })).toMatchObject({
+      state: "SENT",
+    });
   });
 
   it("dates what it writes by the clock that it was given", async () => {

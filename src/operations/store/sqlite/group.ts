@@ -18,41 +18,26 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-/** See {@link createGroups}. */
-export type Groups = Engine["transaction"] & {
-  /** Has what waits for company committed at once. */
-  hurry(): void;
-};
-
 /**
  * Runs transactions so that those which come in the same turn of the event loop share one commit: the disk, which takes most of the time,
  * is waited for once. Each is rolled back for itself; nobody is told anything before the commit, for each may have seen what those
  * before it in the group have written. They are committed in the order in which they came.
- *
- * @param patienceMs so long a transaction that nobody is held up by waits for others to share its commit; by default it does not.
  */
-export function createGroups(database: DatabaseSync, db: Db, files?: FileGuard, patienceMs = 0): Groups {
+export function createGroups(database: DatabaseSync, db: Db, files?: FileGuard): Engine["transaction"] {
   const waiting: Waiting[] = [];
   let scheduled = false;
-  let timer: NodeJS.Timeout | undefined;
   const commit = async (): Promise<void> => {
     await commitTogether(database, db, waiting.splice(0, MAX_GROUP), files);
     scheduled = false;
     schedule();
   };
-  const schedule = (patient = false): void => {
+  const schedule = (): void => {
     if (scheduled || waiting.length === 0) return;
-    if (patient && patienceMs > 0) {
-      timer ??= setTimeout(schedule, patienceMs);
-      return;
-    }
-    clearTimeout(timer);
-    timer = undefined;
     scheduled = true;
     // Everything that has come in by then is taken along.
     setImmediate(() => void commit());
   };
-  const transaction: Engine["transaction"] = (work, patient) => {
+  return (work) => {
     const { promise, resolve, reject } = Promise.withResolvers<Awaited<ReturnType<typeof work>>>();
     let end = (): void => {};
     let failed = false;
@@ -70,10 +55,9 @@ export function createGroups(database: DatabaseSync, db: Db, files?: FileGuard, 
       end: () => end(),
       reject,
     });
-    schedule(patient);
+    schedule();
     return promise;
   };
-  return Object.assign(transaction, { hurry: () => schedule() });
 }
 
 async function commitTogether(

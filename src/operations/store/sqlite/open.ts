@@ -33,8 +33,6 @@ export interface SqliteStoreOptions {
   readonly version?: string;
   /** Steps of the schema; default: all of them. */
   readonly migrations?: readonly Migration[];
-  /** How long (ms) what nobody is held up by waits for others to share its commit. Default: not at all. */
-  readonly patienceMs?: number;
   /** The oldest program that may use the store after them; default: as migrations.ts says. */
   readonly minProgram?: number;
   /** Whether a store that was restored from a copy is meant to be used. Default: it is refused. */
@@ -108,7 +106,7 @@ async function prepareStore(
   });
   if (path !== IN_MEMORY) countStart(path, starts);
   const files = path === IN_MEMORY ? undefined : guardFiles(path, file);
-  return createKyselyStore({ ...options, db, engine: createEngine(database, db, files, options.patienceMs) });
+  return createKyselyStore({ ...options, db, engine: createEngine(database, db, files) });
 }
 
 /** Takes the file for this process. */
@@ -143,25 +141,17 @@ export async function expectedSchema(migrations: readonly Migration[]): Promise<
   return database;
 }
 
-function createEngine(
-  database: DatabaseSync,
-  db: Kysely<Tables>,
-  files: FileGuard | undefined,
-  patienceMs: number | undefined,
-): Engine {
-  const groups = createGroups(database, db, files, patienceMs);
+function createEngine(database: DatabaseSync, db: Kysely<Tables>, files: FileGuard | undefined): Engine {
+  const commitTogether = createGroups(database, db, files);
   let written: Promise<unknown> = Promise.resolve();
-  const allWritten = (): Promise<unknown> => {
-    groups.hurry();
-    return written;
-  };
+  const allWritten = (): Promise<unknown> => written;
   const listeners = new Set<(name: string) => void>();
   return {
     exclusive: true,
     place: () => "?",
     sealed: true,
-    transaction(work, patient) {
-      const one = groups(work, patient);
+    transaction(work) {
+      const one = commitTogether(work);
       written = one.catch(() => {}); // who asked for it is told
       return one;
     },

@@ -17,9 +17,6 @@ if (port === null) throw new Error("this is not for the main thread");
 
 const say = (message: ThreadMessage): void => port.postMessage(message);
 
-/** Between an answer to a caller and its next call, which shares the commit of what came of the one before. */
-const PATIENCE_MS = 5;
-
 /** The wall clock, as whoever asks reads it. */
 let { time } = workerData as ThreadOptions;
 let replies: ThreadReply[] = [];
@@ -92,7 +89,6 @@ try {
   const store = await openSqliteStore({
     path,
     replica,
-    patienceMs: PATIENCE_MS,
     acceptRestore,
     now: () => new Date(time),
     warn: (message) => say({ kind: "warning", message }),

@@ -19,6 +19,13 @@ import {
 /** How often an insert is made again because other targets were blocked meanwhile. */
 const ATTEMPTS = 10;
 
+/** Between an answer to a caller and its next call, which shares a message and a commit with what came of the one before. */
+const PATIENCE_MS = 5;
+
+/** Whether nobody waits for steps: a permit is waited for, and so is what came of it; what else changes tells what has happened already. */
+const isPatient = (steps: readonly Step[]): boolean =>
+  steps.every(({ before, change }) => before.state !== "SENDING" && change.state !== "SENDING");
+
 /**
  * What the thread runs first: what is kept compiled for the main thread is kept for this one only once it says so, and has to be before
  * its first module is loaded, or each start compiles them all, and keeps in memory what strips their types.
@@ -66,6 +73,8 @@ export async function openSqliteThread({
   const listeners = new Set<Parameters<Store["subscribe"]>[0]>();
   let over: Error | undefined;
   let outgoing: ThreadRequest[] = [];
+  let leaving = false;
+  let patience: NodeJS.Timeout | undefined;
   let count = 0;
 
   const end = (error: Error): void => {
@@ -102,19 +111,29 @@ export async function openSqliteThread({
   }
 
   const send = (): void => {
+    leaving = false;
+    clearTimeout(patience);
+    patience = undefined;
+    if (outgoing.length === 0) return;
     const requests = outgoing;
     outgoing = [];
     worker.postMessage({ time: now().getTime(), requests } satisfies ThreadRequests);
   };
-  const ask = (asked: Asked): Promise<unknown> => {
+  /** @param patient whether it may wait a moment for the next one. */
+  const ask = (asked: Asked, patient = false): Promise<unknown> => {
     if (over !== undefined) return Promise.reject(over);
     const id = ++count;
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     if (waiting.size === 0) worker.ref();
     waiting.set(id, { resolve, reject });
-    // With everything that is asked for in the same turn: a message costs more than what is in it.
-    if (outgoing.length === 0) setImmediate(send);
     outgoing.push({ ...asked, id } as ThreadRequest);
+    // With everything that is asked for in the same turn: a message costs more than what is in it.
+    if (patient && !leaving) {
+      patience ??= setTimeout(send, PATIENCE_MS);
+    } else if (!leaving) {
+      leaving = true;
+      setImmediate(send);
+    }
     return promise;
   };
   const method =
@@ -123,7 +142,7 @@ export async function openSqliteThread({
       ask({ method: name, args }) as ReturnType<ThreadStore[Method]>;
 
   const changeAll = async (steps: readonly Step[], epoch?: number): Promise<(OperationRecord | undefined)[]> => {
-    const times = (await ask({ method: "changeAll", steps, epoch })) as ThreadChanges;
+    const times = (await ask({ method: "changeAll", steps, epoch }, isPatient(steps))) as ThreadChanges;
     return steps.map(({ before, change }, at) => {
       const time = times[at];
       return time === undefined ? undefined : changedRecord(before, change, time);
