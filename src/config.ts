@@ -143,7 +143,7 @@ function finish<Settings, Access>(
 ): Config<Settings, Access> {
   if (listen !== undefined) sections.listen = listen;
   const report = createReport(origin, mistakes.problems, mistakes.unreadable);
-  judge(validator, sections, mistakes.unreadable, report, listen !== undefined);
+  reportBroken(validator, sections, mistakes.unreadable, report, listen !== undefined);
   const store = readStore(sections.store, report.reader, { inMemory: storeInMemory });
   const targets = readSections(sections, report.reader);
   const access = readAccess?.(sections, report.reader);
@@ -180,7 +180,7 @@ function finish<Settings, Access>(
 }
 
 /** Reports the rules that the sections break, except those about something that could not be read. */
-function judge(
+function reportBroken(
   validator: Validator,
   sections: Sections,
   unreadable: ReadonlySet<string>,

@@ -151,16 +151,16 @@ async function askPolicy(args: readonly string[]): Promise<void> {
       if (access === undefined) {
         throw new UsageError(`${file} has no authorization: whoever reaches the server may do everything`);
       }
-      const { judge } = access({
+      const { authorizer } = access({
         now: () => new Date(),
         monotonic: () => performance.now(),
         warn: (message) => OUTPUT.err(`${message}\n`),
       });
       return {
-        judge,
+        authorizer,
         unknown: (permission) => unknownPermission(catalog, permission),
         ask(principal, permission, target) {
-          return judge.judge({ principal, permission, target, request: emptyRequest(catalog, permission) });
+          return authorizer.authorize({ principal, permission, target, request: emptyRequest(catalog, permission) });
         },
       };
     },

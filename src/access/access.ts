@@ -1,5 +1,5 @@
 import type { Config } from "../../gen/restart/config/v1/config_pb.ts";
-import type { Judge } from "../core/access.ts";
+import type { Authorizer } from "../core/access.ts";
 import { LOOK_EVERY_MS, watchFiles } from "../core/reload.ts";
 import type { SectionReader } from "../core/section-reader.ts";
 import { type Authenticate, createAuthenticate } from "./authenticate.ts";
@@ -25,7 +25,7 @@ export interface AccessRuntime {
 /** Who may do what, at work. */
 export interface RunningAccess extends AsyncDisposable {
   readonly authenticate: Authenticate;
-  readonly judge: Judge;
+  readonly authorizer: Authorizer;
   /** What client certificates are judged by; undefined when none are asked for. */
   readonly clients: CertificateSettings | undefined;
   /** Whether some calls have to say why they are made. */
@@ -62,18 +62,18 @@ export function readAccess(sections: Config, reader: SectionReader, options: Acc
   const policy = readAuthorization(authorization, sections, reader, options);
   return ({ now, monotonic, warn, lookEveryMs = LOOK_EVERY_MS }) => {
     const complain = rarely(warn, now);
-    const judge = (): Judge =>
+    const newAuthorizer = (): Authorizer =>
       policy
         .current()
-        .judge(now, (rule, error) => complain(`rule ${rule} could not be evaluated: ${error.message}`, rule));
-    let judging = judge();
+        .authorizer(now, (rule, error) => complain(`rule ${rule} could not be evaluated: ${error.message}`, rule));
+    let current = newAuthorizer();
     const watching = [tokens, policy].map((part) =>
       watchFiles(part.files, {
         everyMs: lookEveryMs,
         changed: () => {
           const wrong = part.reload();
           if (wrong !== undefined) warn(wrong);
-          judging = judge();
+          current = newAuthorizer();
         },
       }),
     );
@@ -85,11 +85,11 @@ export function readAccess(sections: Config, reader: SectionReader, options: Acc
         certificate: clients && createCertificateVerifier(clients.trustDomain, now),
       }),
       clients,
-      judge: {
-        judge: (question) => judging.judge(question),
-        mayEver: (principal, permission) => judging.mayEver(principal, permission),
-        mayAlways: (principal, permission) => judging.mayAlways(principal, permission),
-        wrongReasons: (permission, targets, reason) => judging.wrongReasons(permission, targets, reason),
+      authorizer: {
+        authorize: (question) => current.authorize(question),
+        mayEver: (principal, permission) => current.mayEver(principal, permission),
+        mayAlways: (principal, permission) => current.mayAlways(principal, permission),
+        wrongReasons: (permission, targets, reason) => current.wrongReasons(permission, targets, reason),
       },
       wantsReasons: () => policy.current().wantsReasons,
       issuers: settings.map(({ name, issuer }) => ({ name, issuer })),
@@ -107,12 +107,12 @@ const COMPLAIN_EVERY_MS = 60_000;
 
 /** Passes a complaint on, but none about what was complained of a moment ago. */
 export function rarely(warn: (message: string) => void, now: () => Date): (message: string, about?: string) => void {
-  const said = new Map<string, number>();
+  const warnedAt = new Map<string, number>();
   return (message, about = message) => {
     const time = now().getTime();
-    for (const [old, at] of said) if (time - at >= COMPLAIN_EVERY_MS) said.delete(old);
-    if (said.has(about)) return;
-    said.set(about, time);
+    for (const [old, at] of warnedAt) if (time - at >= COMPLAIN_EVERY_MS) warnedAt.delete(old);
+    if (warnedAt.has(about)) return;
+    warnedAt.set(about, time);
     warn(message);
   };
 }

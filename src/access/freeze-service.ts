@@ -9,7 +9,7 @@ import {
 } from "../../gen/restart/access/v1/freeze_service_pb.ts";
 import { requirePermission } from "../core/authorize.ts";
 import { badRequest, Failure, type FieldViolation, preconditionFailure, resourceInfo } from "../core/errors.ts";
-import type { CalendarFreeze, FreezeKeeper, SwitchedFreeze } from "../core/freeze.ts";
+import type { CalendarFreeze, FreezeRegistry, SwitchedFreeze } from "../core/freeze.ts";
 import { identityIn } from "../core/identity.ts";
 import { principalKey } from "../core/principal.ts";
 import { type Route, route } from "../core/route.ts";
@@ -19,7 +19,7 @@ import { type Catalog, templatesOf } from "./catalog.ts";
 
 /** What {@link createFreezeRoute} works with. */
 export interface FreezeServiceOptions {
-  readonly freezes: FreezeKeeper;
+  readonly freezes: FreezeRegistry;
   /** Says what there can be to freeze. */
   readonly catalog: Catalog;
   /** The wall clock. */
@@ -87,8 +87,8 @@ export const createFreezeRoute = ({ freezes, catalog, now }: FreezeServiceOption
 
 /** Changes freezes by what there are, as often as somebody else is faster. */
 async function change(
-  freezes: FreezeKeeper,
-  next: (switched: readonly SwitchedFreeze[]) => Parameters<FreezeKeeper["change"]>[1],
+  freezes: FreezeRegistry,
+  next: (switched: readonly SwitchedFreeze[]) => Parameters<FreezeRegistry["change"]>[1],
 ): Promise<void> {
   for (;;) {
     const { epoch, switched } = await freezes.read();

@@ -98,7 +98,7 @@ export function createJwtVerifier(
     if (typeof kid !== "string" || kid === "") throw refuse("UNKNOWN_KEY", "the token does not name its key (kid)");
     const key = await issuer.keys.find(kid, alg);
     if (!(await holds(token, key, alg))) throw refuse("BAD_SIGNATURE", "the signature of the token does not hold");
-    const found: Verified = { issuer, kid, alg, key, ...judgeClaims(payload, issuer, now) };
+    const found: Verified = { issuer, kid, alg, key, ...checkClaims(payload, issuer, now) };
     verified.keep(token, found);
     return authenticated(found, now);
   };
@@ -145,7 +145,7 @@ function parseObject(text: string): JsonObject | undefined {
   }
 }
 
-function judgeClaims(payload: JsonObject, issuer: Issuer, now: () => Date): Pick<Verified, "times" | "principal"> {
+function checkClaims(payload: JsonObject, issuer: Issuer, now: () => Date): Pick<Verified, "times" | "principal"> {
   const refuse = (why: Why, message: string): Failure => unauthenticated(why, message, issuer.name);
   const { aud } = payload;
   const audiences = typeof aud === "string" ? [aud] : Array.isArray(aud) ? aud : [];
@@ -159,7 +159,7 @@ function judgeClaims(payload: JsonObject, issuer: Issuer, now: () => Date): Pick
   const nbf = payload.nbf === undefined ? iat : timeOf(payload.nbf);
   if (nbf === undefined) throw refuse("CLAIMS_REFUSED", "the token's nbf must be a number");
   const times = { iat, nbf, exp };
-  judgeTimes(times, issuer, now);
+  checkTimes(times, issuer, now);
   if (exp - iat > issuer.maxLifetimeMs) {
     throw refuse("LIFETIME_TOO_LONG", `the token is good for longer than ${issuer.maxLifetimeMs / 1000} s`);
   }
@@ -171,7 +171,7 @@ function judgeClaims(payload: JsonObject, issuer: Issuer, now: () => Date): Pick
   return { times, principal };
 }
 
-function judgeTimes({ iat, nbf, exp }: Times, { name, clockSkewMs }: Issuer, now: () => Date): void {
+function checkTimes({ iat, nbf, exp }: Times, { name, clockSkewMs }: Issuer, now: () => Date): void {
   const time = now().getTime();
   if (exp + clockSkewMs <= time) throw unauthenticated("EXPIRED", "the token has expired", name);
   if (nbf - clockSkewMs > time || iat - clockSkewMs > time) {
@@ -181,7 +181,7 @@ function judgeTimes({ iat, nbf, exp }: Times, { name, clockSkewMs }: Issuer, now
 
 /** The caller whose token was verified, now or a moment ago. */
 function authenticated({ issuer, times, principal }: Verified, now: () => Date): Authenticated {
-  judgeTimes(times, issuer, now);
+  checkTimes(times, issuer, now);
   const ends = times.exp + issuer.clockSkewMs;
   const lapsed = (): Failure | undefined =>
     ends <= now().getTime()

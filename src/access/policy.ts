@@ -1,7 +1,7 @@
 import type { CelInput } from "@bufbuild/cel";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { ReasonRule, Rule } from "../../gen/restart/config/v1/authorization_pb.ts";
-import type { Decision, Judge, Question } from "../core/access.ts";
+import type { Authorizer, Decision, Question } from "../core/access.ts";
 import type { Principal } from "../core/principal.ts";
 import type { FieldPath } from "../core/problem.ts";
 import { targetIndex } from "../core/target-pattern.ts";
@@ -21,7 +21,7 @@ export interface Policy {
    * @param now the wall clock.
    * @param erred told of a rule whose condition could not be evaluated: a deny counts then, an allow does not.
    */
-  judge(now: () => Date, erred: (rule: string, error: Error) => void): Judge;
+  authorizer(now: () => Date, erred: (rule: string, error: Error) => void): Authorizer;
   /** Whether some calls have to say why they are made. */
   readonly wantsReasons: boolean;
 }
@@ -46,8 +46,8 @@ export function compilePolicy({ rules, reasons }: PolicyText, path: FieldPath, c
   const allows = index(compiled.filter(({ deny }) => !deny));
   return {
     wantsReasons: reasons.length > 0,
-    judge: (now, erred) => ({
-      judge: (question) => decide(question, denies, allows, now, erred),
+    authorizer: (now, erred) => ({
+      authorize: (question) => decide(question, denies, allows, now, erred),
       mayEver: (principal, permission) => allows.of(permission).some(({ concerns }) => concerns(principal)),
       mayAlways: (principal, permission) =>
         allows

@@ -5,9 +5,9 @@ import {
   TestPermissionsResponseSchema,
   WhoAmIResponseSchema,
 } from "../../gen/restart/access/v1/access_service_pb.ts";
-import { judgeKey } from "../core/access.ts";
+import { authorizerKey } from "../core/access.ts";
 import { badRequest, Failure } from "../core/errors.ts";
-import type { FreezeKeeper } from "../core/freeze.ts";
+import type { FreezeRegistry } from "../core/freeze.ts";
 import { type Principal, principalKey } from "../core/principal.ts";
 import { type Route, route } from "../core/route.ts";
 import type { Impersonated } from "../core/target.ts";
@@ -20,7 +20,7 @@ import { type Catalog, emptyRequest, mindsFreezes, unknownPermission } from "./c
  */
 export const createAccessRoute = (
   catalog: Catalog,
-  freezes: FreezeKeeper,
+  freezes: FreezeRegistry,
   impersonates: (principal: Principal) => readonly Impersonated[],
 ): Route =>
   route(AccessService, {
@@ -53,12 +53,12 @@ export const createAccessRoute = (
         );
       }
       const principal = values.get(principalKey);
-      const judge = values.get(judgeKey);
+      const judge = values.get(authorizerKey);
       const frozen = await freezes.onEach(checks.map(({ target }) => target));
       return create(TestPermissionsResponseSchema, {
         results: checks.map(({ permission, target }, index) => {
           const request = emptyRequest(catalog, permission);
-          const { allowed } = judge.judge({ principal, permission, target, request });
+          const { allowed } = judge.authorize({ principal, permission, target, request });
           const reasonRequired = judge.wrongReasons(permission, [target], "").length > 0;
           return {
             permission,

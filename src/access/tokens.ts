@@ -36,10 +36,10 @@ export function readTokens(
 /** Reads a file of tokens, and judges it. */
 export function readTokenFile(named: NamedFile, validator: Validator, now: Date): Reading<Tokens> {
   const { message, report } = readNamedFile(TokenFileSchema, { ...named, list: true }, validator);
-  return { value: judged(message?.tokens ?? [], report.reader, now), ...report };
+  return { value: checkTokens(message?.tokens ?? [], report.reader, now), ...report };
 }
 
-function judged(list: readonly Token[], reader: SectionReader, now: Date): Tokens {
+function checkTokens(list: readonly Token[], reader: SectionReader, now: Date): Tokens {
   const tokens = new Map<string, Principal>();
   const places = new Map<string, number>();
   const groupsOf = new Map<string, { readonly groups: string; readonly index: number }>();

@@ -16,12 +16,12 @@ export interface Probes {
 /** Answer of `/readyz`: `require` makes a check strict, `verbose` lists them all. */
 export function readiness({ checks, strict }: Probes, query: URLSearchParams): { ready: boolean; body: string } {
   const required = new Set(query.getAll("require"));
-  const asked = new Map(checks.map((check) => [check.name, check]));
+  const byName = new Map(checks.map((check) => [check.name, check]));
   for (const name of required) {
     const check = strict.find((one) => one.name === name);
-    asked.set(name, check ?? { name, failure: () => "there is no such check" });
+    byName.set(name, check ?? { name, failure: () => "there is no such check" });
   }
-  const results = [...asked.values()].map(({ name, failure }) => ({ name, failure: failure() }));
+  const results = [...byName.values()].map(({ name, failure }) => ({ name, failure: failure() }));
   const failed = results.filter(({ failure }) => failure !== undefined);
   const line = ({ name, failure }: (typeof results)[number]): string =>
     failure === undefined ? `[+]${name} ok` : `[-]${name} failed: ${failure}`;

@@ -75,13 +75,13 @@ export function createStoreGauges(
     backup.set((known.lastBackup ?? 0) / 1000);
   };
   let known = NOTHING_KNOWN;
-  let asked = Number.NEGATIVE_INFINITY;
-  let asking: Promise<void> | undefined;
+  let readAt = Number.NEGATIVE_INFINITY;
+  let reading: Promise<void> | undefined;
   /** Shared by all gauges of a scrape. A store that fails is told by `restartd_store_up`. */
   const refresh = async (): Promise<void> => {
-    if (monotonic() - asked >= CACHE_MS && asking === undefined) {
-      asked = monotonic();
-      asking = summary()
+    if (monotonic() - readAt >= CACHE_MS && reading === undefined) {
+      readAt = monotonic();
+      reading = summary()
         .then(
           (answer) => {
             known = answer;
@@ -89,10 +89,10 @@ export function createStoreGauges(
           () => {},
         )
         .finally(() => {
-          asking = undefined;
+          reading = undefined;
         });
     }
-    if (asking !== undefined) await withinPatience(asking);
+    if (reading !== undefined) await withinPatience(reading);
     show(known);
   };
   return {

@@ -50,7 +50,7 @@ export async function sendCounted<Result>(
   { monotonic, count, trace, operation, resultOf }: Counting<Result>,
   options: SendOptions,
   prepare: Parameters<typeof sendOnce>[1],
-  judge: Parameters<typeof sendOnce<Result>>[2],
+  readResponse: Parameters<typeof sendOnce<Result>>[2],
 ): Promise<Result> {
   let began: number | undefined;
   let span: RequestSpan | undefined;
@@ -67,7 +67,7 @@ export async function sendCounted<Result>(
   try {
     const result = await sendOnce(options, ready, (response) => {
       status = response.statusCode;
-      return judge(response);
+      return readResponse(response);
     });
     const counted = resultOf(result);
     end(counted);

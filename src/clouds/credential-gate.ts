@@ -68,10 +68,10 @@ export function createCredentialGate(monotonic: () => number): CredentialGate {
 
   const passFor = (key: string, caller: GateCaller, release: () => void, isProbe: boolean): GatePass => {
     let isOver = false;
-    const end = (judge: () => void) => (): void => {
+    const end = (conclude: () => void) => (): void => {
       if (isOver) return;
       isOver = true;
-      judge();
+      conclude();
       release();
     };
     return {

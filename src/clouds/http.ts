@@ -112,13 +112,13 @@ interface Progress {
  * Sends one request, at most once, and follows no redirect.
  *
  * @param prepare makes the request: what it throws is a request that did not leave. It is within the time limit.
- * @param judge makes of the answer's head, and its body, the result; whatever it throws is a NoAnswer of a request that left.
+ * @param readResponse makes of the answer's head, and its body, the result; whatever it throws is a NoAnswer of a request that left.
  * @throws NoAnswer or what `onSend` threw, never because of a status.
  */
 export async function sendOnce<Result>(
   options: SendOptions,
   prepare: () => Promise<WireRequest>,
-  judge: (response: Dispatcher.ResponseData) => Result | Promise<Result>,
+  readResponse: (response: Dispatcher.ResponseData) => Result | Promise<Result>,
 ): Promise<Result> {
   const progress: Progress = { sent: false, held: undefined, veto: undefined };
   const dispatch = async (): Promise<Dispatcher.ResponseData> => {
@@ -134,7 +134,7 @@ export async function sendOnce<Result>(
     });
   };
   try {
-    return await judge(await untilHead(options, progress, dispatch));
+    return await readResponse(await untilHead(options, progress, dispatch));
   } catch (error) {
     throw error === progress.veto ? error : new NoAnswer(progress.sent, error);
   }

@@ -111,16 +111,19 @@ export function keepPace(pace: Pace, answer: Pick<Answer, "status" | "headers">,
 /**
  * Waits for a turn to ask, at most `limitMs`.
  *
- * @param told the sentence and the metadata of the failure.
+ * @param description the sentence and the metadata of the failure.
  * @throws Failure THROTTLED when the turn is further away; CANCELLED or DEADLINE_EXCEEDED by the signal.
  */
 export async function takeTurn(
   pace: Pace,
   limitMs: number,
   signal: AbortSignal,
-  told: { readonly sentence: string; readonly metadata: Readonly<Record<string, string>> },
+  description: { readonly sentence: string; readonly metadata: Readonly<Record<string, string>> },
 ): Promise<void> {
   const awayMs = await pace.turn(limitMs, signal);
   if (awayMs === undefined) return;
-  throw new Failure("THROTTLED", told.sentence, { metadata: told.metadata, details: [retryInfo(awayMs)] });
+  throw new Failure("THROTTLED", description.sentence, {
+    metadata: description.metadata,
+    details: [retryInfo(awayMs)],
+  });
 }

@@ -45,21 +45,21 @@ const WORD_LIMIT = 128;
 export function vendorFailure(
   reason: Reason,
   sentence: string,
-  said: VendorResponseError,
+  error: VendorResponseError,
   options: FailureOptions = {},
 ): Failure {
   const details: Detail[] = [...(options.details ?? [])];
-  if (said.retryAfterMs !== undefined) {
-    details.push(retryInfo(said.retryAfterMs));
+  if (error.retryAfterMs !== undefined) {
+    details.push(retryInfo(error.retryAfterMs));
   }
   return new Failure(reason, sentence, {
     ...options,
     metadata: {
       ...options.metadata,
-      vendor: said.vendor,
-      ...entry("vendor_code", said.code),
-      vendor_http_status: String(said.status),
-      ...entry("vendor_request_id", said.requestId),
+      vendor: error.vendor,
+      ...entry("vendor_code", error.code),
+      vendor_http_status: String(error.status),
+      ...entry("vendor_request_id", error.requestId),
     },
     details,
   });
@@ -83,11 +83,11 @@ export function noAnswer(
   }
   if (cause instanceof AnswerTooLarge || codeOf(cause) === "UND_ERR_HEADERS_OVERFLOW") {
     const status = cause instanceof AnswerTooLarge ? { vendor_http_status: String(cause.status) } : {};
-    const told = { metadata: { ...metadata, vendor, ...status }, cause };
+    const options = { metadata: { ...metadata, vendor, ...status }, cause };
     const sentence = `${place}: ${who === "it" ? "its answer" : `the answer of ${who}`} is larger than any that is expected, and was not read`;
     return changes
-      ? new Failure("OUTCOME_UNKNOWN", `${sentence}; the request is not sent again`, { outcome: "unknown", ...told })
-      : new Failure("VENDOR_BAD_RESPONSE", sentence, told);
+      ? new Failure("OUTCOME_UNKNOWN", `${sentence}; the request is not sent again`, { outcome: "unknown", ...options })
+      : new Failure("VENDOR_BAD_RESPONSE", sentence, options);
   }
   if (changes && error instanceof NoAnswer && error.sent) {
     return new Failure(

@@ -119,9 +119,9 @@ async function send(
       return { ...result, exit: EXIT.DECLINED };
     }
     if (more === undefined) {
-      const told = await explainWarnings(result, report);
-      report.sent(told);
-      return told;
+      const explained = await explainWarnings(result, report);
+      report.sent(explained);
+      return explained;
     }
     wish = more;
   }
@@ -158,9 +158,9 @@ async function explainWarnings(result: Result, report: Report): Promise<Result> 
   return {
     ...result,
     warnings: result.warnings.map(({ token }) => {
-      const told = stored.find((each) => isStored(token) && each.startsWith(`${token}: `));
+      const explained = stored.find((each) => isStored(token) && each.startsWith(`${token}: `));
       const ours = WARNING_SENTENCES[token] ?? "";
-      return { token, message: told?.slice(token.length + 2) ?? ours.charAt(0).toLowerCase() + ours.slice(1, -1) };
+      return { token, message: explained?.slice(token.length + 2) ?? ours.charAt(0).toLowerCase() + ours.slice(1, -1) };
     }),
   };
 }

@@ -24,23 +24,23 @@ Options:
 
 /** Runs `restartd check ...` and answers the exit code. */
 export async function runCheck(args: readonly string[], { out, err, load }: CheckContext): Promise<number> {
-  const asked = parse(args);
-  if ("wrong" in asked) {
-    err(`restartd check: ${asked.wrong}\nTry: npm start -- check --help\n`);
+  const parsed = parse(args);
+  if ("wrong" in parsed) {
+    err(`restartd check: ${parsed.wrong}\nTry: npm start -- check --help\n`);
     return 2;
   }
-  if (asked.help) {
+  if (parsed.help) {
     out(CHECK_HELP);
     return 0;
   }
-  const { store, warnings } = load(asked.config);
+  const { store, warnings } = load(parsed.config);
   for (const warning of warnings) err(`warning: ${formatProblem(warning)}\n`);
   const wrong = await wrongStore(store);
   if (wrong !== undefined) {
-    err(`${asked.config}: ${wrong}\n`);
+    err(`${parsed.config}: ${wrong}\n`);
     return 2;
   }
-  out(`${asked.config} has no mistakes\n`);
+  out(`${parsed.config} has no mistakes\n`);
   return 0;
 }
 

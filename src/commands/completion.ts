@@ -190,12 +190,12 @@ async function namesOf(
     err: () => {},
     interrupted: AbortSignal.any([context.interrupted, AbortSignal.timeout(NAMES_LIMIT_MS)]),
   };
-  const said = parseFlags(spec, rest);
-  const asked: Parsed = {
-    ...said,
+  const flags = parseFlags(spec, rest);
+  const parsed: Parsed = {
+    ...flags,
     operands,
-    text: (flag) => (flag === "output" ? "name" : flag === "selector" ? undefined : said.text(flag)),
+    text: (flag) => (flag === "output" ? "name" : flag === "selector" ? undefined : flags.text(flag)),
   };
-  await get(asked, () => open(asked, quiet), quiet);
+  await get(parsed, () => open(parsed, quiet), quiet);
   return text.split("\n").filter((line) => line !== "");
 }

@@ -69,7 +69,7 @@ const AFTERWARDS = /^(PROGRESS_DEADLINE_EXCEEDED|ROLLOUT_SUPERSEDED|OBJECT_REPLA
 const NOT_ALLOWED = /^(UNAUTHENTICATED|PERMISSION_DENIED|IDENTITY_NOT_ENCODABLE|HOST_NOT_ALLOWED)$/;
 
 /** What an exit code is made of. */
-export interface Judged {
+export interface FailureSummary {
   /** Empty where the server did not say. */
   readonly reason: string;
   readonly outcome: "applied" | "not_applied" | "unknown";
@@ -77,7 +77,7 @@ export interface Judged {
 }
 
 /** The exit code of a failure. */
-export function exitOf({ reason, outcome, code }: Judged): number {
+export function exitOf({ reason, outcome, code }: FailureSummary): number {
   if (outcome === "unknown") return EXIT.UNKNOWN;
   if (outcome === "applied" || AFTERWARDS.test(reason)) return EXIT.WENT_WRONG;
   if (NOT_ALLOWED.test(reason)) return EXIT.NOT_ALLOWED;

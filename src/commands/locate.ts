@@ -24,8 +24,8 @@ interface Located extends Session {
  *
  * @throws CommandMistake, ConnectError
  */
-export async function locate(asked: TargetArguments, session: Located): Promise<readonly Subject[]> {
-  const { operands, selector, all } = asked;
+export async function locate(args: TargetArguments, session: Located): Promise<readonly Subject[]> {
+  const { operands, selector, all } = args;
   const [first] = operands;
   if (first === undefined) throw new CommandMistake("a TARGET is missing: such as deployment/web");
   const bySelection = selector !== "" || all;
@@ -35,40 +35,40 @@ export async function locate(asked: TargetArguments, session: Located): Promise<
       throw new CommandMistake(`${all ? "--all" : "-l"} needs a TYPE alone, such as deployment`);
     }
     const found: Subject[] = [];
-    for (const type of first.split(",")) found.push(...(await find(type, [], asked, session)));
+    for (const type of first.split(",")) found.push(...(await find(type, [], args, session)));
     return found;
   }
   if (first.includes("/")) {
     const found: Subject[] = [];
-    for (const operand of operands) found.push(...(await one(operand, asked, session)));
+    for (const operand of operands) found.push(...(await one(operand, args, session)));
     return unique(found);
   }
   const names = operands.slice(1);
   if (names.length === 0) throw new CommandMistake(`${first} needs a NAME, -l SELECTOR or --all`);
   const slashed = names.find((name) => name.includes("/"));
   if (slashed !== undefined) throw new CommandMistake(`${slashed}: write TYPE/NAME everywhere, or TYPE NAME...`);
-  return unique(await find(first, names, asked, session));
+  return unique(await find(first, names, args, session));
 }
 
 function unique(subjects: readonly Subject[]): readonly Subject[] {
   return subjects.filter((subject, index) => subjects.findIndex(({ target }) => target === subject.target) === index);
 }
 
-async function one(operand: string, asked: TargetArguments, session: Located): Promise<readonly Subject[]> {
+async function one(operand: string, args: TargetArguments, session: Located): Promise<readonly Subject[]> {
   const resource = resourceNameOf(operand, session.address);
   if (resource !== undefined) {
     const segments = resource.split("/").map(decode);
     for (const target of TARGET_COMMANDS) {
-      const found: Named | undefined = target.named(segments, asked, session);
+      const found: Named | undefined = target.named(segments, args, session);
       if (found === undefined) continue;
-      refuseForeignVerb(target, asked.verb, operand);
+      refuseForeignVerb(target, args.verb, operand);
       return [await found];
     }
     throw new CommandMistake(`${operand} is not the name of something that can be restarted`);
   }
   const [type = "", name = "", ...more] = operand.split("/");
   if (type === "" || name === "" || more.length > 0) throw new CommandMistake(`${operand} is not TYPE/NAME`);
-  return find(type, [name], asked, session);
+  return find(type, [name], args, session);
 }
 
 /** A resource name, as such or out of the address of its page; undefined for TYPE/NAME. */
@@ -96,7 +96,7 @@ function decode(segment: string): string {
 
 type Target = (typeof TARGET_COMMANDS)[number];
 
-async function find(type: string, names: readonly string[], asked: TargetArguments, session: Session) {
+async function find(type: string, names: readonly string[], args: TargetArguments, session: Session) {
   const target = TARGET_COMMANDS.find(({ takes }) => takes(type));
   if (target === undefined) {
     const near = nearName(
@@ -107,9 +107,9 @@ async function find(type: string, names: readonly string[], asked: TargetArgumen
       `there is no type ${JSON.stringify(type)}: ${near === undefined ? "" : `did you mean ${near}? Else `}write RESOURCE.VERSION.GROUP, such as cronjobs.v1.batch`,
     );
   }
-  refuseForeignVerb(target, asked.verb, type);
-  if (asked.selector !== "" && target.selects !== true) throw new CommandMistake(`${type} has no labels: leave -l out`);
-  return target.find({ ...asked, type, names }, session);
+  refuseForeignVerb(target, args.verb, type);
+  if (args.selector !== "" && target.selects !== true) throw new CommandMistake(`${type} has no labels: leave -l out`);
+  return target.find({ ...args, type, names }, session);
 }
 
 function refuseForeignVerb({ verbs }: Target, verb: Verb, what: string): void {

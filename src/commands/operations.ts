@@ -215,7 +215,7 @@ const MAX_RETRY_MS = 5_000;
 async function follow(
   name: string,
   work: Work,
-  told: (operation: Operation) => void,
+  onChange: (operation: Operation) => void,
   signal?: AbortSignal,
 ): Promise<number> {
   const both = AbortSignal.any([signal, work.interrupted].filter((each) => each !== undefined));
@@ -224,7 +224,7 @@ async function follow(
     try {
       for await (const operation of whileHeard((signal) => work.ours.watchOperation({ name }, { signal }), both)) {
         // A stream that is asked for again begins with what was told already.
-        if (last === undefined || !equals(OperationSchema, last, operation)) told(operation);
+        if (last === undefined || !equals(OperationSchema, last, operation)) onChange(operation);
         last = operation;
         retries = 0;
       }
@@ -248,11 +248,11 @@ async function waitFor(
   print: (operation: Operation) => void,
 ): Promise<number> {
   const limit = timeoutMs === 0 ? undefined : AbortSignal.timeout(timeoutMs);
-  const told = (operation: Operation): void => {
+  const onChange = (operation: Operation): void => {
     if (operation.done) print(operation);
   };
   try {
-    return await follow(name, work, told, limit);
+    return await follow(name, work, onChange, limit);
   } catch (error) {
     if (!limit?.aborted) throw error;
     work.err(`restartd operations: timed out: ${name} goes on\n`);

@@ -1,10 +1,10 @@
-import type { Decision, Judge } from "../core/access.ts";
+import type { Authorizer, Decision } from "../core/access.ts";
 import type { Principal } from "../core/principal.ts";
 import { readArgs } from "./read-args.ts";
 
 /** A configuration's rules, as the command asks them. */
 export interface PolicyUnderTest {
-  readonly judge: Judge;
+  readonly authorizer: Authorizer;
   /** Whether there is such a permission, and the near one where there is not. */
   readonly unknown: (permission: string) => string | undefined;
   /** What one question comes to: the request is taken as empty. */
@@ -39,17 +39,17 @@ Options:
 
 /** Runs `restartd policy ...` and answers the exit code. */
 export function runPolicy(args: readonly string[], { out, err, load }: PolicyContext): number {
-  const asked = parse(args);
-  if ("wrong" in asked) {
-    err(`restartd policy: ${asked.wrong}\nTry: npm start -- policy --help\n`);
+  const parsed = parse(args);
+  if ("wrong" in parsed) {
+    err(`restartd policy: ${parsed.wrong}\nTry: npm start -- policy --help\n`);
     return 2;
   }
-  if (asked.help) {
+  if (parsed.help) {
     out(POLICY_HELP);
     return 0;
   }
-  const { principal, permission, target } = asked;
-  const policy = load(asked.config);
+  const { principal, permission, target } = parsed;
+  const policy = load(parsed.config);
   const unknown = policy.unknown(permission);
   if (unknown !== undefined) {
     err(`restartd policy: ${unknown}\n`);
@@ -59,7 +59,7 @@ export function runPolicy(args: readonly string[], { out, err, load }: PolicyCon
   const by = rule === undefined ? "no rule allows it" : `rule ${rule}`;
   const via = groups.length === 0 ? "" : `, for ${groups.join(", ")}`;
   out(`${kind}: ${principal.id} ${allowed ? "may" : "may not"} ${permission} ${target} (${by}${via})\n`);
-  const reasons = allowed ? policy.judge.wrongReasons(permission, [target], "") : [];
+  const reasons = allowed ? policy.authorizer.wrongReasons(permission, [target], "") : [];
   if (reasons.length > 0) out(`with a reason, which ${reasons.join(", and ")}\n`);
   return allowed ? 0 : 1;
 }

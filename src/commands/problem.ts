@@ -12,10 +12,10 @@ import {
 import { file_google_rpc_status, type Status, StatusSchema } from "../../gen/google/rpc/status_pb.ts";
 import { plain } from "../core/plain.ts";
 import { explainTransport, isUnsent } from "./errors.ts";
-import { EXIT, exitOf, type Judged } from "./exit.ts";
+import { EXIT, exitOf, type FailureSummary } from "./exit.ts";
 
 /** What went wrong with a call. */
-export interface Problem extends Judged {
+export interface Problem extends FailureSummary {
   /**
    * Who speaks: restartd, or somebody on the way. `unsent`: nothing left this machine. `lost`: it left, and no answer of restartd came.
    */
@@ -69,7 +69,7 @@ export function problemOfStatus(status: Status): Problem {
   const { code, message, details } = status;
   const info = details.map((any) => anyUnpack(any, ErrorInfoSchema)).find((found) => found !== undefined);
   const outcome = info?.metadata.outcome;
-  const judged: Judged = {
+  const summary: FailureSummary = {
     code,
     reason: info?.reason ?? "",
     outcome: outcome === "applied" || outcome === "unknown" ? outcome : "not_applied",
@@ -78,7 +78,7 @@ export function problemOfStatus(status: Status): Problem {
   const links = details.flatMap((any) => anyUnpack(any, HelpSchema)?.links ?? []);
   const preconditions = details.flatMap((any) => anyUnpack(any, PreconditionFailureSchema)?.violations ?? []);
   return {
-    ...judged,
+    ...summary,
     kind: "answer",
     message,
     more: [
@@ -89,7 +89,7 @@ export function problemOfStatus(status: Status): Problem {
     preconditions: preconditions.map(({ description }) => description),
     freeze: info?.metadata.overridable === "true" ? (info.metadata.freeze ?? "") : "",
     status,
-    exit: exitOf(judged),
+    exit: exitOf(summary),
   };
 }
 

@@ -120,8 +120,8 @@ export function terminalProgress(
     const head = `${label}  ${bar}`;
     // A narrower terminal cuts the message, not the name.
     const room = Math.max(0, terminal.columns - 1 - head.length - since.length - 2);
-    const said = text.startsWith(`${label}: `) ? text.slice(label.length + 2) : text.replace(NAMED, "");
-    const message = plain(detail === "" ? said : `${detail}: ${said}`);
+    const sentence = text.startsWith(`${label}: `) ? text.slice(label.length + 2) : text.replace(NAMED, "");
+    const message = plain(detail === "" ? sentence : `${detail}: ${sentence}`);
     const cut = message.length > room ? `${message.slice(0, Math.max(0, room - 3))}...`.slice(0, room) : message;
     return `${head}${cut}  ${since}`.slice(0, Math.max(label.length, terminal.columns - 1));
   };
@@ -148,8 +148,8 @@ export function terminalProgress(
     end(target, text) {
       if (closed) return;
       over[target] = true;
-      const said = text === "" ? "" : `${labelled(labels, target, text)}  (${goDuration(now() - began)})\r\n`;
-      out(`${erase()}${said}`);
+      const sentence = text === "" ? "" : `${labelled(labels, target, text)}  (${goDuration(now() - began)})\r\n`;
+      out(`${erase()}${sentence}`);
       drawn = 0;
       if (over.includes(false)) draw();
     },

@@ -22,8 +22,8 @@ export async function rolloutStatus(parsed: Parsed, client: () => Client, contex
   if (timeout !== undefined && !isWatched) throw new CommandMistake("--timeout and --watch=false exclude each other");
   const timeoutMs = timeout === undefined ? 0 : durationOf("timeout", timeout);
   const server = client();
-  const asked = { verb: "restart", operands: parsed.operands, selector: "", all: false, manner: undefined } as const;
-  const subjects = await locate(asked, server);
+  const target = { verb: "restart", operands: parsed.operands, selector: "", all: false, manner: undefined } as const;
+  const subjects = await locate(target, server);
   const [subject] = subjects;
   if (subject?.rollout === undefined)
     throw new CommandMistake("rollout status is for workloads, such as deployment/web");

@@ -39,16 +39,16 @@ Options:
 
 /** Runs `restartd store ...` and answers the exit code. */
 export async function runStore(args: readonly string[], context: StoreContext): Promise<number> {
-  const asked = parse(args);
-  if (typeof asked === "string") return mistake(context, asked);
-  switch (asked.kind) {
+  const parsed = parse(args);
+  if (typeof parsed === "string") return mistake(context, parsed);
+  switch (parsed.kind) {
     case "help":
       context.out(STORE_HELP);
       return 0;
     case "sql":
-      return printSql(asked.from, context);
+      return printSql(parsed.from, context);
     case "verify":
-      return verify(asked.file, context);
+      return verify(parsed.file, context);
   }
 }
 

@@ -29,20 +29,20 @@ Options:
 
 /** Runs `restartd token ...` and answers the exit code. */
 export function runToken(args: readonly string[], { out, err, random, hash }: TokenContext): number {
-  const asked = parse(args);
-  if ("wrong" in asked) {
-    err(`restartd token: ${asked.wrong}\nTry: npm start -- token --help\n`);
+  const parsed = parse(args);
+  if ("wrong" in parsed) {
+    err(`restartd token: ${parsed.wrong}\nTry: npm start -- token --help\n`);
     return 2;
   }
-  if (asked.help) {
+  if (parsed.help) {
     out(TOKEN_HELP);
     return 0;
   }
   const token = `rsd_${random(32).toString("base64url")}`;
   const groups =
-    asked.groups.length === 0 ? "" : `, groups: [${asked.groups.map((group) => JSON.stringify(group)).join(", ")}]`;
-  const expires = asked.expires === undefined ? "" : `, expires: ${asked.expires}`;
-  out(`${token}\n- { name: ${JSON.stringify(asked.name)}, sha256: ${hash(token)}${groups}${expires} }\n`);
+    parsed.groups.length === 0 ? "" : `, groups: [${parsed.groups.map((group) => JSON.stringify(group)).join(", ")}]`;
+  const expires = parsed.expires === undefined ? "" : `, expires: ${parsed.expires}`;
+  out(`${token}\n- { name: ${JSON.stringify(parsed.name)}, sha256: ${hash(token)}${groups}${expires} }\n`);
   return 0;
 }
 

@@ -10,9 +10,9 @@ let offset: number | undefined;
 
 /** Takes over the server's clock, out of the header `date` of its first answer. */
 export function setClock(date: string | null): void {
-  const told = Date.parse(date ?? "");
+  const serverTime = Date.parse(date ?? "");
   // The header has whole seconds: its middle is nearest.
-  if (offset === undefined && !Number.isNaN(told)) offset = told + 500 - Date.now();
+  if (offset === undefined && !Number.isNaN(serverTime)) offset = serverTime + 500 - Date.now();
 }
 
 /** The server's time, epoch ms. */

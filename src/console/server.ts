@@ -10,9 +10,9 @@ export const server = createStore<Server | undefined>(undefined);
 
 /** Asks it. */
 export async function askServer(signal: AbortSignal): Promise<Server> {
-  const told = await client.getServer({}, { signal });
-  server.set(told);
-  return told;
+  const about = await client.getServer({}, { signal });
+  server.set(about);
+  return about;
 }
 
 /** What the server tells of itself; undefined before it has. */

@@ -105,9 +105,9 @@ export interface Question {
 }
 
 /** Who judges what callers may do. */
-export interface Judge {
+export interface Authorizer {
   /** Judges one question. */
-  judge(question: Question): Decision;
+  authorize(question: Question): Decision;
   /** Whether the rules may allow a permission on anything at all: where not, a call need not even be read. */
   mayEver(principal: Principal, permission: string): boolean;
   /** Whether a permission is allowed on everything, by rules without conditions, so that no more need be asked. */
@@ -117,15 +117,17 @@ export interface Judge {
 }
 
 /** Where nobody is asked who they are, everybody may do everything. */
-export const EVERYTHING_ALLOWED: Judge = {
-  judge: () => ({ allowed: true, kind: "allow", rule: undefined, groups: [] }),
+export const EVERYTHING_ALLOWED: Authorizer = {
+  authorize: () => ({ allowed: true, kind: "allow", rule: undefined, groups: [] }),
   mayEver: () => true,
   mayAlways: () => true,
   wrongReasons: () => [],
 };
 
 /** Where handlers and interceptors find who judges the call. */
-export const judgeKey: ContextKey<Judge> = createContextKey<Judge>(EVERYTHING_ALLOWED, { description: "judge" });
+export const authorizerKey: ContextKey<Authorizer> = createContextKey<Authorizer>(EVERYTHING_ALLOWED, {
+  description: "judge",
+});
 
 /** Where they find how a call that changes something is taken of its caller's share: it throws when nothing is left. */
 export const takeMutationKey: ContextKey<() => void> = createContextKey<() => void>(() => {}, {

@@ -1,5 +1,5 @@
 import type { HandlerContext } from "@connectrpc/connect";
-import { judgeKey, type Question } from "./access.ts";
+import { authorizerKey, type Question } from "./access.ts";
 import { callKey } from "./call.ts";
 import { badRequest, Failure, resourceInfo } from "./errors.ts";
 import { type Principal, principalKey } from "./principal.ts";
@@ -25,16 +25,16 @@ export function requirePermission(
   request?: Question["request"],
 ): void {
   const principal = values.get(principalKey);
-  const judge = values.get(judgeKey);
+  const judge = values.get(authorizerKey);
   const decisions = targets.map((target) => ({
     target,
-    ...judge.judge({ principal, permission, target, request }),
+    ...judge.authorize({ principal, permission, target, request }),
   }));
   const denied = decisions.filter(({ allowed }) => !allowed);
   const decisive = denied[0] ?? decisions[0];
   if (decisive !== undefined) {
     const { kind: decision, rule, groups } = decisive;
-    values.get(callKey).judged = { permission, decision, rule, groups, targets };
+    values.get(callKey).authorization = { permission, decision, rule, groups, targets };
   }
   if (denied.length > 0) {
     throw permissionDenied(
@@ -47,7 +47,7 @@ export function requirePermission(
 
 /** Whether the caller may do something to a target. Nothing is said of it in the log. */
 export const isPermitted = ({ values }: Context, permission: string, target: string): boolean =>
-  values.get(judgeKey).judge({ principal: values.get(principalKey), permission, target }).allowed;
+  values.get(authorizerKey).authorize({ principal: values.get(principalKey), permission, target }).allowed;
 
 /**
  * The caller may not do this. Why is in the log: which rules there are is nobody's to find out.
@@ -85,7 +85,7 @@ export function requireReason(
   targets: readonly string[],
   reason: string,
 ): void {
-  const wrong = values.get(judgeKey).wrongReasons(permission, targets, reason);
+  const wrong = values.get(authorizerKey).wrongReasons(permission, targets, reason);
   if (wrong.length === 0) return;
   const description = `the reason ${wrong.join(", and ")}`;
   throw new Failure("REASON_REQUIRED", `reason: ${description}`, {

@@ -23,7 +23,7 @@ export interface Call {
   /** Who made it; undefined while that is not known, and where nobody is asked. */
   principal: Principal | undefined;
   /** What was decided of whether it may be made; undefined while nothing was, and where nobody judges. */
-  judged: Judged | undefined;
+  authorization: Authorization | undefined;
   /** In whose name a cluster is asked for it; undefined where it is restartd's own account. */
   impersonatedUser: string | undefined;
   /** Why it failed; undefined while it has not. */
@@ -39,7 +39,7 @@ export interface Origin {
 }
 
 /** What was decided of whether a call may be made, for the log. */
-export interface Judged {
+export interface Authorization {
   /** Empty where none is asked for. */
   readonly permission: string;
   readonly decision: "allow" | "deny" | "default-deny" | "public";
@@ -62,7 +62,7 @@ export const newCall = (id: string, origin?: Origin): Call => ({
   traceparent: undefined,
   serverWarning: undefined,
   principal: undefined,
-  judged: undefined,
+  authorization: undefined,
   impersonatedUser: undefined,
   failure: undefined,
 });

@@ -56,7 +56,7 @@ export type FreezeChange =
     };
 
 /** Where freezes are kept, for whoever serves calls about them. */
-export interface FreezeKeeper {
+export interface FreezeRegistry {
   readonly calendar: Calendar;
   /**
    * Those that have not run out.

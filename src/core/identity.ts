@@ -18,12 +18,12 @@ export interface Caller {
 export function identityOf({ call, principal }: Caller, override = false): string | undefined {
   const { authenticator, credential } = principal;
   if (authenticator === "") return undefined;
-  const { judged, origin, impersonatedUser } = call;
+  const { authorization, origin, impersonatedUser } = call;
   return JSON.stringify({
     authenticator,
     credential,
-    ...(judged?.groups.length && { groups: judged.groups }),
-    rule: judged?.rule,
+    ...(authorization?.groups.length && { groups: authorization.groups }),
+    rule: authorization?.rule,
     peer: origin?.peer,
     user_agent: origin?.userAgent,
     impersonated_user: impersonatedUser,

@@ -75,14 +75,14 @@ export interface Action<
    *
    * @throws Failure outcome not_applied: why it must not run. Nothing of the call is stored then.
    */
-  prepare(request: MessageShape<Input>, asking: PrepareContext): Promise<Plan>;
+  prepare(request: MessageShape<Input>, context: PrepareContext): Promise<Plan>;
   /**
    * Sends the one request. Reads apart, `permit` comes first; a further request only after the one before was refused for sure, with a
    * new permit.
    *
    * @throws Failure its outcome decides: not_applied and applied end the operation, unknown has it looked for.
    */
-  send(request: MessageShape<Input>, plan: NoInfer<Plan>, sending: SendContext): Promise<SendResult<Output>>;
+  send(request: MessageShape<Input>, plan: NoInfer<Plan>, context: SendContext): Promise<SendResult<Output>>;
   /**
    * Looks what became of an operation that is SENT or UNKNOWN, by reads alone. It may be asked by any process, more than once at a time.
    *
@@ -205,7 +205,7 @@ export interface BatchAction<
   prepareAll(
     request: MessageShape<Input>,
     items: readonly MessageShape<Input>[],
-    asking: PrepareContext,
+    context: PrepareContext,
   ): Promise<readonly (Plan | Failure)[]>;
   /**
    * The answer of the call, made of what is known of its items, in order. It is asked again whenever more is known, by any process:

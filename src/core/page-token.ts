@@ -7,20 +7,20 @@ import { badRequest, Failure } from "./errors.ts";
  *
  * @param place JSON of whatever tells the place.
  */
-export const writePageToken = (place: unknown, asked: unknown): string =>
-  Buffer.from(JSON.stringify([digest(asked), place])).toString("base64url");
+export const writePageToken = (place: unknown, query: unknown): string =>
+  Buffer.from(JSON.stringify([digest(query), place])).toString("base64url");
 
 /**
  * Where a page begins.
  *
- * @param asked what the token has to be about: every field of the request that is no page's own.
+ * @param query what the token has to be about: every field of the request that is no page's own.
  * @param read makes of the JSON a place; undefined when it is none.
  * @returns undefined for an empty token: at the list's beginning.
  * @throws Failure INVALID_ARGUMENT when the token is not ours, or another list's.
  */
 export function readPageToken<Place>(
   token: string,
-  asked: unknown,
+  query: unknown,
   read: (place: unknown) => Place | undefined,
 ): Place | undefined {
   if (token === "") {
@@ -31,7 +31,7 @@ export function readPageToken<Place>(
   if (typeof made !== "string") {
     throw notOurs();
   }
-  if (made !== digest(asked)) {
+  if (made !== digest(query)) {
     throw badField("page_token", "belongs to a list with other fields: repeat the request with what it had");
   }
   const place = read(written);
@@ -61,5 +61,5 @@ function parseArray(json: string): unknown[] {
   }
 }
 
-const digest = (asked: unknown): string =>
-  createHash("sha256").update(JSON.stringify(asked)).digest("base64url").slice(0, 16);
+const digest = (query: unknown): string =>
+  createHash("sha256").update(JSON.stringify(query)).digest("base64url").slice(0, 16);

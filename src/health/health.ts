@@ -49,9 +49,9 @@ export function createHealth(services: readonly string[]): Health {
         check: ({ service }) => {
           const status = statuses.get(service);
           if (status === undefined) {
-            const asked = excerpt(service, MAX_NAME);
-            throw new Failure("TARGET_NOT_FOUND", `no service ${JSON.stringify(asked)} is served here`, {
-              details: [resourceInfo("grpc.service", asked)],
+            const name = excerpt(service, MAX_NAME);
+            throw new Failure("TARGET_NOT_FOUND", `no service ${JSON.stringify(name)} is served here`, {
+              details: [resourceInfo("grpc.service", name)],
             });
           }
           return { status };
@@ -77,10 +77,10 @@ async function* watch(
   watchers.add(onChange);
   signal.addEventListener("abort", onChange);
   try {
-    for (let told: Status | undefined; ; ) {
+    for (let sent: Status | undefined; ; ) {
       const status = read();
-      if (status !== told) {
-        told = status;
+      if (status !== sent) {
+        sent = status;
         yield { status };
       } else if (signal.aborted) {
         throw signal.reason;

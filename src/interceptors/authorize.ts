@@ -10,8 +10,8 @@ import {
 } from "@connectrpc/connect";
 import {
   accessKey,
+  authorizerKey,
   EVERYTHING_ALLOWED,
-  judgeKey,
   type MethodAccess,
   takeMutationKey,
   targetsOf,
@@ -26,7 +26,7 @@ import { isMutating } from "../core/route.ts";
 export const authorize = (): Interceptor => (next) =>
   async function authorize(req) {
     const { contextValues: values, method } = req;
-    if (values.get(judgeKey) === EVERYTHING_ALLOWED) {
+    if (values.get(authorizerKey) === EVERYTHING_ALLOWED) {
       takeShare(req);
       return next(req);
     }
@@ -35,9 +35,9 @@ export const authorize = (): Interceptor => (next) =>
       throw new ConnectError(`nothing says who may call ${method}`, Code.Internal);
     }
     if (req.stream) {
-      return next({ ...req, message: judged(req.message, access, method, values) });
+      return next({ ...req, message: authorizeEach(req.message, access, method, values) });
     }
-    judge(req.message, access, method, values);
+    authorizeMessage(req.message, access, method, values);
     takeShare(req);
     const res = await next(req);
     return res.stream || access.kind !== "each"
@@ -50,19 +50,19 @@ function takeShare({ method, contextValues }: UnaryRequest | StreamRequest): voi
   if (isMutating(method)) contextValues.get(takeMutationKey)();
 }
 
-async function* judged<T extends Message>(
+async function* authorizeEach<T extends Message>(
   messages: AsyncIterable<T>,
   access: MethodAccess,
   method: DescMethod,
   values: ContextValues,
 ): AsyncGenerator<T> {
   for await (const message of messages) {
-    judge(message, access, method, values);
+    authorizeMessage(message, access, method, values);
     yield message;
   }
 }
 
-function judge(message: Message, access: MethodAccess, { input }: DescMethod, values: ContextValues): void {
+function authorizeMessage(message: Message, access: MethodAccess, { input }: DescMethod, values: ContextValues): void {
   if (access.kind !== "target" && access.kind !== "parent") return;
   const targets = targetsOf(access, message, input);
   requirePermission({ values }, access.permission, targets, { message, desc: input });

@@ -45,8 +45,10 @@ const GRPC_UNITS: ReadonlyMap<string, number> = new Map([
  * @throws Failure MALFORMED_REQUEST when the caller's cannot be read.
  */
 export function deadlineOf(header: Headers, stream: boolean, limits: DeadlineLimits, now: number): number {
-  const asked = timeoutOf(header);
-  return now + (stream ? (asked ?? Number.POSITIVE_INFINITY) : Math.min(asked ?? limits.defaultMs, limits.maxMs));
+  const requested = timeoutOf(header);
+  return (
+    now + (stream ? (requested ?? Number.POSITIVE_INFINITY) : Math.min(requested ?? limits.defaultMs, limits.maxMs))
+  );
 }
 
 function timeoutOf(header: Headers): number | undefined {

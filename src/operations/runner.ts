@@ -1,6 +1,6 @@
 import { setTimeout } from "node:timers/promises";
 import type { Call } from "../core/call.ts";
-import type { Calendar, FreezeKeeper } from "../core/freeze.ts";
+import type { Calendar, FreezeRegistry } from "../core/freeze.ts";
 import type { Action, BatchAction, Operations } from "../core/operation.ts";
 import { noTracer, type Tracer } from "../core/tracer.ts";
 import { methodName } from "./calls/accept.ts";
@@ -40,14 +40,14 @@ export interface RunnerOptions {
 /** Makes operations of calls, and takes them to their end. */
 export interface Runner extends AsyncDisposable {
   readonly operations: Operations;
-  readonly freezes: FreezeKeeper;
+  readonly freezes: FreezeRegistry;
   /** Begins to look after operations, those of dead processes among them. Rejects when the store does. */
   // biome-ignore lint/suspicious/noExplicitAny: whoever holds an action of some target does not know its messages
   begin(actions: readonly (Action<any, any, any> | BatchAction<any, any, any>)[]): Promise<void>;
   /** The rpc's descriptor of an operation's method. */
   // biome-ignore lint/suspicious/noExplicitAny: as above
   actionOf(method: string): Action<any, any, any> | BatchAction<any, any, any> | undefined;
-  /** Brings an operation with parts to where they are now, after an operator's word on one of them. Rejects when the store does. */
+  /** Brings an operation with children to where they are now, after an operator's word on one of them. Rejects when the store does. */
   readonly rollUp: (name: string) => Promise<void>;
 }
 
@@ -74,7 +74,7 @@ export function createRunner(options: RunnerOptions): Runner {
   const waiter = createWaiter(store);
   const stopping = new AbortController();
   const freezes = createFreezes(store, options.calendar ?? [], options.now);
-  const driving: ExecuteOptions = {
+  const execution: ExecuteOptions = {
     store,
     freezes,
     now,
@@ -84,10 +84,10 @@ export function createRunner(options: RunnerOptions): Runner {
     over: (record) => reconciler?.adopt(record),
     ...timing,
   };
-  const running: CallEnvironment = { store, freezes, now, newId, background, onError, driving, waiter, inFlight };
+  const environment: CallEnvironment = { store, freezes, now, newId, background, onError, execution, waiter, inFlight };
 
   return {
-    operations: { run: createRun(running), runAll: createRunAll(running) },
+    operations: { run: createRun(environment), runAll: createRunAll(environment) },
     freezes,
     rollUp: async (name) => reconciler?.rollUp(name),
     actionOf: (method) => reconciler?.actionOf(method),

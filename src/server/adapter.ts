@@ -5,9 +5,9 @@ import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
 import type { Authenticate } from "../access/authenticate.ts";
 import type { Authenticated } from "../access/authenticated.ts";
 import { unauthenticated } from "../access/unauthenticated.ts";
-import type { Judge } from "../core/access.ts";
+import type { Authorizer } from "../core/access.ts";
 import { permissionDenied } from "../core/authorize.ts";
-import { fail, type Judged } from "../core/call.ts";
+import { type Authorization, fail } from "../core/call.ts";
 import { excerpt, Failure } from "../core/errors.ts";
 import type { Meter } from "../core/meter.ts";
 import { ANONYMOUS } from "../core/principal.ts";
@@ -50,7 +50,7 @@ export interface AdapterOptions extends RequestLimits, PatienceLimits {
   /** Answers browsers. */
   readonly pages: Pages;
   /** Finds out who calls, and judges what they may do; undefined when nobody is asked. */
-  readonly access: { readonly authenticate: Authenticate; readonly judge: Judge } | undefined;
+  readonly access: { readonly authenticate: Authenticate; readonly authorizer: Authorizer } | undefined;
   /** Bounds how many calls are under way. */
   readonly admission: Admission;
   /** Waits for calls, and says when no more are taken. */
@@ -200,7 +200,7 @@ async function respondTo(exchange: Exchange, options: AdapterOptions): Promise<U
       return refuse(exchange, options, { failure: shuttingDown() });
     }
     if (contentType.foreign && isJson(contentType)) {
-      return refuse(exchange, options, wrongContentType(contentType.said, endpoint));
+      return refuse(exchange, options, wrongContentType(contentType.raw, endpoint));
     }
     if (gone.signal.aborted) {
       throw CLIENT_GONE;
@@ -218,7 +218,7 @@ async function respondTo(exchange: Exchange, options: AdapterOptions): Promise<U
     }
     const universal = toUniversal(exchange, endpoint, caller, options, options.shutdown.signal);
     const response = await endpoint.handler(universal);
-    const bare = refusalOf(response, endpoint, { method: exchange.method, contentType: contentType.said });
+    const bare = refusalOf(response, endpoint, { method: exchange.method, contentType: contentType.raw });
     if (bare !== undefined) {
       return refuse(exchange, options, bare);
     }
@@ -294,14 +294,14 @@ function requireAnyRight(
   if (access === undefined) {
     return;
   }
-  const decide = (decision: Judged["decision"]): void => {
-    call.judged = { permission, decision, rule: undefined, groups: [], targets: [] };
+  const decide = (decision: Authorization["decision"]): void => {
+    call.authorization = { permission, decision, rule: undefined, groups: [], targets: [] };
   };
   if (kind === "public" || caller === undefined) {
     decide("public");
   } else if (kind === "self" || kind === "each") {
     decide("allow"); // of a list of systems one sees an empty one
-  } else if (!hides && !access.judge.mayEver(caller.principal, permission)) {
+  } else if (!hides && !access.authorizer.mayEver(caller.principal, permission)) {
     decide("default-deny");
     throw permissionDenied(caller.principal, permission, []);
   }

@@ -51,8 +51,8 @@ export function createGate(allowedOrigins: readonly string[], hosts: readonly st
       );
       const host = names.find((name) => !isOurs(String(name)));
       if (!anyHost && (host !== undefined || names.length === 0)) {
-        const said = host === undefined ? "no Host" : `Host ${JSON.stringify(excerpt(String(host), 100))}`;
-        return new Failure("HOST_NOT_ALLOWED", `the request has ${said}: ${use}`);
+        const given = host === undefined ? "no Host" : `Host ${JSON.stringify(excerpt(String(host), 100))}`;
+        return new Failure("HOST_NOT_ALLOWED", `the request has ${given}: ${use}`);
       }
       const origin = headers.origin;
       if (origin === undefined) return refuseOthersPages(method, headers);

@@ -53,7 +53,7 @@ export const DEFAULT_PORT_LIMITS: Omit<PortLimits, "maxConnections"> = {
 const CUT_OFF_MS = 50;
 
 /** After so many milliseconds the log says again that connections are refused. */
-const SAY_AGAIN_MS = 10_000;
+const LOG_AGAIN_MS = 10_000;
 
 /** Bytes that tell the preface of HTTP/2, `PRI`, from every method of HTTP/1.1. */
 const PREFACE = "PRI";
@@ -187,11 +187,11 @@ export class Port implements AsyncDisposable {
   /** Says that connections are refused, at most every so often. */
   #logDrop(): () => void {
     let refused = 0;
-    let said = Number.NEGATIVE_INFINITY;
+    let loggedAt = Number.NEGATIVE_INFINITY;
     return () => {
       refused++;
-      if (performance.now() - said < SAY_AGAIN_MS) return;
-      said = performance.now();
+      if (performance.now() - loggedAt < LOG_AGAIN_MS) return;
+      loggedAt = performance.now();
       this.#log.warn(
         { connections: this.#limits.maxConnections, refused },
         "too many connections: new ones are refused; raise the limit of open files, or add replicas",

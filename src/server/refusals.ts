@@ -70,12 +70,12 @@ export function wrongMethod(method: string, endpoint: Endpoint): Refusal {
 /** The endpoint does not read this content type. */
 export function wrongContentType(contentType: string, endpoint: Endpoint): Refusal {
   const types = endpoint.contentTypes.join(", ");
-  const said =
+  const problem =
     contentType === ""
       ? "needs a content type"
       : `does not read content type ${JSON.stringify(excerpt(contentType, 100))}`;
   return {
-    failure: new Failure("UNSUPPORTED_PROTOCOL", `${endpoint.name} ${said}: use one of ${types}`),
+    failure: new Failure("UNSUPPORTED_PROTOCOL", `${endpoint.name} ${problem}: use one of ${types}`),
     status: 415,
     header: { "accept-post": types },
   };

@@ -106,7 +106,7 @@ export function withMessages(
   const { iterator, trailer } = messages;
   const form = formOf(options.contentType.type);
   if (form === "connect") {
-    throw new TypeError(`not the content type of a stream: ${options.contentType.said}`);
+    throw new TypeError(`not the content type of a stream: ${options.contentType.raw}`);
   }
   const enclose = enclosing(header, options);
   let over = false;

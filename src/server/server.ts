@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { DescService } from "@bufbuild/protobuf";
 import type { Authenticate } from "../access/authenticate.ts";
 import { readLimits, type ShareSettings } from "../config/limits.ts";
-import type { Judge } from "../core/access.ts";
+import type { Authorizer } from "../core/access.ts";
 import { newCall } from "../core/call.ts";
 import { isLoopbackHost } from "../core/loopback.ts";
 import { type Meter, noMeter } from "../core/meter.ts";
@@ -40,7 +40,7 @@ export interface ServerOptions {
   /** Origins whose web pages may call. */
   readonly allowedOrigins: readonly string[];
   /** Finds out who calls, and judges what they may do. Default: nobody is asked, and everybody may do everything. */
-  readonly access?: { readonly authenticate: Authenticate; readonly judge: Judge } | undefined;
+  readonly access?: { readonly authenticate: Authenticate; readonly authorizer: Authorizer } | undefined;
   /** Names that callers may use for the server. Default: those of loopback. */
   readonly hosts?: readonly string[];
   /** What connections are encrypted by. Default: they are not. */

@@ -2,7 +2,7 @@ import { base64Decode } from "@bufbuild/protobuf/wire";
 import { Code, ConnectError, createContextValues } from "@connectrpc/connect";
 import type { UniversalServerRequest } from "@connectrpc/connect/protocol";
 import type { Authenticated } from "../access/authenticated.ts";
-import { accessKey, type Judge, judgeKey, takeMutationKey } from "../core/access.ts";
+import { type Authorizer, accessKey, authorizerKey, takeMutationKey } from "../core/access.ts";
 import { callKey } from "../core/call.ts";
 import { deadlineKey } from "../core/deadline.ts";
 import { Failure, toRequestFailure } from "../core/errors.ts";
@@ -28,7 +28,7 @@ export interface RequestLimits {
   /** Most bytes of one request message, unpacked. */
   readonly readMaxBytes: number;
   /** Who judges what callers may do; undefined when everybody may do everything. */
-  readonly access: { readonly judge: Judge } | undefined;
+  readonly access: { readonly authorizer: Authorizer } | undefined;
   /** What each caller may ask for. */
   readonly shares: Shares;
 }
@@ -64,7 +64,7 @@ export function toUniversal(
   const principal = caller?.principal ?? ANONYMOUS;
   contextValues.set(takeMutationKey, () => limits.shares.takeMutation(principal.id));
   if (limits.access !== undefined) {
-    contextValues.set(judgeKey, limits.access.judge).set(accessKey, endpoint.access);
+    contextValues.set(authorizerKey, limits.access.authorizer).set(accessKey, endpoint.access);
   }
   if (caller !== undefined) {
     contextValues.set(principalKey, caller.principal).set(lapsedKey, caller.lapsed);

@@ -172,11 +172,11 @@ function callSpan(
   };
 }
 
-function requestSpan(span: Span, told: boolean): RequestSpan {
+function requestSpan(span: Span, propagated: boolean): RequestSpan {
   const context = span.spanContext();
   const state = context.traceState?.serialize() ?? "";
   return {
-    headers: told ? { traceparent: traceparentOf(context), ...(state !== "" && { tracestate: state }) } : {},
+    headers: propagated ? { traceparent: traceparentOf(context), ...(state !== "" && { tracestate: state }) } : {},
     end(status, error) {
       if (status !== undefined) span.setAttribute(ATTR_HTTP_RESPONSE_STATUS_CODE, status);
       const wrong = error ?? (status !== undefined && status >= 400 ? String(status) : undefined);

@@ -59,7 +59,7 @@ beforeAll(async () => {
           jwt: createJwtVerifier(new Map(), { now: () => new Date(), monotonic: () => 0 }),
         }),
         // Another one than where nobody is asked, so that everything is judged.
-        judge: { ...EVERYTHING_ALLOWED },
+        authorizer: { ...EVERYTHING_ALLOWED },
       },
     },
   );

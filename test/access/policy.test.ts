@@ -5,7 +5,7 @@ import { AuthorizationSchema } from "../../gen/restart/config/v1/authorization_p
 import { ConfigSchema, file_restart_config_v1_config } from "../../gen/restart/config/v1/config_pb.ts";
 import { RestartRequestSchema } from "../../gen/restart/kubernetes/v1/workload_service_pb.ts";
 import { readAuthorization } from "../../src/access/authorization.ts";
-import type { Judge } from "../../src/core/access.ts";
+import type { Authorizer } from "../../src/core/access.ts";
 import type { Principal } from "../../src/core/principal.ts";
 import { formatPath, formatProblem, type Problem } from "../../src/core/problem.ts";
 import { withDependencies } from "../../src/core/schema.ts";
@@ -64,7 +64,7 @@ async function read(policy: unknown) {
   const erred: string[] = [];
   const shown = (all: readonly Problem[]) => all.map((one) => formatProblem(one).replace(file, "policy.yaml"));
   return {
-    judge: loaded.current().judge(
+    judge: loaded.current().authorizer(
       () => NOON,
       (rule, error) => erred.push(`${rule}: ${error.message}`),
     ),
@@ -74,14 +74,14 @@ async function read(policy: unknown) {
   };
 }
 
-async function judgeOf(rules: readonly object[], reasons: readonly object[] = []): Promise<Judge> {
+async function judgeOf(rules: readonly object[], reasons: readonly object[] = []): Promise<Authorizer> {
   const { judge, problems } = await read({ rules, reasons });
   expect(problems).toEqual([]);
   return judge;
 }
 
-const ask = (judge: Judge, principal: Principal, permission = RESTART, target = WEB, fields: object = {}) => {
-  const { kind, rule } = judge.judge({
+const ask = (judge: Authorizer, principal: Principal, permission = RESTART, target = WEB, fields: object = {}) => {
+  const { kind, rule } = judge.authorize({
     principal,
     permission,
     target,
@@ -134,7 +134,11 @@ describe("rules", () => {
 
   it("name the groups that decided", async () => {
     const judge = await judgeOf([{ ...ALLOW, groups: ["token:a*", "token:x"] }]);
-    const { groups } = judge.judge({ principal: person("ann", ["b", "a1", "x"]), permission: RESTART, target: WEB });
+    const { groups } = judge.authorize({
+      principal: person("ann", ["b", "a1", "x"]),
+      permission: RESTART,
+      target: WEB,
+    });
     expect(groups).toEqual(["token:a1", "token:x"]);
   });
 

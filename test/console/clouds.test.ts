@@ -144,7 +144,7 @@ describe.skipIf(needed.missing)("the console on Huawei Cloud", () => {
     await expect.poll(() => parts.count()).toBe(2);
     await ended(page);
     await expect.poll(() => parts.filter({ hasText: "Succeeded" }).count()).toBe(2);
-    expect(calls.length).toBe(3); // two checks, one deed
+    expect(calls.length).toBe(3); // two checks, one submission
   });
 
   it.each(["Soft restart", "Hard restart"])("does a %s of a DDM instance", async (verb) => {

@@ -1,7 +1,7 @@
 import { createContextValues } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import { ResourceInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
-import { EVERYTHING_ALLOWED, judgeKey } from "../../src/core/access.ts";
+import { authorizerKey, EVERYTHING_ALLOWED } from "../../src/core/access.ts";
 import { requirePermission } from "../../src/core/authorize.ts";
 import { callKey, newCall } from "../../src/core/call.ts";
 import { Failure } from "../../src/core/errors.ts";
@@ -13,19 +13,19 @@ function ask(targets: readonly string[]) {
   const values = createContextValues()
     .set(callKey, call)
     .set(principalKey, { ...ANONYMOUS, id: "okta:ann", authenticator: "okta" })
-    .set(judgeKey, {
+    .set(authorizerKey, {
       ...EVERYTHING_ALLOWED,
-      judge: ({ target }) =>
+      authorize: ({ target }) =>
         target.startsWith("no")
           ? { allowed: false, kind: "deny", rule: "secret-rule", groups: [] }
           : { allowed: true, kind: "allow", rule: "all", groups: ["okta:ops"] },
     });
   try {
     requirePermission({ values }, "dcs.instances.restart", targets);
-    return { judged: call.judged };
+    return { judged: call.authorization };
   } catch (failure) {
     if (!(failure instanceof Failure)) throw failure;
-    return { failure, judged: call.judged };
+    return { failure, judged: call.authorization };
   }
 }
 

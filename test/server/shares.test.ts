@@ -103,9 +103,9 @@ describe("a server", () => {
       token: (token) => ({ principal: principal(token.slice("rsd_".length)), lapsed: () => undefined }),
       jwt: createJwtVerifier(new Map(), { now: () => new Date(), monotonic: () => 0 }),
     }),
-    judge: {
+    authorizer: {
       ...EVERYTHING_ALLOWED,
-      judge: ({ principal: { username } }: { principal: Principal }) => ({
+      authorize: ({ principal: { username } }: { principal: Principal }) => ({
         allowed: username !== "guest",
         kind: username === "guest" ? ("deny" as const) : ("allow" as const),
         rule: "r",

@@ -9,7 +9,7 @@ import type { RequestSubject } from "./rules.ts";
  *
  * @throws Failure when there is no answer: its outcome says whether anything can have been changed.
  */
-export const ask = (project: Project, request: HuaweiRequest, asked: RequestSubject): Promise<Answer> =>
+export const ask = (project: Project, request: HuaweiRequest, subject: RequestSubject): Promise<Answer> =>
   project.request(request).catch((error: unknown) => {
-    throw abandonedUnsent(error, request.signal, asked.changes) ?? failureOf(error, asked);
+    throw abandonedUnsent(error, request.signal, subject.changes) ?? failureOf(error, subject);
   });

@@ -15,13 +15,13 @@ const AWAY_MS = 1_000;
 /** Our own credentials are refused: whoever runs restartd has to act, not the caller. */
 const rejected = (
   codes: readonly string[],
-  what: (asked: RequestSubject, answer: Answer) => string,
+  what: (subject: RequestSubject, answer: Answer) => string,
   rest: Pick<CodeRule, "message"> = {},
 ): CodeRule => ({
   codes,
   ...rest,
   reason: "VENDOR_CREDENTIALS_REJECTED",
-  says: (asked, answer) => `${asked.service} does not accept restartd's own credentials: ${what(asked, answer)}`,
+  says: (subject, answer) => `${subject.service} does not accept restartd's own credentials: ${what(subject, answer)}`,
 });
 
 const denied = (codes: readonly string[], what: string): CodeRule => ({
@@ -205,12 +205,12 @@ function headTooLarge({ service, what }: RequestSubject): string {
 }
 
 /** Who answers with a challenge or a page of its own is no API of the vendor's: its sign-in, not our credentials, is the matter. */
-function orSignIn(says: (asked: RequestSubject) => string): CodeRule["says"] {
-  return (asked, answer) => {
+function orSignIn(says: (subject: RequestSubject) => string): CodeRule["says"] {
+  return (subject, answer) => {
     const signIn = signInOf(answer);
     return signIn === undefined
-      ? says(asked)
-      : `what stands in front of ${asked.service} wants a sign-in of its own (${signIn}); check endpoints.${asked.service} of the configuration, and the proxies on the way`;
+      ? says(subject)
+      : `what stands in front of ${subject.service} wants a sign-in of its own (${signIn}); check endpoints.${subject.service} of the configuration, and the proxies on the way`;
   };
 }
 

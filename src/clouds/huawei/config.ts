@@ -102,8 +102,8 @@ function readProject(
   const ca = caFile === "" ? undefined : readCaFile(caFile, [...path, "ca"], reader);
   const secret = (source: Secret | undefined, ...names: string[]) =>
     source && readSecret(source, [...path, "credentials", ...names], reader, environment);
-  const addressOf = (service: Addressed, said: string | undefined, ...names: string[]): string => {
-    const address = said || knownEndpoint(service, region);
+  const addressOf = (service: Addressed, configured: string | undefined, ...names: string[]): string => {
+    const address = configured || knownEndpoint(service, region);
     if (address === undefined && region !== "") {
       const sentence = `must be the address of ${service.toUpperCase()} in region ${region}, which restartd does not know for sure`;
       reader.problem([...path, ...names], `${sentence}; it is sent secrets, so that it is not guessed`);
@@ -120,7 +120,7 @@ function readProject(
       return false;
     }
   };
-  const iamAt = (said: string) => addressOf("iam", said, "credentials", "iam", "endpoint");
+  const iamAt = (configured: string) => addressOf("iam", configured, "credentials", "iam", "endpoint");
   const who = readCredentials(credentials, secret, isKey, iamAt);
   const serviceAt = (service: HuaweiService) => addressOf(service, endpoints?.[service], "endpoints", service);
   const services = { cse: serviceAt("cse"), dcs: serviceAt("dcs"), ddm: serviceAt("ddm") };
@@ -137,7 +137,7 @@ function readCredentials(
   credentials: HuaweicloudCredentials | undefined,
   secret: FindSecret,
   isKey: (file: GiveSecret) => boolean,
-  iamAt: (said: string) => string,
+  iamAt: (configured: string) => string,
 ): ProjectSettings["credentials"] | undefined {
   const accessKey = secret(credentials?.accessKey, "access_key");
   const secretKey = secret(credentials?.secretKey, "secret_key");

@@ -76,7 +76,7 @@ const callerOf = ({ projectId, service }: CredentialsContext): GateCaller => ({
 });
 
 /** Tells a gate what an answer says of the credentials that it was got with. */
-const judgedBy =
+const credentialsOutcome =
   (pass: GatePass, { projectId, service }: CredentialsContext) =>
   (answer: Answer | undefined): void => {
     const failure = answer && credentialsRefusal(answer, service, projectId);
@@ -103,7 +103,11 @@ function byKey(settings: KeySettings | KeyFileSettings, context: CredentialsCont
         host: url.host,
       };
       const authorization = authorizationOf({ method, url, headers: signed, body }, key);
-      return { headers: { ...headers, ...added, authorization }, ended: judgedBy(pass, context), renew: undefined };
+      return {
+        headers: { ...headers, ...added, authorization },
+        ended: credentialsOutcome(pass, context),
+        renew: undefined,
+      };
     },
   };
 }
@@ -161,7 +165,7 @@ function byToken(settings: IamSettings, context: CredentialsContext): Credential
       const mine = held;
       try {
         const { value } = await mine.token;
-        const ended = judgedBy(pass, context);
+        const ended = credentialsOutcome(pass, context);
         return { headers: { ...headers, "x-auth-token": value }, ended, renew: () => drop(mine) };
       } catch (error) {
         if (isRejection(error) && !isOfUser(error)) pass.refused(error);

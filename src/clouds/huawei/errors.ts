@@ -20,16 +20,16 @@ import type { CodeRule, CodeTable, RequestSubject, StatusRule } from "./rules.ts
  *
  * @param codes the service's own table.
  */
-export function refusal(answer: Answer, asked: RequestSubject, codes: CodeTable): Failure {
+export function refusal(answer: Answer, subject: RequestSubject, codes: CodeTable): Failure {
   const { code, message } = vendorWords(answer);
   const rule = ruleFor(code, message, answer, codes) ?? gatewayRule(code, message, answer);
   if (rule !== undefined) {
-    return failureBy(rule, rule.reason, answer, asked);
+    return failureBy(rule, rule.reason, answer, subject);
   }
-  const { reason, ...status } = OWN_CODES[asked.service].test(code ?? "")
+  const { reason, ...status } = OWN_CODES[subject.service].test(code ?? "")
     ? statusRule(answer.status)
-    : foreignRule(answer.status, asked.changes || GATEWAY_CODE.test(code ?? ""));
-  return failureBy(status, reason === "missing" ? (asked.missing ?? "TARGET_NOT_FOUND") : reason, answer, asked);
+    : foreignRule(answer.status, subject.changes || GATEWAY_CODE.test(code ?? ""));
+  return failureBy(status, reason === "missing" ? (subject.missing ?? "TARGET_NOT_FOUND") : reason, answer, subject);
 }
 
 /**
@@ -39,17 +39,21 @@ export function refusal(answer: Answer, asked: RequestSubject, codes: CodeTable)
  * @param error what {@link Project.request} rejected with.
  */
 export function failureOf(error: unknown, { service, projectId, changes }: RequestSubject): Failure {
-  const asked = { vendor: service, place: `project ${projectId}`, changes, metadata: { project: projectId } };
-  const failure = noAnswer(error, asked);
+  const subject = { vendor: service, place: `project ${projectId}`, changes, metadata: { project: projectId } };
+  const failure = noAnswer(error, subject);
   if (failure.reason !== "OUTCOME_UNKNOWN" || !(error instanceof NoAnswer) || !isTimeout(error.cause)) {
     return failure;
   }
-  return new Failure("OUTCOME_UNKNOWN", `${asked.place}: there was no answer in time; the request is not sent again`, {
-    outcome: "unknown",
-    deadlineExceeded: true,
-    metadata: failure.metadata,
-    cause: error.cause,
-  });
+  return new Failure(
+    "OUTCOME_UNKNOWN",
+    `${subject.place}: there was no answer in time; the request is not sent again`,
+    {
+      outcome: "unknown",
+      deadlineExceeded: true,
+      metadata: failure.metadata,
+      cause: error.cause,
+    },
+  );
 }
 
 /** What an answer says of itself, for the metadata of a failure. */
@@ -133,23 +137,23 @@ function failureBy(
   { says, retryMs, provesRefusal }: Pick<CodeRule, "says" | "retryMs" | "provesRefusal">,
   reason: Reason,
   answer: Answer,
-  asked: RequestSubject,
+  subject: RequestSubject,
 ): Failure {
-  const said = vendorErrorOf(answer, asked.service);
-  const place = `project ${asked.projectId}`;
-  const options: FailureOptions = { metadata: { project: asked.projectId }, cause: answerAsCause(answer) };
-  if (asked.changes && !(provesRefusal ?? !UNPROVEN.has(reason))) {
-    const sentence = `${place}: HTTP ${answer.status} does not say whether ${asked.what} was touched; it is not sent again`;
-    return vendorFailure("OUTCOME_UNKNOWN", sentence, said, { ...options, outcome: "unknown" });
+  const vendorError = vendorErrorOf(answer, subject.service);
+  const place = `project ${subject.projectId}`;
+  const options: FailureOptions = { metadata: { project: subject.projectId }, cause: answerAsCause(answer) };
+  if (subject.changes && !(provesRefusal ?? !UNPROVEN.has(reason))) {
+    const sentence = `${place}: HTTP ${answer.status} does not say whether ${subject.what} was touched; it is not sent again`;
+    return vendorFailure("OUTCOME_UNKNOWN", sentence, vendorError, { ...options, outcome: "unknown" });
   }
-  const words = typeof says === "string" ? `${asked.what} ${says}` : says(asked, answer);
-  const untouched = asked.changes && reason === "VENDOR_CREDENTIALS_REJECTED" ? "; nothing was done" : "";
+  const words = typeof says === "string" ? `${subject.what} ${says}` : says(subject, answer);
+  const untouched = subject.changes && reason === "VENDOR_CREDENTIALS_REJECTED" ? "; nothing was done" : "";
   const sentence = `${place}: ${words}${untouched}`;
   return vendorFailure(
     reason,
     sentence,
-    { ...said, retryAfterMs: retryOf(reason, answer, retryMs) },
-    { ...options, details: detailsOf(reason, asked, sentence) },
+    { ...vendorError, retryAfterMs: retryOf(reason, answer, retryMs) },
+    { ...options, details: detailsOf(reason, subject, sentence) },
   );
 }
 

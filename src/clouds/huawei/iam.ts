@@ -39,7 +39,7 @@ const UNREACHABLE_RETRY_MS = 1_000;
  *   the service.
  */
 export async function fetchToken(
-  asked: TokenRequest,
+  request: TokenRequest,
   connections: Connections,
   counter: VendorCounter,
 ): Promise<Token> {
@@ -50,29 +50,29 @@ export async function fetchToken(
       // An answer that never ends would keep everybody waiting who shares this token.
       { changes: false, signal: AbortSignal.timeout(2 * TIMEOUT_MS), timeoutMs: TIMEOUT_MS },
       async () => ({
-        url: new URL(`${asked.settings.endpoint}/v3/auth/tokens?nocatalog=true`),
+        url: new URL(`${request.settings.endpoint}/v3/auth/tokens?nocatalog=true`),
         method: "POST",
         headers: {
           "content-type": "application/json;charset=utf8",
           accept: "application/json",
           "user-agent": USER_AGENT,
         },
-        body: JSON.stringify(tokenBody(asked)),
+        body: JSON.stringify(tokenBody(request)),
         dispatcher: connections.dispatcher(true),
       }),
       (response) => readAnswer(response, MAX_BYTES),
     );
   } catch (error) {
     throw noAnswer(error, {
-      vendor: asked.service,
-      place: `project ${asked.projectId}`,
+      vendor: request.service,
+      place: `project ${request.projectId}`,
       who: "IAM",
       changes: false,
-      metadata: { project: asked.projectId },
+      metadata: { project: request.projectId },
     });
   }
   const token = answer.status === 201 ? tokenOf(answer) : undefined;
-  if (token === undefined) throw refused(answer, asked);
+  if (token === undefined) throw refused(answer, request);
   return token;
 }
 

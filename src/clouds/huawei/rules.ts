@@ -26,7 +26,7 @@ export interface CodeRule {
   readonly message?: RegExp;
   readonly reason: Reason;
   /** What is said of it, in our words: what follows {@link RequestSubject.what} in a sentence, or a whole sentence. */
-  readonly says: string | ((asked: RequestSubject, answer: Answer) => string);
+  readonly says: string | ((subject: RequestSubject, answer: Answer) => string);
   /** After how long (ms) the same call may succeed, where the answer has no Retry-After. Default: no RetryInfo. */
   readonly retryMs?: number;
   /**

@@ -3,7 +3,7 @@ import type { InstanceResult } from "../../../gen/restart/dcs/v1/instance_servic
 import { jittered, sleep } from "../browser.ts";
 import { NO_ANSWER, type Problem, problemOf } from "./problem.ts";
 
-/** What is asked for: once for the check, once for the deed. */
+/** What is asked for: once for the check, once for the submission. */
 export interface Ask {
   readonly validateOnly: boolean;
   /** Empty for the check. */

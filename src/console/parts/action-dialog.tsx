@@ -6,10 +6,10 @@ import { useServer } from "../server.ts";
 import { W } from "../words.ts";
 import { Acknowledge, freezeIn, isAboutWord, isAcknowledged } from "./acknowledge.tsx";
 import { Check, useCheck } from "./check.tsx";
-import { useDeed } from "./deed.ts";
 import { Dialog } from "./dialog.tsx";
 import { ProblemBox } from "./problem.tsx";
 import { ReasonField } from "./reason.tsx";
+import { useSubmission } from "./submission.ts";
 
 /** What {@link ActionDialog} is given. */
 export interface ActionDialogProps {
@@ -28,13 +28,13 @@ export function ActionDialog({ intent, onClose }: ActionDialogProps) {
   const [frozen, setFrozen] = useState<Problem>();
   const [typedFreeze, setTypedFreeze] = useState("");
   const freeze = freezeIn(frozen);
-  const said = {
+  const choices = {
     acknowledged: isAcknowledged(intent.acknowledgement, typed),
     overrideFreeze: isAcknowledged(freeze, typedFreeze),
   };
-  const [check, checkAgain] = useCheck(intent, said, reason);
-  const { sending, busy, renew, submit } = useDeed(intent, onClose);
-  // A freeze is in the way from when it was met, be that by the check or by the deed.
+  const [check, checkAgain] = useCheck(intent, choices, reason);
+  const { sending, busy, renew, submit } = useSubmission(intent, onClose);
+  // A freeze is in the way from when it was met, be that by the check or by the submission.
   const met = [check, sending].map((each) => ("problem" in each ? each.problem : undefined)).find(freezeIn);
   useEffect(() => {
     if (met !== undefined) setFrozen(met);
@@ -56,7 +56,7 @@ export function ActionDialog({ intent, onClose }: ActionDialogProps) {
   }, [wantsReason, reason, checkAgain]);
 
   const send = (): void => {
-    if (ready || sending.kind === "lost") submit({ ...said, reason: reason.trim() }).catch(reportError);
+    if (ready || sending.kind === "lost") submit({ ...choices, reason: reason.trim() }).catch(reportError);
   };
   const changing =
     (set: (text: string) => void) =>

@@ -14,21 +14,21 @@ export interface AnnounceProps {
 
 /** Tells those who listen what the others see, but not each step of it. */
 export function Announce({ text, last }: AnnounceProps) {
-  const [said, setSaid] = useState(text);
-  const saidAt = useRef(now());
+  const [announced, setAnnounced] = useState(text);
+  const announcedAt = useRef(now());
   useEffect(() => {
-    if (text === said) return;
-    const say = (): void => {
-      saidAt.current = now();
-      setSaid(text);
+    if (text === announced) return;
+    const announce = (): void => {
+      announcedAt.current = now();
+      setAnnounced(text);
     };
-    const wait = last ? 0 : Math.max(0, saidAt.current + EVERY_MS - now());
-    const timer = setTimeout(say, wait);
+    const wait = last ? 0 : Math.max(0, announcedAt.current + EVERY_MS - now());
+    const timer = setTimeout(announce, wait);
     return () => clearTimeout(timer);
-  }, [text, said, last]);
+  }, [text, announced, last]);
   return (
     <p role="status" aria-live="polite" class="sr">
-      {said}
+      {announced}
     </p>
   );
 }

@@ -60,11 +60,11 @@ export function Time({ of, full }: TimeProps) {
   if (of === undefined) return null;
   const ms = typeof of === "number" ? of : timestampMs(of);
   const date = new Date(ms);
-  const said = local.format(date);
+  const text = local.format(date);
   return (
-    <time dateTime={date.toISOString()} title={said}>
+    <time dateTime={date.toISOString()} title={text}>
       {ago(ms, at)}
-      {full && <span class="quiet"> · {said}</span>}
+      {full && <span class="quiet"> · {text}</span>}
     </time>
   );
 }

@@ -64,15 +64,15 @@ export function newRecord<Input extends DescMessage>(
 export const newChild = <Input extends DescMessage>(
   action: Pick<Action<Input>, "method" | "actionOf" | "targetOf">,
   item: MessageShape<Input>,
-  whole: Pick<OperationRecord, "name" | "reason">,
+  parent: Pick<OperationRecord, "name" | "reason">,
   acceptance: Acceptance,
 ): OperationRecord => ({
   ...newRecord(
     action,
-    { ...item, requestId: "", validateOnly: false, overrideFreeze: false, reason: whole.reason },
+    { ...item, requestId: "", validateOnly: false, overrideFreeze: false, reason: parent.reason },
     acceptance,
   ),
-  parent: whole.name,
+  parent: parent.name,
 });
 
 /** An operation that is stored all the same though it will not be sent: why is known already. */
@@ -89,13 +89,13 @@ export const methodName = ({ method }: Pick<Action, "method">): string => `${met
 
 /** Refuses a request_id that was used for something else. */
 export function refuseReuse(
-  asked: Pick<OperationRecord, "requestHash" | "method" | "requestId">,
+  repeated: Pick<OperationRecord, "requestHash" | "method" | "requestId">,
   used: Pick<OperationRecord, "requestHash" | "method" | "name">,
 ): void {
-  if (asked.requestHash !== used.requestHash || asked.method !== used.method) {
+  if (repeated.requestHash !== used.requestHash || repeated.method !== used.method) {
     throw new Failure(
       "REQUEST_ID_REUSED",
-      `request_id ${asked.requestId} belongs to a call with other parameters, ${used.name}; use a new one for a new call`,
+      `request_id ${repeated.requestId} belongs to a call with other parameters, ${used.name}; use a new one for a new call`,
       { metadata: { operation: used.name }, details: [resourceInfo("restartd.operation", used.name)] },
     );
   }

@@ -1,7 +1,7 @@
 import { clearTimeout, setTimeout } from "node:timers";
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
-import { judgeKey } from "../../core/access.ts";
+import { authorizerKey } from "../../core/access.ts";
 import { type Call, callKey, OPERATION_HEADER, type Warned, warn } from "../../core/call.ts";
 import { remainingMs } from "../../core/deadline.ts";
 import { Failure, type Outcome } from "../../core/errors.ts";
@@ -34,7 +34,7 @@ export interface CallEnvironment {
   readonly background: (call: Call, work: Promise<unknown>) => void;
   /** Told of what nobody else is told of. */
   readonly onError: (error: unknown, what: string) => void;
-  readonly driving: ExecuteOptions;
+  readonly execution: ExecuteOptions;
   readonly waiter: Waiter;
   readonly inFlight: InFlightCalls;
 }
@@ -114,16 +114,17 @@ export const overrideOf = (
 ): Override => ({
   asked: overrideFreeze,
   may: (target) =>
-    values.get(judgeKey).judge({ principal: values.get(principalKey), permission: OVERRIDE_FREEZE, target }).allowed,
+    values.get(authorizerKey).authorize({ principal: values.get(principalKey), permission: OVERRIDE_FREEZE, target })
+      .allowed,
 });
 
 /** What an action is asked with, and the warnings that it gives. */
-export function prepareContext(
+export function newPrepareContext(
   { validateOnly }: Pick<MutatingRequest, "validateOnly">,
   context: HandlerContext,
-): { asking: PrepareContext; warnings: ReadonlySet<Warned> } {
+): { prepareContext: PrepareContext; warnings: ReadonlySet<Warned> } {
   const warnings = new Set<Warned>();
-  const asking: PrepareContext = {
+  const prepareContext: PrepareContext = {
     ...callerIn(context),
     signal: context.signal,
     remainingMs: () => remainingMs(context.values),
@@ -133,7 +134,7 @@ export function prepareContext(
       warn(context, warnings);
     },
   };
-  return { asking, warnings };
+  return { prepareContext, warnings };
 }
 
 /** What a call may say of an operation that another call runs: what that one has not sent yet, it may still send. */

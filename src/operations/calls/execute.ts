@@ -63,35 +63,35 @@ export async function execute<Input extends DescMessage, Output extends DescMess
   action: Action<Input, Output, Plan>,
   request: MessageShape<Input>,
   plan: Plan,
-  asking: PrepareContext,
+  context: PrepareContext,
   warnings: ReadonlySet<string>,
   override: Override,
   options: ExecuteOptions,
   begin?: Begin,
 ): Promise<Execution<Output>> {
   const { failpoint } = options;
-  const permits = new Permits(accepted, asking, override, options, begin);
+  const permits = new Permits(accepted, context, override, options, begin);
   let ended: { sent: SendResult<Output> } | { failure: Failure };
   try {
     const sending: SendContext = {
-      call: asking.call,
-      signal: asking.signal,
-      remainingMs: asking.remainingMs,
-      warn: asking.warn,
+      call: context.call,
+      signal: context.signal,
+      remainingMs: context.remainingMs,
+      warn: context.warn,
       operation: accepted.name,
-      permit: (evidence) => permits.ask(storedEvidence(evidence, asking.call.traceparent)),
+      permit: (evidence) => permits.ask(storedEvidence(evidence, context.call.traceparent)),
     };
     ended = { sent: await action.send(request, plan, sending) };
   } catch (error) {
-    ended = { failure: failureOf(error, asking.call, permits.left) };
+    ended = { failure: failureOf(error, context.call, permits.left) };
     if (!permits.isStored) throw ended.failure;
   }
   await failpoint("after send");
-  const told = [...warnings];
+  const warned = [...warnings];
   const end: Conclusion =
     "sent" in ended
-      ? concludeSent(action, ended.sent, asking.call, told, options)
-      : concludeFailed(ended.failure, permits.left, told, options);
+      ? concludeSent(action, ended.sent, context.call, warned, options)
+      : concludeFailed(ended.failure, permits.left, warned, options);
   await failpoint("before W3");
   const stored = conclude(permits.current, end, options).then(async (record) => {
     await failpoint("after W3");
@@ -112,20 +112,20 @@ class Permits {
   /** Whether a byte may have left that nothing refused for sure. */
   left = false;
   #begin: Begin | undefined;
-  readonly #asking: PrepareContext;
+  readonly #context: PrepareContext;
   readonly #override: Override;
   readonly #options: ExecuteOptions;
 
   constructor(
     accepted: OperationRecord,
-    asking: PrepareContext,
+    context: PrepareContext,
     override: Override,
     options: ExecuteOptions,
     begin: Begin | undefined,
   ) {
     this.current = accepted;
     this.#begin = begin;
-    this.#asking = asking;
+    this.#context = context;
     this.#override = override;
     this.#options = options;
   }
@@ -141,21 +141,21 @@ class Permits {
     this.#stopIfLeft();
     // A request before this one was refused for sure, or there would be no permit asked for.
     this.left = false;
-    this.#asking.call.outcome = "not_applied";
+    this.#context.call.outcome = "not_applied";
     await failpoint("before W2");
-    const asked = monotonic();
+    const askedAt = monotonic();
     this.current = await this.#permitted({ state: "SENDING", evidence, sendTime: now() });
     await failpoint("after W2");
     return () => {
       this.#stopIfLeft();
-      if (monotonic() - asked > sendWindowMs) {
+      if (monotonic() - askedAt > sendWindowMs) {
         throw new Failure(
           "DEADLINE_EXCEEDED",
           `this server was held up for more than ${sendWindowMs} ms before it could send; nothing was sent`,
         );
       }
       this.left = true;
-      this.#asking.call.outcome = "unknown";
+      this.#context.call.outcome = "unknown";
     };
   }
 
@@ -184,7 +184,7 @@ class Permits {
       .change(
         this.current,
         permit,
-        permitEvent(passed, this.current.principal, identityOf(this.#asking, this.#override.asked)),
+        permitEvent(passed, this.current.principal, identityOf(this.#context, this.#override.asked)),
         passed.epoch,
       )
       .catch((error: unknown) => {
@@ -209,7 +209,7 @@ class Permits {
   }
 
   #stopIfLeft(): void {
-    const { signal } = this.#asking;
+    const { signal } = this.#context;
     if (signal.aborted) {
       throw abandoned(signal);
     }

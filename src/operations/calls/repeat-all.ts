@@ -14,15 +14,15 @@ import { outcomeOfAll } from "./send-all.ts";
 
 /** Answers a call about several targets whose request_id was used before: by what is known of each, once it is. Nothing is sent. */
 export async function repeatAll<Input extends DescMessage, Output extends DescMessage, Plan>(
-  running: CallEnvironment,
+  environment: CallEnvironment,
   found: Found,
-  asked: OperationRecord,
+  repeated: OperationRecord,
   batch: BatchAction<Input, Output, Plan>,
   request: MessageShape<Input>,
   context: HandlerContext,
 ): Promise<MessageShape<Output>> {
   const known = found.record ?? found.tombstone;
-  refuseReuse(asked, known);
+  refuseReuse(repeated, known);
   name(context, known);
   const call = context.values.get(callKey);
   if (found.record === undefined || ENDED.has(found.record.state)) {
@@ -36,42 +36,42 @@ export async function repeatAll<Input extends DescMessage, Output extends DescMe
   }
   // Before the store is asked, which may take longer than the caller waits.
   call.outcome = outcomeOfJoined(found.record.state) ?? call.outcome;
-  const parts = await knownParts(running, found.record, batch, context);
-  if (parts === undefined) {
+  const children = await knownChildren(environment, found.record, batch, context);
+  if (children === undefined) {
     // It has ended, and was deleted, since it was found.
-    const left = await guarded(running.store.find(asked.principal, asked.requestId ?? ""));
+    const left = await guarded(environment.store.find(repeated.principal, repeated.requestId ?? ""));
     if (left === undefined) throw notFound(known.name);
-    return repeatAll(running, left, asked, batch, request, context);
+    return repeatAll(environment, left, repeated, batch, request, context);
   }
   warn(
     context,
-    parts.flatMap(({ warnings }) => warnings),
+    children.flatMap(({ warnings }) => warnings),
   );
   const response = batch.combine(
     request,
-    parts.map((part) => resultOf(batch, part)),
+    children.map((child) => resultOf(batch, child)),
   );
   call.outcome = "applied";
   return response;
 }
 
-/** The parts of an operation once something is known of each; undefined when it is gone. */
-async function knownParts<Input extends DescMessage, Output extends DescMessage>(
+/** The children of an operation once something is known of each; undefined when it is gone. */
+async function knownChildren<Input extends DescMessage, Output extends DescMessage>(
   { store, waiter }: CallEnvironment,
-  whole: OperationRecord,
+  parent: OperationRecord,
   batch: Pick<BatchAction<Input, Output>, "method">,
   { signal, values }: HandlerContext,
 ): Promise<OperationRecord[] | undefined> {
   const call = values.get(callKey);
   const lost = (error: unknown): never => {
-    throw notFollowed(error, whole, signal, call);
+    throw notFollowed(error, parent, signal, call);
   };
   for (;;) {
-    const parts = await guarded(store.children(whole.name)).catch(lost);
-    if (parts.length === 0) return undefined;
-    const open = parts.find((part) => !resultOf(batch, part).known);
-    if (open === undefined) return parts;
-    call.outcome = outcomeOfAll(parts.map(({ state }) => outcomeOfJoined(state) ?? "not_applied"));
+    const children = await guarded(store.children(parent.name)).catch(lost);
+    if (children.length === 0) return undefined;
+    const open = children.find((child) => !resultOf(batch, child).known);
+    if (open === undefined) return children;
+    call.outcome = outcomeOfAll(children.map(({ state }) => outcomeOfJoined(state) ?? "not_applied"));
     await waiter.nextChange(open, signal).catch(lost);
   }
 }

@@ -11,39 +11,39 @@ import type { AuditEvent, OperationRecord } from "../store/record.ts";
 import type { Inserted } from "../store/store.ts";
 import { inProgress, newChild, newRecord, refusedRecord } from "./accept.ts";
 import { blockedBy, findUse, nameBlockingOperation } from "./blocking-operation.ts";
-import { acceptance, type CallEnvironment, name, overrideOf, prepareContext, whileWanted } from "./environment.ts";
+import { acceptance, type CallEnvironment, name, newPrepareContext, overrideOf, whileWanted } from "./environment.ts";
 import { repeatAll } from "./repeat-all.ts";
 import { type Child, sendAll } from "./send-all.ts";
 
 /** See {@link Operations.runAll}. */
 export const createRunAll =
-  (running: CallEnvironment): Operations["runAll"] =>
+  (environment: CallEnvironment): Operations["runAll"] =>
   async (batch, request, context) => {
     context.values.get(callKey).target = batch.targetOf(request);
-    const { asking } = prepareContext(request, context);
+    const { prepareContext } = newPrepareContext(request, context);
     const override = overrideOf(request, context);
     const items = batch.itemsOf(request);
     const plan = async () => {
-      await running.freezes.pass(items.map(batch.item.targetOf), override, request.validateOnly);
-      return planAll(running, batch, request, items, asking);
+      await environment.freezes.pass(items.map(batch.item.targetOf), override, request.validateOnly);
+      return planAll(environment, batch, request, items, prepareContext);
     };
     if (request.validateOnly) {
       return batch.combine(request, unsent(await plan()));
     }
-    const accepted = acceptance(running, context);
-    const whole = { ...newRecord(batch, request, accepted), blocks: false };
-    const before = await findUse(running, whole);
+    const accepted = acceptance(environment, context);
+    const parent = { ...newRecord(batch, request, accepted), blocks: false };
+    const before = await findUse(environment, parent);
     if (before !== undefined) {
-      return repeatAll(running, before, whole, batch, request, context);
+      return repeatAll(environment, before, parent, batch, request, context);
     }
     const prepared = await plan().then(
       (planned) => ({ planned }),
       (error: unknown) => ({ error }),
     );
     const sendable = "planned" in prepared && prepared.planned.some((one) => !(one.plan instanceof Failure));
-    const meanwhile = sendable ? undefined : await findUse(running, whole);
+    const meanwhile = sendable ? undefined : await findUse(environment, parent);
     if (meanwhile !== undefined) {
-      return repeatAll(running, meanwhile, whole, batch, request, context);
+      return repeatAll(environment, meanwhile, parent, batch, request, context);
     }
     if ("error" in prepared) {
       throw prepared.error;
@@ -52,34 +52,34 @@ export const createRunAll =
     if (!sendable) {
       return batch.combine(request, unsent(planned));
     }
-    const parts = planned.map(({ request: item, plan }) => {
-      const record = newChild(batch.item, item, whole, accepted);
+    const children = planned.map(({ request: item, plan }) => {
+      const record = newChild(batch.item, item, parent, accepted);
       return { request: item, plan, record: plan instanceof Failure ? refusedRecord(record, plan) : record };
     });
-    return acceptAll(running, batch, request, whole, parts, { asking, override, context });
+    return acceptAll(environment, batch, request, parent, children, { prepareContext, override, context });
   };
 
 async function planAll<Input extends DescMessage, Output extends DescMessage, Plan>(
-  running: CallEnvironment,
+  environment: CallEnvironment,
   batch: BatchAction<Input, Output, Plan>,
   request: MessageShape<Input>,
   items: readonly MessageShape<Input>[],
-  asking: PrepareContext,
+  prepareContext: PrepareContext,
 ): Promise<{ readonly request: MessageShape<Input>; readonly plan: Plan | Failure }[]> {
-  const plans = await batch.prepareAll(request, items, asking);
+  const plans = await batch.prepareAll(request, items, prepareContext);
   if (plans.length !== items.length) {
     throw new Error(`${plans.length} plans for ${items.length} items`);
   }
-  const judge = async (plan: Plan | Failure, target: string): Promise<Plan | Failure> =>
+  const nameBlocking = async (plan: Plan | Failure, target: string): Promise<Plan | Failure> =>
     plan instanceof Failure
-      ? nameBlockingOperation(plan, target, running)
-      : ((asking.validateOnly ? await blockedBy(target, running) : undefined) ?? plan);
-  const judged = items.map((item, at) =>
+      ? nameBlockingOperation(plan, target, environment)
+      : ((prepareContext.validateOnly ? await blockedBy(target, environment) : undefined) ?? plan);
+  const named = items.map((item, at) =>
     plans
       .slice(at, at + 1)
-      .map(async (plan) => ({ request: item, plan: await judge(plan, batch.item.targetOf(item)) })),
+      .map(async (plan) => ({ request: item, plan: await nameBlocking(plan, batch.item.targetOf(item)) })),
   );
-  return Promise.all(judged.flat());
+  return Promise.all(named.flat());
 }
 
 /** What is known of items that nothing was stored of. */
@@ -95,67 +95,69 @@ const unsent = <Input extends DescMessage, Output extends DescMessage, Plan>(
 
 /** How a call asks. */
 interface BatchCall {
-  readonly asking: PrepareContext;
+  readonly prepareContext: PrepareContext;
   readonly override: Override;
   readonly context: HandlerContext;
 }
 
-/** W1 of the whole and of its parts, then the sends; the caller is answered as soon as their outcomes are known, and may leave before. */
+/** W1 of the parent and of its children, then the sends; the caller is answered as soon as their outcomes are known, and may leave before. */
 async function acceptAll<Input extends DescMessage, Output extends DescMessage, Plan>(
-  running: CallEnvironment,
+  environment: CallEnvironment,
   batch: BatchAction<Input, Output, Plan>,
   request: MessageShape<Input>,
-  whole: OperationRecord,
-  parts: readonly Child<Input, Plan>[],
-  { asking, override, context }: BatchCall,
+  parent: OperationRecord,
+  children: readonly Child<Input, Plan>[],
+  { prepareContext, override, context }: BatchCall,
 ): Promise<MessageShape<Output>> {
-  const finish = running.inFlight.take([whole.name, ...parts.map(({ record }) => record.name)]);
+  const finish = environment.inFlight.take([parent.name, ...children.map(({ record }) => record.name)]);
   let inserted: Inserted;
   try {
-    inserted = await insertAll(running, whole, parts, identityOf(asking, override.asked));
+    inserted = await insertAll(environment, parent, children, identityOf(prepareContext, override.asked));
   } catch (error) {
     finish();
     throw error;
   }
   if (inserted.duplicate !== undefined) {
     finish();
-    return repeatAll(running, inserted.duplicate, whole, batch, request, context);
+    return repeatAll(environment, inserted.duplicate, parent, batch, request, context);
   }
   const { blocked } = inserted;
-  const judged = parts.map((part) => {
-    const blocking = blocked.get(part.record.name);
-    return blocking === undefined ? part : { ...part, plan: inProgress(blocking, whole.createTime) };
+  const sendable = children.map((child) => {
+    const blocking = blocked.get(child.record.name);
+    return blocking === undefined ? child : { ...child, plan: inProgress(blocking, parent.createTime) };
   });
-  if (judged.every(({ plan }) => plan instanceof Failure)) {
+  if (sendable.every(({ plan }) => plan instanceof Failure)) {
     finish();
-    return batch.combine(request, unsent(judged));
+    return batch.combine(request, unsent(sendable));
   }
-  name(context, whole);
-  const answered = sendAll(running, batch, whole, judged, asking, override, finish).then((results) =>
+  name(context, parent);
+  const answered = sendAll(environment, batch, parent, sendable, prepareContext, override, finish).then((results) =>
     batch.combine(request, results),
   );
-  const response = await whileWanted(whole, context, answered, running);
-  asking.call.outcome = "applied";
+  const response = await whileWanted(parent, context, answered, environment);
+  prepareContext.call.outcome = "applied";
   return response;
 }
 
 async function insertAll<Input extends DescMessage, Plan>(
-  { store, driving: { failpoint } }: CallEnvironment,
-  whole: OperationRecord,
-  parts: readonly Child<Input, Plan>[],
+  { store, execution: { failpoint } }: CallEnvironment,
+  parent: OperationRecord,
+  children: readonly Child<Input, Plan>[],
   identity: string | undefined,
 ): Promise<Inserted> {
   const eventOf = (record: OperationRecord): AuditEvent => {
     if (record.state === "ACCEPTED") {
-      return { event: "accepted", actor: whole.principal, detail: whole.reason, identity };
+      return { event: "accepted", actor: parent.principal, detail: parent.reason, identity };
     }
     const { reason, message } = endOf(record);
     return { event: "refused", detail: `${reason}: ${message}` };
   };
   await failpoint("before W1");
-  const records = [whole, ...parts.map(({ record }) => record)];
+  const records = [parent, ...children.map(({ record }) => record)];
   const inserted = await guarded(
-    store.insert(records, eventOf, (record, blocking) => refusedRecord(record, inProgress(blocking, whole.createTime))),
+    store.insert(records, eventOf, (record, blocking) =>
+      refusedRecord(record, inProgress(blocking, parent.createTime)),
+    ),
   );
   if (inserted.duplicate === undefined) await failpoint("after W1");
   return inserted;

@@ -13,8 +13,8 @@ import {
   acceptance,
   type CallEnvironment,
   name,
+  newPrepareContext,
   overrideOf,
-  prepareContext,
   waitForAnswer,
   whileWanted,
   within,
@@ -23,58 +23,60 @@ import { type Begin, type Execution, execute } from "./execute.ts";
 
 /** See {@link Operations.run}. */
 export const createRun =
-  (running: CallEnvironment): Operations["run"] =>
+  (environment: CallEnvironment): Operations["run"] =>
   async (action, request, context) => {
     const target = action.targetOf(request);
     context.values.get(callKey).target = target;
-    const { asking, warnings } = prepareContext(request, context);
+    const { prepareContext, warnings } = newPrepareContext(request, context);
     const override = overrideOf(request, context);
-    const refused = (error: unknown) => nameBlockingOperation(error, target, running);
+    const refused = (error: unknown) => nameBlockingOperation(error, target, environment);
     if (request.validateOnly) {
-      await running.freezes.pass([target], override, true);
-      await action.prepare(request, asking).catch(async (error: unknown) => {
+      await environment.freezes.pass([target], override, true);
+      await action.prepare(request, prepareContext).catch(async (error: unknown) => {
         throw await refused(error);
       });
-      const blocked = await blockedBy(target, running);
+      const blocked = await blockedBy(target, environment);
       if (blocked !== undefined) throw blocked;
       return create(action.method.output);
     }
-    const record = newRecord(action, request, acceptance(running, context));
-    const before = await findUse(running, record);
+    const record = newRecord(action, request, acceptance(environment, context));
+    const before = await findUse(environment, record);
     if (before !== undefined) {
-      return repeat(running, before, record, action, context);
+      return repeat(environment, before, record, action, context);
     }
-    const prepared = await running.freezes
+    const prepared = await environment.freezes
       .pass([target], override)
-      .then(() => action.prepare(request, asking))
+      .then(() => action.prepare(request, prepareContext))
       .then(
         (plan) => ({ plan }),
         (error: unknown) => ({ error }),
       );
     if ("error" in prepared) {
-      const meanwhile = await findUse(running, record);
+      const meanwhile = await findUse(environment, record);
       if (meanwhile !== undefined) {
-        return repeat(running, meanwhile, record, action, context);
+        return repeat(environment, meanwhile, record, action, context);
       }
       throw await refused(prepared.error);
     }
     const { plan } = prepared;
     const send = (begin?: Begin) =>
-      execute(record, action, request, plan, asking, warnings, override, running.driving, begin);
-    const sending = { record, action, request, context, send };
-    return action.permitsAtOnce === true ? acceptWithPermit(running, sending) : accept(running, sending);
+      execute(record, action, request, plan, prepareContext, warnings, override, environment.execution, begin);
+    const preparedCall = { record, action, request, context, send };
+    return action.permitsAtOnce === true
+      ? acceptWithPermit(environment, preparedCall)
+      : accept(environment, preparedCall);
   };
 
 /** Answers a call whose request_id was used before: by what is known, once it is. Nothing is sent. */
 async function repeat<Output extends DescMessage>(
   { waiter }: CallEnvironment,
   found: Found,
-  asked: OperationRecord,
+  repeated: OperationRecord,
   action: Action<DescMessage, Output>,
   context: HandlerContext,
 ): Promise<MessageShape<Output>> {
   const known = found.record ?? found.tombstone;
-  refuseReuse(asked, known);
+  refuseReuse(repeated, known);
   name(context, known);
   const call = context.values.get(callKey);
   const answered = await waitForAnswer(known, action, { waiter, call, signal: context.signal });
@@ -84,7 +86,7 @@ async function repeat<Output extends DescMessage>(
 }
 
 /** The call's work, once it has passed its checks. */
-interface Sending<Input extends DescMessage, Output extends DescMessage> {
+interface PreparedCall<Input extends DescMessage, Output extends DescMessage> {
   readonly record: OperationRecord;
   readonly action: Action<Input, Output>;
   readonly request: MutatingRequest;
@@ -94,54 +96,54 @@ interface Sending<Input extends DescMessage, Output extends DescMessage> {
 
 /** W1, then the send; the caller is answered as soon as its outcome is known, and may leave before. */
 async function accept<Input extends DescMessage, Output extends DescMessage>(
-  running: CallEnvironment,
-  sending: Sending<Input, Output>,
+  environment: CallEnvironment,
+  preparedCall: PreparedCall<Input, Output>,
 ): Promise<MessageShape<Output>> {
-  const { record, action, context, send } = sending;
-  const finish = running.inFlight.take([record.name]);
+  const { record, action, context, send } = preparedCall;
+  const finish = environment.inFlight.take([record.name]);
   let duplicate: Found | undefined;
   try {
-    ({ duplicate } = await insert(running, sending, record));
+    ({ duplicate } = await insert(environment, preparedCall, record));
   } catch (error) {
     finish();
     throw error;
   }
   if (duplicate !== undefined) {
     finish();
-    return repeat(running, duplicate, record, action, context);
+    return repeat(environment, duplicate, record, action, context);
   }
   const executed = send();
-  running.inFlight.land(executed.then(({ stored }) => stored).finally(finish));
-  return whileWanted(record, context, answerOf(running, sending, executed), running);
+  environment.inFlight.land(executed.then(({ stored }) => stored).finally(finish));
+  return whileWanted(record, context, answerOf(environment, preparedCall, executed), environment);
 }
 
 /** The same where acceptance and permit are one write, which is made when the action asks for its permit. */
 async function acceptWithPermit<Input extends DescMessage, Output extends DescMessage>(
-  running: CallEnvironment,
-  sending: Sending<Input, Output>,
+  environment: CallEnvironment,
+  preparedCall: PreparedCall<Input, Output>,
 ): Promise<MessageShape<Output>> {
-  const { record, action, context, send } = sending;
-  const finish = running.inFlight.take([record.name]);
+  const { record, action, context, send } = preparedCall;
+  const finish = environment.inFlight.take([record.name]);
   const { promise: notBegun, reject } = Promise.withResolvers<never>();
   let duplicate: Found | undefined;
   const executed = send(async (permitted, passed) => {
     let stale = false;
     try {
-      ({ duplicate, stale } = await insert(running, sending, permitted, passed));
+      ({ duplicate, stale } = await insert(environment, preparedCall, permitted, passed));
     } catch (error) {
       reject(error); // without waiting for the action to pass it on: what is true now may not be for long
       throw error;
     }
-    if (duplicate !== undefined) throw inProgress(permitted, running.now()); // nobody is told: the call is repeated
+    if (duplicate !== undefined) throw inProgress(permitted, environment.now()); // nobody is told: the call is repeated
     return !stale;
   });
-  running.inFlight.land(executed.then(({ stored }) => stored).finally(finish));
+  environment.inFlight.land(executed.then(({ stored }) => stored).finally(finish));
   try {
-    const answered = Promise.race([notBegun, answerOf(running, sending, executed)]);
-    return await whileWanted(record, context, answered, running);
+    const answered = Promise.race([notBegun, answerOf(environment, preparedCall, executed)]);
+    return await whileWanted(record, context, answered, environment);
   } catch (error) {
     if (duplicate === undefined) throw error;
-    return repeat(running, duplicate, record, action, context);
+    return repeat(environment, duplicate, record, action, context);
   }
 }
 
@@ -152,8 +154,8 @@ async function acceptWithPermit<Input extends DescMessage, Output extends DescMe
  * @throws Failure when another operation is in the way, or the store is.
  */
 async function insert<Input extends DescMessage, Output extends DescMessage>(
-  { store, now, inFlight, driving: { failpoint } }: CallEnvironment,
-  { request, context }: Sending<Input, Output>,
+  { store, now, inFlight, execution: { failpoint } }: CallEnvironment,
+  { request, context }: PreparedCall<Input, Output>,
   record: OperationRecord,
   passed?: Passed,
 ): Promise<{ duplicate: Found | undefined; stale: boolean }> {
@@ -182,8 +184,8 @@ async function insert<Input extends DescMessage, Output extends DescMessage>(
  * that nobody knows, and that is what a process that died in between would have left behind.
  */
 async function answerOf<Input extends DescMessage, Output extends DescMessage>(
-  { waiter, driving: { sendWindowMs } }: CallEnvironment,
-  { record, action, context }: Sending<Input, Output>,
+  { waiter, execution: { sendWindowMs } }: CallEnvironment,
+  { record, action, context }: PreparedCall<Input, Output>,
   executed: Promise<Execution<Output>>,
 ): Promise<MessageShape<Output>> {
   const { failure, response, stored } = await executed;
@@ -192,6 +194,6 @@ async function answerOf<Input extends DescMessage, Output extends DescMessage>(
   if (failure !== undefined) {
     throw failure;
   }
-  const told = { waiter, call: context.values.get(callKey), signal: context.signal };
-  return response ?? (await waitForAnswer(durable ?? record, action, told)).response;
+  const waiting = { waiter, call: context.values.get(callKey), signal: context.signal };
+  return response ?? (await waitForAnswer(durable ?? record, action, waiting)).response;
 }

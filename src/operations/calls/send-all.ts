@@ -21,58 +21,62 @@ export interface Child<Input extends DescMessage, Plan> {
 }
 
 /**
- * Sends each part that is to be sent, and brings the whole to where they are then.
+ * Sends each child that is to be sent, and brings the parent to where they are then.
  *
  * @param override what the call may do in spite of freezes.
  * @param finish called when nothing of them is left to do.
- * @returns what is known of each part, once that is something.
+ * @returns what is known of each child, once that is something.
  */
 export async function sendAll<Input extends DescMessage, Output extends DescMessage, Plan>(
-  running: CallEnvironment,
+  environment: CallEnvironment,
   batch: BatchAction<Input, Output, Plan>,
-  whole: OperationRecord,
-  parts: readonly Child<Input, Plan>[],
-  asking: PrepareContext,
+  parent: OperationRecord,
+  children: readonly Child<Input, Plan>[],
+  prepareContext: PrepareContext,
   override: Override,
   finish: () => void,
 ): Promise<ItemResult<Input, Output>[]> {
-  const { store, now, waiter, inFlight, onError, driving } = running;
-  const calls = callsOf(asking.call, parts.length);
-  const driven = begin(running, whole).then(() =>
-    pooled(parts, ({ record, request, plan }, at) => {
+  const { store, now, waiter, inFlight, onError, execution } = environment;
+  const calls = callsOf(prepareContext.call, children.length);
+  const executed = begin(environment, parent).then(() =>
+    pooled(children, ({ record, request, plan }, at) => {
       if (plan instanceof Failure) return undefined;
-      const own = askingOf(asking, calls[at]);
-      return execute(record, batch.item, request, plan, own.asking, own.warnings, override, driving);
+      const own = childContext(prepareContext, calls[at]);
+      return execute(record, batch.item, request, plan, own.prepareContext, own.warnings, override, execution);
     }),
   );
-  const landed = driven
+  const landed = executed
     .then((all) => Promise.all(all.map((one) => one?.stored)))
-    .then(() => rollUp(whole.name, batch, { store, now, failpoint: driving.failpoint }))
+    .then(() => rollUp(parent.name, batch, { store, now, failpoint: execution.failpoint }))
     .finally(finish);
   inFlight.land(landed);
-  const all = await driven;
-  // While the store is away the caller is not kept waiting; what remains of the whole is made up for by whoever sweeps.
-  const told = landed.catch((error: unknown) => onError(error, `recording what became of ${whole.name}`));
-  await within(told, driving.sendWindowMs);
-  asking.call.serverWarning ??= calls.find(({ serverWarning }) => serverWarning !== undefined)?.serverWarning;
+  const all = await executed;
+  // While the store is away the caller is not kept waiting; what remains of the parent is made up for by whoever sweeps.
+  const recorded = landed.catch((error: unknown) => onError(error, `recording what became of ${parent.name}`));
+  await within(recorded, execution.sendWindowMs);
+  prepareContext.call.serverWarning ??= calls.find(({ serverWarning }) => serverWarning !== undefined)?.serverWarning;
   return Promise.all(
-    parts.map(({ request, record, plan }, at) => {
+    children.map(({ request, record, plan }, at) => {
       const result = { request, operation: record.name, failure: undefined, response: undefined };
       if (plan instanceof Failure) return { ...result, failure: plan };
       const wait = () =>
-        waitForAnswer(record, batch.item, { waiter, call: calls[at] ?? asking.call, signal: asking.signal });
+        waitForAnswer(record, batch.item, {
+          waiter,
+          call: calls[at] ?? prepareContext.call,
+          signal: prepareContext.signal,
+        });
       return answered(result, all[at], wait);
     }),
   );
 }
 
 /**
- * Says durably that something may be sent from now on: nobody must take the whole for one of which nothing was. That it misses says
- * that somebody was faster to cancel it, or to take this process for dead; then the parts miss as well.
+ * Says durably that something may be sent from now on: nobody must take the parent for one of which nothing was. That it misses says
+ * that somebody was faster to cancel it, or to take this process for dead; then the children miss as well.
  */
-async function begin({ store, now }: CallEnvironment, whole: OperationRecord): Promise<void> {
+async function begin({ store, now }: CallEnvironment, parent: OperationRecord): Promise<void> {
   await store
-    .change(whole, { state: "SENDING", sendTime: now() }, { event: "sending parts" })
+    .change(parent, { state: "SENDING", sendTime: now() }, { event: "sending parts" })
     .catch((error: unknown) => {
       throw storeUnavailable(error);
     });
@@ -80,30 +84,30 @@ async function begin({ store, now }: CallEnvironment, whole: OperationRecord): P
 
 async function answered<Input extends DescMessage, Output extends DescMessage>(
   result: ItemResult<Input, Output>,
-  driven: Execution<Output> | undefined,
+  execution: Execution<Output> | undefined,
   wait: () => Promise<{ response: MessageShape<Output> }>,
 ): Promise<ItemResult<Input, Output>> {
-  if (driven?.failure !== undefined) return { ...result, failure: driven.failure };
+  if (execution?.failure !== undefined) return { ...result, failure: execution.failure };
   try {
-    return { ...result, response: driven?.response ?? (await wait()).response };
+    return { ...result, response: execution?.response ?? (await wait()).response };
   } catch (failure) {
     if (failure instanceof Failure) return { ...result, failure };
     throw failure;
   }
 }
 
-/** The outcome of a whole by those of its parts: what may have been changed counts first, then what was. */
+/** The outcome of a parent by those of its children: what may have been changed counts first, then what was. */
 export function outcomeOfAll(outcomes: readonly Outcome[]): Outcome {
   if (outcomes.includes("unknown")) return "unknown";
   return outcomes.includes("applied") ? "applied" : "not_applied";
 }
 
-/** A call for each part, so that what one concludes says nothing of another; together they say what the whole call's outcome is. */
+/** A call for each child, so that what one concludes says nothing of another; together they say what the whole call's outcome is. */
 function callsOf(call: Call, count: number): Call[] {
   const outcomes: Outcome[] = Array.from({ length: count }, () => "not_applied");
   return outcomes.map((_, at) => ({
     ...newCall(call.id, call.origin),
-    judged: call.judged,
+    authorization: call.authorization,
     received: true,
     get outcome() {
       return outcomes[at] ?? "not_applied";
@@ -115,18 +119,18 @@ function callsOf(call: Call, count: number): Call[] {
   }));
 }
 
-/** What the action of one part is asked with: its warnings are the whole call's too. */
-function askingOf(
-  asking: PrepareContext,
-  call: Call = asking.call,
-): { asking: PrepareContext; warnings: ReadonlySet<Warned> } {
+/** What the action of one child is asked with: its warnings are the whole call's too. */
+function childContext(
+  prepareContext: PrepareContext,
+  call: Call = prepareContext.call,
+): { prepareContext: PrepareContext; warnings: ReadonlySet<Warned> } {
   const warnings = new Set<Warned>();
   const warn: PrepareContext["warn"] = (added) => {
     const tokens = [...added];
     for (const token of tokens) warnings.add(token);
-    asking.warn(tokens);
+    prepareContext.warn(tokens);
   };
-  return { asking: { ...asking, call, warn }, warnings };
+  return { prepareContext: { ...prepareContext, call, warn }, warnings };
 }
 
 /** Works on items in order, some at a time. What goes wrong with one is thrown when nothing is at work any more. */

@@ -5,8 +5,8 @@ import { spanOf } from "../records/span.ts";
 import type { OpenOperation, OperationRecord } from "../store/record.ts";
 import {
   afterFailure,
+  applyObservation,
   isToBeLookedAt,
-  judge,
   later,
   type ObserveOptions,
   requestOf,
@@ -148,7 +148,7 @@ export function createLooks(options: LooksOptions): Looks {
       }
       observation = { kind: "unclear" };
     }
-    const observed = await judge(record, action, observation, before, options);
+    const observed = await applyObservation(record, action, observation, before, options);
     if (observed.record === undefined) {
       if (observed.ended) drop(name);
       else {

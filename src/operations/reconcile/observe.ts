@@ -95,7 +95,7 @@ export const waitsForRunning = (...asked: Parameters<typeof waitsFor>): number =
  * @param age how long (ms) the operation has been in its state when the look began, as far as this process has seen: what settles the
  *   doubt is a look that began after everything still under way has ended.
  */
-export async function judge(
+export async function applyObservation(
   record: OperationRecord,
   action: AnyAction,
   seen: Observation,

@@ -1,5 +1,5 @@
 import { Failure, preconditionFailure } from "../../core/errors.ts";
-import type { Calendar, FreezeKeeper, Freezes } from "../../core/freeze.ts";
+import type { Calendar, FreezeRegistry, Freezes } from "../../core/freeze.ts";
 import { type Matches, targetPattern } from "../../core/target-pattern.ts";
 import type { Store } from "../store/store.ts";
 import { guarded } from "./unavailable.ts";
@@ -53,7 +53,7 @@ interface Known {
  * @param calendar those of the configuration.
  * @param now the wall clock.
  */
-export function createFreezes(store: Store, calendar: Calendar, now: () => Date): FreezeGuard & FreezeKeeper {
+export function createFreezes(store: Store, calendar: Calendar, now: () => Date): FreezeGuard & FreezeRegistry {
   let known: Known | undefined;
   const load = async (): Promise<Known> => {
     const { epoch, switched } = await guarded(store.freezes());
@@ -72,15 +72,15 @@ export function createFreezes(store: Store, calendar: Calendar, now: () => Date)
   return {
     calendar,
     async pass(targets, override, fresh = false) {
-      let judgedBy = fresh ? await load() : (known ?? (await load()));
-      let found = inForce(judgedBy, targets);
+      let freezes = fresh ? await load() : (known ?? (await load()));
+      let found = inForce(freezes, targets);
       if (found.length > 0 && !fresh) {
-        judgedBy = await load();
-        found = inForce(judgedBy, targets);
+        freezes = await load();
+        found = inForce(freezes, targets);
       }
       const overridable = found.length > 0 && targets.every(override.may);
       if (found.length > 0 && !(override.asked && overridable)) throw frozen(targets, found, overridable);
-      return { epoch: judgedBy.epoch, over: found.map(({ name }) => name) };
+      return { epoch: freezes.epoch, over: found.map(({ name }) => name) };
     },
     forget(epoch) {
       if (known?.epoch === epoch) known = undefined;
@@ -98,8 +98,8 @@ export function createFreezes(store: Store, calendar: Calendar, now: () => Date)
       }
     },
     async onEach(targets) {
-      const judgedBy = await load();
-      return targets.map((target) => inForce(judgedBy, [target]).length > 0);
+      const freezes = await load();
+      return targets.map((target) => inForce(freezes, [target]).length > 0);
     },
   };
 }
@@ -115,7 +115,7 @@ const matcherOf = (patterns: readonly string[]): Matches => {
 
 function frozen(targets: readonly string[], freezes: readonly InForce[], overridable: boolean): Failure {
   const [first] = freezes;
-  const told = freezes.map(({ name, message, end }) => ({
+  const violations = freezes.map(({ name, message, end }) => ({
     type: "FROZEN",
     subject: `freezes/${name}`,
     description: `${message === "" ? "" : `${message}; `}until ${end}`,
@@ -124,10 +124,10 @@ function frozen(targets: readonly string[], freezes: readonly InForce[], overrid
   const advice = overridable ? "wait, or set override_freeze" : "wait until it ends";
   return new Failure(
     "FROZEN",
-    `${what} is frozen: ${told.map(({ subject, description }) => `${subject} (${description})`).join(", ")}; ${advice}`,
+    `${what} is frozen: ${violations.map(({ subject, description }) => `${subject} (${description})`).join(", ")}; ${advice}`,
     {
       metadata: { freeze: first?.name ?? "", until: first?.end ?? "", overridable: String(overridable) },
-      details: [preconditionFailure(told)],
+      details: [preconditionFailure(violations)],
     },
   );
 }

@@ -53,18 +53,18 @@ async function settle(store: Store, first: OperationRecord, step: Step): Promise
 
 /**
  * Cancels an operation of which nothing was sent, durably, so that nothing will be. For any other that has not ended it is recorded
- * that somebody asked: what was sent cannot be recalled. Of an operation with parts, every part is cancelled that can be.
+ * that somebody asked: what was sent cannot be recalled. Of an operation with children, every child is cancelled that can be.
  *
  * @throws Failure OPERATION_NOT_FOUND when it was deleted meanwhile, STORE_UNAVAILABLE
  */
-export async function cancelOperation(store: Store, record: OperationRecord, judge: Actor): Promise<OperationRecord> {
-  const parts = await guarded(store.children(record.name));
+export async function cancelOperation(store: Store, record: OperationRecord, actor: Actor): Promise<OperationRecord> {
+  const children = await guarded(store.children(record.name));
   const ends = await Promise.all(
-    parts.map((part) => settle(store, part, async (current) => cancelled(current, judge))),
+    children.map((child) => settle(store, child, async (current) => cancelled(current, actor))),
   );
-  // The whole has sent something as soon as a part has.
+  // The parent has sent something as soon as a child has.
   const unsent = ends.every(({ state }) => state === "CANCELLED");
-  return settle(store, record, async (current) => cancelled(current, judge, unsent));
+  return settle(store, record, async (current) => cancelled(current, actor, unsent));
 }
 
 function cancelled(
@@ -94,7 +94,7 @@ function cancelled(
 }
 
 /**
- * Ends the doubt about an operation that is UNRESOLVED, and frees its target. The same verdict again changes nothing. One with parts
+ * Ends the doubt about an operation that is UNRESOLVED, and frees its target. The same verdict again changes nothing. One with children
  * follows them, and is not resolved itself.
  *
  * @throws Failure OPERATION_NOT_UNRESOLVED, OPERATION_NOT_FOUND when it was deleted meanwhile, STORE_UNAVAILABLE
@@ -110,10 +110,10 @@ export function resolveOperation(
       await requireSameVerdict(store, current, state);
       return undefined;
     }
-    const parts = await guarded(store.children(current.name));
-    if (parts.length > 0) {
-      refuseUnresolved(current, parts);
-      return undefined; // it follows its parts
+    const children = await guarded(store.children(current.name));
+    if (children.length > 0) {
+      refuseUnresolved(current, children);
+      return undefined; // it follows its children
     }
     const error = applied ? undefined : formatFailure(notObserved(current, ", as an operator found out"));
     return {
@@ -123,15 +123,15 @@ export function resolveOperation(
   });
 }
 
-function refuseUnresolved({ name, state }: OperationRecord, parts: readonly OperationRecord[]): void {
-  const open = parts.filter((part) => part.state === "UNRESOLVED").map((part) => part.name);
+function refuseUnresolved({ name, state }: OperationRecord, children: readonly OperationRecord[]): void {
+  const open = children.filter((child) => child.state === "UNRESOLVED").map((child) => child.name);
   if (open.length > 0) {
     throw new Failure(
       "OPERATION_NOT_UNRESOLVED",
       `${name} is ${state} because parts of it are: resolve each of those, ${open.join(", ")}`,
       {
         metadata: { operation: name, state },
-        details: open.map((part) => resourceInfo(OPERATION_TYPE, part)),
+        details: open.map((child) => resourceInfo(OPERATION_TYPE, child)),
       },
     );
   }
@@ -154,14 +154,14 @@ async function requireSameVerdict(
 }
 
 /**
- * Deletes an operation that has ended; a part of another one, when that has. What it leaves keeps its request_id from ever running again.
+ * Deletes an operation that has ended; a child of another one, when that has. What it leaves keeps its request_id from ever running again.
  *
  * @throws Failure OPERATION_NOT_FINISHED, OPERATION_NOT_FOUND when somebody was faster, STORE_UNAVAILABLE
  */
 export async function deleteOperation(store: Store, record: OperationRecord): Promise<void> {
   if (record.parent !== undefined) {
-    const whole = await guarded(store.get(record.parent));
-    if (whole !== undefined) requireFinished(whole);
+    const parent = await guarded(store.get(record.parent));
+    if (parent !== undefined) requireFinished(parent);
   }
   let current: OperationRecord | undefined = record;
   for (let attempt = 0; current !== undefined; attempt++) {

@@ -14,11 +14,11 @@ const MAX_PAGE_SIZE = 1000;
  *
  * @throws Failure INVALID_ARGUMENT when it is negative.
  */
-export function pageSizeOf(asked: number): number {
-  if (asked < 0) {
-    throw badField("page_size", `must not be negative: got ${asked}; 0 stands for ${DEFAULT_PAGE_SIZE}`);
+export function pageSizeOf(requested: number): number {
+  if (requested < 0) {
+    throw badField("page_size", `must not be negative: got ${requested}; 0 stands for ${DEFAULT_PAGE_SIZE}`);
   }
-  return Math.min(asked || DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE);
+  return Math.min(requested || DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE);
 }
 
 /** Makes and reads the tokens of ListOperations. */

@@ -34,7 +34,7 @@ export interface OperationRoutesOptions {
   readonly now: () => Date;
   /** Finds the rpc of an operation, whose output is what the operation answers. */
   readonly output: MethodOf;
-  /** Brings an operation with parts to where they are, after an operator's word on one of them. Default: there are none with parts. */
+  /** Brings an operation with children to where they are, after an operator's word on one of them. Default: none has children. */
   readonly rollUp?: (name: string) => Promise<void>;
   /** Aborted when the server begins to drain: whoever waits for an operation then gets it as it is. Default: never. */
   readonly shutdown?: AbortSignal;
@@ -145,12 +145,12 @@ async function listOperations(
 
 /** How long (ms) a call may wait: as long as it asks, and never up to its deadline. */
 function waitLimit(timeout: Duration | undefined, { values }: HandlerContext): number {
-  const asked = timeout === undefined ? Number.POSITIVE_INFINITY : durationMs(timeout);
-  if (asked < 0) {
+  const requested = timeout === undefined ? Number.POSITIVE_INFINITY : durationMs(timeout);
+  if (requested < 0) {
     throw badField("timeout", "must not be negative; 0s answers at once, none waits as long as the deadline allows");
   }
   const left = remainingMs(values);
-  return Math.floor(Math.min(asked, left - Math.min(MARGIN_MS, left / 4), MAX_WAIT_MS)); // timers take whole ones
+  return Math.floor(Math.min(requested, left - Math.min(MARGIN_MS, left / 4), MAX_WAIT_MS)); // timers take whole ones
 }
 
 /** The operation when it has ended, or as it is when the time is over. */

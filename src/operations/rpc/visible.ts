@@ -1,7 +1,7 @@
 import type { HandlerContext } from "@connectrpc/connect";
-import { judgeKey, loaded, type MethodAccess } from "../../core/access.ts";
+import { authorizerKey, loaded, type MethodAccess } from "../../core/access.ts";
 import { isPermitted, requirePermission } from "../../core/authorize.ts";
-import { callKey, type Judged } from "../../core/call.ts";
+import { type Authorization, callKey } from "../../core/call.ts";
 import { principalKey } from "../../core/principal.ts";
 import { notFound } from "../records/find.ts";
 import { guarded } from "../records/unavailable.ts";
@@ -44,9 +44,9 @@ export function requireVisible(record: OperationRecord, context: Context): void 
 }
 
 /** Has the log say what was decided of seeing operations, where anybody is asked who they are. */
-function tell(decision: Judged["decision"], { values }: Context): void {
+function tell(decision: Authorization["decision"], { values }: Context): void {
   if (values.get(principalKey).authenticator === "") return;
-  values.get(callKey).judged = { permission: GET, decision, rule: undefined, groups: [], targets: [] };
+  values.get(callKey).authorization = { permission: GET, decision, rule: undefined, groups: [], targets: [] };
 }
 
 /**
@@ -70,7 +70,7 @@ export async function listVisible(
   context: Context,
 ): Promise<{ page: OperationRecord[]; next: NonNullable<ListQuery["after"]> | undefined }> {
   tell("allow", context); // what it may not see is left out
-  const all = context.values.get(judgeKey).mayAlways(context.values.get(principalKey), GET);
+  const all = context.values.get(authorizerKey).mayAlways(context.values.get(principalKey), GET);
   const page: OperationRecord[] = [];
   let after = query.after;
   for (let looked = 0; ; ) {

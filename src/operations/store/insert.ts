@@ -69,9 +69,9 @@ async function insertAlone(
 }
 
 function auditOf({ rows, replica, now }: Context, record: OperationRecord, event: EventOf) {
-  const told = typeof event === "function" ? event(record) : event;
+  const audit = typeof event === "function" ? event(record) : event;
   const { name: operation, state: to } = record;
-  return rows.ofAudit({ ...told, operation, time: now().getTime(), replica, from: undefined, to });
+  return rows.ofAudit({ ...audit, operation, time: now().getTime(), replica, from: undefined, to });
 }
 
 async function insertOnce(

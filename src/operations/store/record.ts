@@ -40,7 +40,7 @@ export interface OperationRecord {
   readonly warnings: readonly string[];
   readonly progress: string;
   readonly reason: string;
-  /** operations/{id} of the operation that it is a part of. */
+  /** operations/{id} of the operation whose child it is. */
   readonly parent: string | undefined;
   readonly cancelRequested: boolean;
   readonly createTime: number;

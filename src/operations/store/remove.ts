@@ -7,14 +7,14 @@ class Kept extends Error {
   override readonly name = "Kept";
 }
 
-/** See `Store.remove`: the operation and its parts, unless one of them has not ended or still blocks its target. */
+/** See `Store.remove`: the operation and its children, unless one of them has not ended or still blocks its target. */
 export const removeOperation = async (context: Context, { name, version }: OperationRecord): Promise<boolean> =>
-  (await removeWithParts(context, name, version)) > 0;
+  (await removeWithChildren(context, name, version)) > 0;
 
 /** See `Store.purge`. */
 export async function removeEnded(context: Context, endedBefore: number, limit: number): Promise<number> {
   const due = await context.db
-    .selectFrom("operations as whole")
+    .selectFrom("operations as operation")
     .select(["name", "version"])
     .where("end_time", "<", endedBefore)
     .where("parent", "is", null)
@@ -22,10 +22,12 @@ export async function removeEnded(context: Context, endedBefore: number, limit: 
     .where(({ not, exists, selectFrom }) =>
       not(
         exists(
-          selectFrom("operations as part")
-            .select("part.name")
-            .whereRef("part.parent", "=", "whole.name")
-            .where((part) => part.or([part("part.end_time", "is", null), part("part.blocks_target", "is not", null)])),
+          selectFrom("operations as child")
+            .select("child.name")
+            .whereRef("child.parent", "=", "operation.name")
+            .where((child) =>
+              child.or([child("child.end_time", "is", null), child("child.blocks_target", "is not", null)]),
+            ),
         ),
       ),
     )
@@ -33,12 +35,12 @@ export async function removeEnded(context: Context, endedBefore: number, limit: 
     .limit(limit)
     .execute();
   let removed = 0;
-  for (const { name, version } of due) removed += await removeWithParts(context, name, version);
+  for (const { name, version } of due) removed += await removeWithChildren(context, name, version);
   return removed;
 }
 
 /** Answers how many operations are gone: none when something has changed meanwhile, has not ended, or blocks its target. */
-async function removeWithParts(context: Context, name: string, version: number): Promise<number> {
+async function removeWithChildren(context: Context, name: string, version: number): Promise<number> {
   const { engine, rows } = context;
   try {
     const names = await engine.transaction(async (trx) => {

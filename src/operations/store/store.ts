@@ -43,7 +43,7 @@ export interface Store extends AsyncDisposable {
   blocking(target: string): Promise<OperationRecord | undefined>;
   /** Who used a request_id. */
   find(principal: string, requestId: string): Promise<Found | undefined>;
-  /** The parts of an operation, in the order in which they were inserted. */
+  /** The children of an operation, in the order in which they were inserted. */
   children(parent: string): Promise<OperationRecord[]>;
   /** A page, newest first. */
   list(query: ListQuery): Promise<OperationRecord[]>;

@@ -143,7 +143,7 @@ async function look(
     throw error;
   });
   if (job !== undefined) {
-    return { ...judge(job, request, operation), ...(counted !== undefined && { evidence: recorded }) };
+    return { ...evaluateJob(job, request, operation), ...(counted !== undefined && { evidence: recorded }) };
   }
   const progress = `the site has no job ${vendorJob}`;
   const missing = (typeof counted === "number" ? counted : 0) + 1;
@@ -192,7 +192,7 @@ function readOnly({ site, deploymentId }: RefreshDeploymentRequest): Failure {
 }
 
 /** What a job says of its refresh. */
-function judge(
+function evaluateJob(
   job: VendorJob,
   { site, async }: RefreshDeploymentRequest,
   { target, state }: OperationView,

@@ -72,51 +72,51 @@ export function openSite(settings: SiteSettings, runtime: Pick<Runtime, "now"> &
     name: site,
     adminUrl,
     async listDeployments(signal) {
-      const asked = askedOf(site, "the deployments");
-      return understood(await session.get("list", "system/deployments", asked, signal), asked, readDeployments);
+      const subject = askedOf(site, "the deployments");
+      return understood(await session.get("list", "system/deployments", subject, signal), subject, readDeployments);
     },
     async getDeployment(id, signal) {
-      const asked = deployment(id);
-      return understood(await session.get("get", pathOf(id), asked, signal), asked, (body) => {
+      const subject = deployment(id);
+      return understood(await session.get("get", pathOf(id), subject, signal), subject, (body) => {
         const found = readDeployment(body);
         return found?.deploymentId === id ? found : undefined;
       });
     },
     async getStatus(id, signal) {
-      const asked = deployment(id);
-      const answer = await session.get("status", `${pathOf(id)}/status`, asked, signal);
-      return understood(answer, asked, (body) => readStatus(body, id));
+      const subject = deployment(id);
+      const answer = await session.get("status", `${pathOf(id)}/status`, subject, signal);
+      return understood(answer, subject, (body) => readStatus(body, id));
     },
     async isReadOnly(signal) {
-      const asked = askedOf(site, "its mode");
-      const answer = await session.get("mode", "mode", asked, signal);
-      const failure = failureOf(answer, asked);
+      const subject = askedOf(site, "its mode");
+      const answer = await session.get("mode", "mode", subject, signal);
+      const failure = failureOf(answer, subject);
       if (failure !== undefined && !SILENT.has(failure.reason)) throw failure;
       const { isReadOnly } = isObject(answer.json) ? answer.json : {};
       return typeof isReadOnly === "boolean" ? isReadOnly : undefined;
     },
     turn: session.turn,
     async getJob(id, signal) {
-      const asked = job(id);
-      const answer = await session.get("job", `jobs/${encodeURIComponent(id)}`, asked, signal);
-      return understood(answer, asked, (body) => readJob(body, id));
+      const subject = job(id);
+      const answer = await session.get("job", `jobs/${encodeURIComponent(id)}`, subject, signal);
+      return understood(answer, subject, (body) => readJob(body, id));
     },
     async refresh(id, async, hooks) {
-      const asked = { ...deployment(id), changes: true, runs: !async };
+      const subject = { ...deployment(id), changes: true, runs: !async };
       const send = (form: Readonly<Record<string, string>>) =>
-        session.post(`${pathOf(id)}/refresh`, form, asked, hooks);
+        session.post(`${pathOf(id)}/refresh`, form, subject, hooks);
       const answer = await send({ async: "true" });
-      if (async || !refusesAsync(answer, asked)) return understood(answer, asked, readRefreshed);
+      if (async || !refusesAsync(answer, subject)) return understood(answer, subject, readRefreshed);
       hooks.refused();
-      return understood(await send({}), asked, readRefreshed);
+      return understood(await send({}), subject, readRefreshed);
     },
     [Symbol.asyncDispose]: () => session[Symbol.asyncDispose](),
   };
 }
 
 /** Whether a site refused a request as wrong for the word `async`, which its first version did not have: it has done nothing then. */
-const refusesAsync = (answer: Answer, asked: RequestSubject): boolean =>
-  failureOf(answer, asked)?.reason === "VENDOR_REFUSED_REQUEST" && /\basync\b/i.test(answer.text);
+const refusesAsync = (answer: Answer, subject: RequestSubject): boolean =>
+  failureOf(answer, subject)?.reason === "VENDOR_REFUSED_REQUEST" && /\basync\b/i.test(answer.text);
 
 /** Why a site may not tell its mode to a user who may refresh all the same. */
 const SILENT: ReadonlySet<Reason> = new Set<Reason>([
@@ -129,12 +129,12 @@ const SILENT: ReadonlySet<Reason> = new Set<Reason>([
 /** What a success says. One without its expected keys is none (contracts: arcgis §A.5). */
 function understood<Value>(
   answer: Answer,
-  asked: RequestSubject,
+  subject: RequestSubject,
   read: (body: Readonly<Record<string, unknown>>) => Value | undefined,
 ): Value {
-  const failure = failureOf(answer, asked);
+  const failure = failureOf(answer, subject);
   if (failure !== undefined) throw failure;
   const value = isObject(answer.json) ? read(answer.json) : undefined;
-  if (value === undefined) throw unreadable(answer, asked);
+  if (value === undefined) throw unreadable(answer, subject);
   return value;
 }

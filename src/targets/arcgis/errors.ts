@@ -36,10 +36,10 @@ interface VendorError {
 /** A refusal that is recognised: it surely changed nothing. */
 interface Rule {
   readonly codes: readonly number[];
-  readonly reason: Reason | ((asked: RequestSubject) => Reason);
+  readonly reason: Reason | ((subject: RequestSubject) => Reason);
   /** Continues "site NAME: ". */
-  readonly sentence: (asked: RequestSubject) => string;
-  readonly details?: (asked: RequestSubject, sentence: string) => Detail[];
+  readonly sentence: (subject: RequestSubject) => string;
+  readonly details?: (subject: RequestSubject, sentence: string) => Detail[];
   /** Milliseconds after which the same call may succeed, where the site does not say. */
   readonly retryMs?: number;
 }
@@ -158,7 +158,7 @@ function vendorError(code: unknown, messages: readonly unknown[]): VendorError {
 export const refusesToken = (answer: Answer): boolean =>
   TOKEN_CODES.has(errorOf(answer)?.code ?? (answer.status >= 400 ? answer.status : undefined));
 
-const said = ({ status, headers }: Answer, code: number | undefined): VendorResponseError => ({
+const vendorErrorOf = ({ status, headers }: Answer, code: number | undefined): VendorResponseError => ({
   vendor: "arcgis",
   code: code?.toString(),
   status,
@@ -166,11 +166,11 @@ const said = ({ status, headers }: Answer, code: number | undefined): VendorResp
 });
 
 /** An answer that was to be a success, and cannot be understood: on a change, nobody knows what it did. */
-export const unreadable = (answer: Answer, asked: RequestSubject): Failure =>
+export const unreadable = (answer: Answer, subject: RequestSubject): Failure =>
   doubt(
     answer,
     undefined,
-    asked,
+    subject,
     "VENDOR_BAD_RESPONSE",
     isPage(answer) ? `its answer is a web page: ${SIGN_IN}` : "its answer cannot be understood",
   );
@@ -192,13 +192,13 @@ function doubt(
     ? vendorFailure(
         "OUTCOME_UNKNOWN",
         `site ${site}: ${sentence}, so that nobody knows whether ${what} was refreshed; it is not sent again`,
-        said(answer, code),
+        vendorErrorOf(answer, code),
         { ...options, outcome: "unknown" },
       )
     : vendorFailure(
         reason,
         `site ${site}: ${sentence}`,
-        { ...said(answer, code), retryAfterMs: retryOf(reason, answer) },
+        { ...vendorErrorOf(answer, code), retryAfterMs: retryOf(reason, answer) },
         options,
       );
 }
@@ -210,50 +210,50 @@ function doubt(
  */
 export function failureOf(
   answer: Answer,
-  asked: RequestSubject,
+  subject: RequestSubject,
   about: "token" | "resource" = "resource",
 ): Failure | undefined {
   const { status } = answer;
-  const { site } = asked;
+  const { site } = subject;
   if (status >= 300 && status < 400) {
     return vendorFailure(
       "UPSTREAM_REDIRECT",
       `site ${site}: its answer is a redirect, which is never followed${toSignIn(answer) ? `; it leads to ${SIGN_IN}` : "; check its addresses in arcgis.sites"}`,
-      said(answer, undefined),
+      vendorErrorOf(answer, undefined),
       { metadata: { site }, cause: answerAsCause(answer) },
     );
   }
   const error = errorOf(answer);
   if (error === undefined && status < 400) {
-    return isObject(answer.json) && status >= 200 ? undefined : unreadable(answer, asked);
+    return isObject(answer.json) && status >= 200 ? undefined : unreadable(answer, subject);
   }
   const code = error?.code;
   const challenge = error === undefined && CHALLENGES.has(status) ? signInOf(answer) : undefined;
   if (challenge !== undefined) {
-    return refusal(challenged(challenge), answer, code, asked);
+    return refusal(challenged(challenge), answer, code, subject);
   }
   const explained = about === "token" && EXPLAINED.find(({ words }) => words.test(error?.words ?? ""));
   if (explained) {
-    return refusal({ ...TOKEN_RULE, sentence: () => explained.sentence }, answer, code, asked);
+    return refusal({ ...TOKEN_RULE, sentence: () => explained.sentence }, answer, code, subject);
   }
   const rules = about === "token" ? [TOKEN_RULE, ...RULES] : RULES;
   for (const candidate of [code, status]) {
     if (candidate === undefined || candidate < 400) continue;
     const rule = rules.find(({ codes }) => codes.includes(candidate));
     if (rule !== undefined) {
-      return refusal(ABSENT.has(candidate) && !isOwn(answer) ? FOREIGN : rule, answer, code, asked);
+      return refusal(ABSENT.has(candidate) && !isOwn(answer) ? FOREIGN : rule, answer, code, subject);
     }
-    if (code === undefined && !asked.changes && AWAY.codes.includes(candidate)) {
-      return refusal(AWAY, answer, code, asked);
+    if (code === undefined && !subject.changes && AWAY.codes.includes(candidate)) {
+      return refusal(AWAY, answer, code, subject);
     }
     if (isServerFault(candidate)) {
-      return doubt(answer, code, asked, "VENDOR_INTERNAL_ERROR", `it failed with ${candidate}`);
+      return doubt(answer, code, subject, "VENDOR_INTERNAL_ERROR", `it failed with ${candidate}`);
     }
   }
   const other = error === undefined ? WRONG : otherRule(error, about);
-  return other === FAILED && asked.runs
-    ? doubt(answer, code, asked, "VENDOR_REPORTED_FAILED", "it says that this failed, without a reason that is known")
-    : refusal(other, answer, code, asked);
+  return other === FAILED && subject.runs
+    ? doubt(answer, code, subject, "VENDOR_REPORTED_FAILED", "it says that this failed, without a reason that is known")
+    : refusal(other, answer, code, subject);
 }
 
 /** Statuses that ask who one is, or say that one may not. */
@@ -315,17 +315,17 @@ function otherRule({ code, denied }: VendorError, about: "token" | "resource"): 
   return code !== undefined && code >= 400 && code < 500 ? WRONG : FAILED;
 }
 
-function refusal(rule: Rule, answer: Answer, code: number | undefined, asked: RequestSubject): Failure {
+function refusal(rule: Rule, answer: Answer, code: number | undefined, subject: RequestSubject): Failure {
   const { sentence, details, retryMs } = rule;
-  const words = sentence(asked);
-  const reason = typeof rule.reason === "function" ? rule.reason(asked) : rule.reason;
+  const words = sentence(subject);
+  const reason = typeof rule.reason === "function" ? rule.reason(subject) : rule.reason;
   return vendorFailure(
     reason,
-    `site ${asked.site}: ${words}`,
-    { ...said(answer, code), retryAfterMs: retryOf(reason, answer, retryMs) },
+    `site ${subject.site}: ${words}`,
+    { ...vendorErrorOf(answer, code), retryAfterMs: retryOf(reason, answer, retryMs) },
     {
-      metadata: { site: asked.site },
-      details: details?.(asked, words) ?? [],
+      metadata: { site: subject.site },
+      details: details?.(subject, words) ?? [],
       cause: answerAsCause(answer),
     },
   );

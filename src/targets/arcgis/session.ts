@@ -51,9 +51,14 @@ export interface Session extends AsyncDisposable {
    */
   turn(signal: AbortSignal): Promise<void>;
   /** A GET of a path below the Administrator API's root. Rejects with a Failure or its signal's reason. */
-  get(operation: VendorOperation, path: string, asked: RequestSubject, signal: AbortSignal): Promise<Answer>;
+  get(operation: VendorOperation, path: string, subject: RequestSubject, signal: AbortSignal): Promise<Answer>;
   /** A POST of a form. Rejects with a Failure, what a hook threw, or the signal's reason while nothing has left. */
-  post(path: string, form: Readonly<Record<string, string>>, asked: RequestSubject, hooks: SendHooks): Promise<Answer>;
+  post(
+    path: string,
+    form: Readonly<Record<string, string>>,
+    subject: RequestSubject,
+    hooks: SendHooks,
+  ): Promise<Answer>;
 }
 
 /** Bounds (ms) the wait for a connection, and every request but a POST. */
@@ -114,8 +119,8 @@ export function openSession(settings: SiteSettings, runtime: Pick<Runtime, "now"
       const sentence = `site ${site}: it has had too many requests of restartd's own user; nothing was asked`;
       return takeTurn(pace, READ_LIMIT_MS, signal, { sentence, metadata: { site, vendor: "arcgis" } });
     },
-    get: (operation, path, asked, signal) => get({ send, tokens, operation }, `${adminUrl}/${path}`, asked, signal),
-    post: (path, form, asked, hooks) => post(send, tokens, `${adminUrl}/${path}`, form, asked, hooks),
+    get: (operation, path, subject, signal) => get({ send, tokens, operation }, `${adminUrl}/${path}`, subject, signal),
+    post: (path, form, subject, hooks) => post(send, tokens, `${adminUrl}/${path}`, form, subject, hooks),
     [Symbol.asyncDispose]: () => connections[Symbol.asyncDispose](),
   };
 }
@@ -125,9 +130,9 @@ export function openSession(settings: SiteSettings, runtime: Pick<Runtime, "now"
  * login, since another takes its place; one that was given just now (`login`) is.
  */
 const resultAbout =
-  (asked: RequestSubject, about: "resource" | "login" | "token") =>
+  (subject: RequestSubject, about: "resource" | "login" | "token") =>
   (answer: Answer): VendorResult => {
-    const refused = failureOf(answer, asked, about === "token" ? "token" : "resource")?.reason;
+    const refused = failureOf(answer, subject, about === "token" ? "token" : "resource")?.reason;
     const isLogin = about !== "resource" || !refusesToken(answer);
     if (refused === "VENDOR_CREDENTIALS_REJECTED" && isLogin) return "credentials";
     const code = errorOf(answer)?.code ?? 0;
@@ -135,8 +140,8 @@ const resultAbout =
   };
 
 /** Tells what is known of the credentials what an answer, or that there is none, says of them. */
-function judge({ pass }: HeldToken, answer: Answer | undefined, asked: RequestSubject): void {
-  const failure = answer && refusesToken(answer) ? failureOf(answer, asked) : undefined;
+function reportCredentials({ pass }: HeldToken, answer: Answer | undefined, subject: RequestSubject): void {
+  const failure = answer && refusesToken(answer) ? failureOf(answer, subject) : undefined;
   if (failure?.reason === "VENDOR_CREDENTIALS_REJECTED") pass.refused(failure);
   else if (answer !== undefined && answer.status < 500 && isObject(answer.json)) pass.accepted();
   else pass.leave();
@@ -146,24 +151,24 @@ function judge({ pass }: HeldToken, answer: Answer | undefined, asked: RequestSu
 async function get(
   { send, tokens, operation }: { send: Send; tokens: Tokens; operation: VendorOperation },
   base: string,
-  asked: RequestSubject,
+  subject: RequestSubject,
   signal: AbortSignal,
 ): Promise<Answer> {
   const attempt = async ({ token, pass }: HeldToken, isLast: boolean): Promise<Answer> => {
     const url = new URL(base);
     url.search = new URLSearchParams({ f: "json", token }).toString();
     const options = { changes: false, signal, timeoutMs: READ_LIMIT_MS };
-    const resultOf = resultAbout(asked, isLast ? "login" : "resource");
+    const resultOf = resultAbout(subject, isLast ? "login" : "resource");
     return send({ operation, resultOf }, options, { url, method: "GET", headers: {} }).catch((error: unknown) => {
       pass.leave();
       signal.throwIfAborted();
-      return cannotReach(error, asked);
+      return cannotReach(error, subject);
     });
   };
   const first = await tokens.get(signal);
   const answer = await attempt(first, false);
   if (!refusesToken(answer)) {
-    judge(first, answer, asked);
+    reportCredentials(first, answer, subject);
     return answer;
   }
   tokens.drop(first.token);
@@ -171,7 +176,7 @@ async function get(
   const second = await tokens.get(signal);
   const last = await attempt(second, true);
   if (refusesToken(last)) tokens.drop(second.token);
-  judge(second, last, asked);
+  reportCredentials(second, last, subject);
   return last;
 }
 
@@ -181,7 +186,7 @@ async function post(
   tokens: Tokens,
   url: string,
   form: Readonly<Record<string, string>>,
-  asked: RequestSubject,
+  subject: RequestSubject,
   { signal, permit }: SendHooks,
 ): Promise<Answer> {
   const held = await tokens.get(signal);
@@ -189,26 +194,26 @@ async function post(
     const leaving = await permit();
     const body = new URLSearchParams({ ...form, f: "json", token: held.token }).toString();
     const options = { changes: true, signal, onSend: leaving, timeoutMs: POST_LIMIT_MS };
-    const answer = await send({ operation: "refresh", resultOf: resultAbout(asked, "resource") }, options, {
+    const answer = await send({ operation: "refresh", resultOf: resultAbout(subject, "resource") }, options, {
       url: new URL(url),
       method: "POST",
       headers: {},
       body,
     });
     if (refusesToken(answer)) tokens.drop(held.token);
-    else judge(held, answer, asked);
+    else reportCredentials(held, answer, subject);
     return answer;
   } catch (error) {
     if (!(error instanceof NoAnswer)) throw error; // what `permit` or `leaving` threw
     if (!error.sent) signal.throwIfAborted();
-    return cannotReach(error, asked);
+    return cannotReach(error, subject);
   } finally {
     held.pass.leave();
   }
 }
 
 async function generateToken(send: Send, { name, tokenUrl, username, referer }: SiteSettings, password: string) {
-  const asked = askedOf(name, "a token");
+  const subject = askedOf(name, "a token");
   const body = new URLSearchParams({
     username,
     password,
@@ -219,17 +224,20 @@ async function generateToken(send: Send, { name, tokenUrl, username, referer }: 
   }).toString();
   const options = { changes: false, signal: AbortSignal.timeout(2 * READ_LIMIT_MS), timeoutMs: READ_LIMIT_MS };
   const request = { url: new URL(tokenUrl), method: "POST", headers: {}, body } as const;
-  const counted = { operation: "token", resultOf: resultAbout(asked, "token") } as const;
-  return readToken(await send(counted, options, request).catch((error: unknown) => cannotReach(error, asked)), asked);
+  const counted = { operation: "token", resultOf: resultAbout(subject, "token") } as const;
+  return readToken(
+    await send(counted, options, request).catch((error: unknown) => cannotReach(error, subject)),
+    subject,
+  );
 }
 
-function readToken(answer: Answer, asked: RequestSubject): Token {
-  const failure = failureOf(answer, asked, "token");
+function readToken(answer: Answer, subject: RequestSubject): Token {
+  const failure = failureOf(answer, subject, "token");
   if (failure !== undefined) throw failure;
-  const { token, expires: said } = isObject(answer.json) ? answer.json : {};
-  const expires = numberOf(said);
+  const { token, expires: value } = isObject(answer.json) ? answer.json : {};
+  const expires = numberOf(value);
   if (typeof token !== "string" || !/^[!-~]+$/.test(token) || expires === undefined) {
-    throw unreadable(answer, asked);
+    throw unreadable(answer, subject);
   }
   // Both times are the site's, so that its clock is not compared with ours. Without a Date it is taken to live as long as it was asked to.
   const lifeMs = expires - Date.parse(answer.headers.date ?? "");

@@ -96,7 +96,7 @@ export function createRetryAction({ clientOf, lookingClientOf, pollIntervalMs, n
 async function check(client: CseClient, request: RetryEngineRequest, signal: AbortSignal): Promise<RetryPlan> {
   const ref = toRef(request);
   const engine = await client.engine(ref, signal);
-  const plan = judge(ref, engine, await latestJob(client, ref, engine, signal));
+  const plan = planOf(ref, engine, await latestJob(client, ref, engine, signal));
   if (plan.deletes && !request.acknowledgeDeletion) {
     throw refuse(
       "DELETION_NOT_ACKNOWLEDGED",
@@ -124,7 +124,7 @@ async function latestJob(
 }
 
 /** Whether there is something to retry: a failed job, or an engine that says so of itself (contracts: huaweicloud §D.2). */
-function judge(ref: EngineRef, engine: Engine, job: EngineJob | undefined): RetryPlan {
+function planOf(ref: EngineRef, engine: Engine, job: EngineJob | undefined): RetryPlan {
   if (job !== undefined && isRunning(job)) {
     throw inProgress(ref, job.status, `job ${job.id} (${job.type}) of engine ${ref.engineId}`);
   }

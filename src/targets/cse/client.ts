@@ -59,59 +59,59 @@ export function createCseClient(project: Project): CseClient {
   const send = async (
     request: Pick<HuaweiRequest, "method" | "operation" | "path" | "signal" | "query" | "body" | "onSend">,
     enterpriseProjectId: string,
-    asked: RequestSubject,
+    subject: RequestSubject,
   ): Promise<Answer> => {
     const path = `/v2/${project.projectId}/enginemgr/engines${request.path}`;
-    const answer = await ask(project, { ...request, path, headers: headersFor(enterpriseProjectId) }, asked);
+    const answer = await ask(project, { ...request, path, headers: headersFor(enterpriseProjectId) }, subject);
     if (answer.status < 200 || answer.status > 299) {
-      throw refused(answer, asked);
+      throw refused(answer, subject);
     }
     return answer;
   };
 
   return {
     async engine(ref, signal) {
-      const asked = aboutEngine(ref, false);
-      const answer = await send({ method: "GET", path: `/${ref.engineId}`, signal }, ref.enterpriseProjectId, asked);
-      return whole(readEngine(answer.json), answer, asked);
+      const subject = aboutEngine(ref, false);
+      const answer = await send({ method: "GET", path: `/${ref.engineId}`, signal }, ref.enterpriseProjectId, subject);
+      return whole(readEngine(answer.json), answer, subject);
     },
 
     async job(ref, jobId, signal) {
-      const asked = aboutJob(ref, jobId);
+      const subject = aboutJob(ref, jobId);
       const path = `/${ref.engineId}/jobs/${jobId}`;
-      const answer = await send({ method: "GET", operation: "job", path, signal }, ref.enterpriseProjectId, asked);
-      return whole(readJob(answer.json), answer, asked);
+      const answer = await send({ method: "GET", operation: "job", path, signal }, ref.enterpriseProjectId, subject);
+      return whole(readJob(answer.json), answer, subject);
     },
 
     async engines(enterpriseProjectId, limit, signal) {
-      const asked = aboutEngines(project.projectId);
+      const subject = aboutEngines(project.projectId);
       const query = { offset: "0", limit: String(limit), type: "CSE" };
       const answer = await send(
         { method: "GET", operation: "list", path: "", query, signal },
         enterpriseProjectId,
-        asked,
+        subject,
       );
-      return whole(readList(answer.json, limit), answer, asked);
+      return whole(readList(answer.json, limit), answer, subject);
     },
 
     async retry(ref, { signal, onSend }) {
-      const asked = aboutEngine(ref, true);
+      const subject = aboutEngine(ref, true);
       const path = `/${ref.engineId}/actions`;
       const body = { action: "Retry" };
       const answer = await send(
         { method: "PUT", operation: "retry", path, body, signal, onSend },
         ref.enterpriseProjectId,
-        asked,
+        subject,
       );
-      return whole(readRetried(answer.json, ref.engineId), answer, asked);
+      return whole(readRetried(answer.json, ref.engineId), answer, subject);
     },
   };
 }
 
 /** What was read of an answer, which is not what it should be when nothing was. */
-function whole<Read>(read: Read | undefined, answer: Answer, asked: RequestSubject): Read {
+function whole<Read>(read: Read | undefined, answer: Answer, subject: RequestSubject): Read {
   if (read === undefined) {
-    throw refused(answer, asked);
+    throw refused(answer, subject);
   }
   return read;
 }

@@ -78,7 +78,7 @@ export const aboutEngines = (projectId: string): RequestSubject => ({
 });
 
 /** The failure that an answer of CSE's without a result stands for. */
-export const refused = (answer: Answer, asked: RequestSubject): Failure => refusal(answer, asked, CSE_CODES);
+export const refused = (answer: Answer, subject: RequestSubject): Failure => refusal(answer, subject, CSE_CODES);
 
 /** A retry that is refused before anything is sent. */
 export function refuse(

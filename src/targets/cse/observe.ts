@@ -66,9 +66,9 @@ export async function observeRetry(
     }
     const job = await findJob(options, evidence, given, engine, signal);
     if (job !== undefined) {
-      return judge(options, evidence, job, unknown);
+      return evaluateJob(options, evidence, job, unknown);
     }
-    return given === undefined ? { ...again, kind: "unclear" } : await judgeByEngine(options, evidence, given, signal);
+    return given === undefined ? { ...again, kind: "unclear" } : await evaluateEngine(options, evidence, given, signal);
   } catch (error) {
     if (error instanceof Failure && error.reason === "TARGET_NOT_FOUND") {
       return gone(options, evidence, unknown);
@@ -104,7 +104,12 @@ async function findJob(
   return before && read(before.id);
 }
 
-function judge(options: LookOptions, evidence: RetryEvidence, job: EngineJob, unknown: boolean): RetryObservation {
+function evaluateJob(
+  options: LookOptions,
+  evidence: RetryEvidence,
+  job: EngineJob,
+  unknown: boolean,
+): RetryObservation {
   const { ref, pollIntervalMs } = options;
   const moved = evidence.moved || hasMoved(evidence, job);
   const unchanged = moved ? 0 : evidence.unchanged + 1;
@@ -132,7 +137,7 @@ function judge(options: LookOptions, evidence: RetryEvidence, job: EngineJob, un
 }
 
 /** A job that is not, or no longer, known: after long enough the engine's own status tells how it stands. */
-async function judgeByEngine(
+async function evaluateEngine(
   options: LookOptions,
   evidence: RetryEvidence,
   jobId: number,

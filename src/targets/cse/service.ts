@@ -48,13 +48,13 @@ export function createEngineService({ clientOf, retry, runtime }: ServiceOptions
 
     async listEngines({ projectId, enterpriseProjectId, pageSize, pageToken }, { signal }) {
       const client = clientOf(projectId);
-      const asked = ["cse", projectId, enterpriseProjectId];
-      const begin = readPageToken(pageToken, asked, readOffset) ?? 0;
+      const query = ["cse", projectId, enterpriseProjectId];
+      const begin = readPageToken(pageToken, query, readOffset) ?? 0;
       const end = begin + (pageSize || DEFAULT_PAGE_SIZE);
       const { engines, total } = await client.engines(enterpriseProjectId, end, signal);
       return create(ListEnginesResponseSchema, {
         engines: engines.slice(begin, end).map(toMessage),
-        nextPageToken: end < total ? writePageToken(end, asked) : "",
+        nextPageToken: end < total ? writePageToken(end, query) : "",
       });
     },
   };

@@ -17,7 +17,7 @@ import { createClient, type DcsClient, REQUEST_LIMIT_MS } from "./client.ts";
 import { targetName } from "./errors.ts";
 import type { Ask } from "./guards.ts";
 import type { DcsInstance } from "./instance.ts";
-import { judge, takenEvidence } from "./observe.ts";
+import { evaluate, takenEvidence } from "./observe.ts";
 import { resultOf, resultsOf } from "./results.ts";
 import { sendChange } from "./send.ts";
 import { isDeleted } from "./states.ts";
@@ -107,12 +107,12 @@ function createBatch<Input extends DescMessage, Output extends DescMessage>(
 ): BatchAction<Input, Output, ChangePlan> {
   const { method } = rpc;
   const actionOf = (request: MessageShape<Input>): string => rpc.ask(request).action;
-  const prepareAll = async (request: MessageShape<Input>, asking: PrepareContext) => {
+  const prepareAll = async (request: MessageShape<Input>, context: PrepareContext) => {
     const ask = rpc.ask(request);
     const project = options.projects.find(ask.projectId);
     const together = ask.instanceIds.length > 1;
-    const client = createClient(together ? patient(project, asking.remainingMs) : project);
-    const checked = await checkAll(client, ask, asking.signal);
+    const client = createClient(together ? patient(project, context.remainingMs) : project);
+    const checked = await checkAll(client, ask, context.signal);
     return checked.map((before) => (before instanceof Failure ? before : { before, together }));
   };
   return {
@@ -122,7 +122,7 @@ function createBatch<Input extends DescMessage, Output extends DescMessage>(
     item: createItem(options, rpc, prepareAll),
     targetOf: (request) => `projects/${encodeURIComponent(rpc.ask(request).projectId)}/dcs/instances`,
     itemsOf: (request) => rpc.ask(request).instanceIds.map((id) => rpc.narrow(request, id)),
-    prepareAll: (request, _items, asking) => prepareAll(request, asking),
+    prepareAll: (request, _items, context) => prepareAll(request, context),
     combine: (_request, results) =>
       rpc.answer(
         resultsOf(
@@ -135,7 +135,7 @@ function createBatch<Input extends DescMessage, Output extends DescMessage>(
 function createItem<Input extends DescMessage, Output extends DescMessage>(
   { projects, pollIntervalMs, now }: ActionOptions,
   rpc: Rpc<Input, Output>,
-  prepareAll: (request: MessageShape<Input>, asking: PrepareContext) => Promise<readonly (ChangePlan | Failure)[]>,
+  prepareAll: (request: MessageShape<Input>, context: PrepareContext) => Promise<readonly (ChangePlan | Failure)[]>,
 ): Action<Input, Output, ChangePlan> {
   const success = (ask: Ask, operation: string): MessageShape<Output> =>
     rpc.answer([resultOf({ ...oneOf(ask), operation, failure: undefined })]);
@@ -153,8 +153,8 @@ function createItem<Input extends DescMessage, Output extends DescMessage>(
       return targetName(projectId, instanceId);
     },
 
-    async prepare(request, asking) {
-      const [plan] = await prepareAll(request, asking);
+    async prepare(request, context) {
+      const [plan] = await prepareAll(request, context);
       if (plan === undefined || plan instanceof Failure) {
         throw plan ?? new Error("a request without an instance");
       }
@@ -176,7 +176,7 @@ function createItem<Input extends DescMessage, Output extends DescMessage>(
           if (error instanceof Failure && error.reason === "TARGET_NOT_FOUND") return undefined;
           throw error;
         });
-      const look = judge({ operation, action: ask.action, instance, now: now(), pollIntervalMs });
+      const look = evaluate({ operation, action: ask.action, instance, now: now(), pollIntervalMs });
       return look.kind === "running" || look.kind === "succeeded"
         ? { ...look, response: success(ask, operation.name) }
         : look;

@@ -55,14 +55,14 @@ export function createClient(project: Project): DcsClient {
 
   /** The answer of a read, as far as it says what is looked for. */
   const get = async <Result>(
-    asked: RequestSubject,
+    subject: RequestSubject,
     request: Pick<HuaweiRequest, "operation" | "path" | "query" | "signal">,
     read: (json: unknown) => Result | undefined,
   ): Promise<Result> => {
-    const answer = await ask(project, { ...request, method: "GET", timeoutMs: REQUEST_LIMIT_MS }, asked);
+    const answer = await ask(project, { ...request, method: "GET", timeoutMs: REQUEST_LIMIT_MS }, subject);
     const result = answer.status === 200 ? read(answer.json) : undefined;
     if (result === undefined) {
-      throw refusal(answer, asked);
+      throw refusal(answer, subject);
     }
     return result;
   };
@@ -90,7 +90,7 @@ export function createClient(project: Project): DcsClient {
     turn: (limitMs, signal) => project.turn(limitMs, signal),
 
     async change(id, { action, signal, onSend }) {
-      const asked = askedAbout(projectId, id, true);
+      const subject = askedAbout(projectId, id, true);
       const body = { instances: [id], action };
       const request = {
         method: "PUT",
@@ -101,19 +101,19 @@ export function createClient(project: Project): DcsClient {
         timeoutMs: REQUEST_LIMIT_MS,
         onSend,
       } as const;
-      const answer = await ask(project, request, asked);
-      requireSuccess(answer, asked, id);
+      const answer = await ask(project, request, subject);
+      requireSuccess(answer, subject, id);
     },
   };
 }
 
 /** Only a clear word about this very instance counts: its position in the answer says nothing. */
-function requireSuccess(answer: Answer, asked: RequestSubject, id: string): void {
+function requireSuccess(answer: Answer, subject: RequestSubject, id: string): void {
   const result = answer.status >= 200 && answer.status < 300 ? readResult(answer.json, id) : undefined;
   if (result === "failed") {
-    throw reportedFailed(answer, asked);
+    throw reportedFailed(answer, subject);
   }
   if (result === undefined) {
-    throw refusal(answer, asked);
+    throw refusal(answer, subject);
   }
 }

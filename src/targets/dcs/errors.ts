@@ -139,8 +139,8 @@ const CODES: readonly DcsRule[] = [
 export const DCS_CODES: CodeTable = CODES;
 
 /** The failure that an answer without a result stands for. */
-export function refusal(answer: Answer, asked: RequestSubject): Failure {
-  const failure = refusalBy(answer, asked, DCS_CODES);
+export function refusal(answer: Answer, subject: RequestSubject): Failure {
+  const failure = refusalBy(answer, subject, DCS_CODES);
   const rule = CODES.find(({ codes }) => codes.includes(failure.metadata.vendor_code ?? ""));
   const state = failure.reason === rule?.reason ? rule.state : undefined;
   const unsupported = failure.reason === "OPERATION_UNSUPPORTED_BY_TARGET";
@@ -155,10 +155,10 @@ export function refusal(answer: Answer, asked: RequestSubject): Failure {
 }
 
 /** The vendor says `failed` of an instance, and not why (contracts/huaweicloud.md B.1). */
-export function reportedFailed(answer: Answer, asked: RequestSubject): Failure {
-  const sentence = `project ${asked.projectId}: DCS says that ${asked.what} failed, and does not say why; its state in the console may`;
+export function reportedFailed(answer: Answer, subject: RequestSubject): Failure {
+  const sentence = `project ${subject.projectId}: DCS says that ${subject.what} failed, and does not say why; its state in the console may`;
   return vendorFailure("VENDOR_REPORTED_FAILED", sentence, vendorErrorOf(answer, "dcs"), {
-    metadata: { project: asked.projectId },
-    details: [resourceInfo(INSTANCE_TYPE, asked.target)],
+    metadata: { project: subject.projectId },
+    details: [resourceInfo(INSTANCE_TYPE, subject.target)],
   });
 }

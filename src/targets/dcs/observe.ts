@@ -52,11 +52,11 @@ export const takenEvidence = (baseline: JsonObject, now: Date): JsonObject => ({
  * That it is gone counts when it is seen twice, too. The vendor says 30 minutes at most: what an instance is at after two hours is nobody's
  * restart that is waited for.
  */
-export function judge(context: LookContext): Look {
-  return context.operation.state === "SENT" ? judgeTaken(context) : judgeUnknown(context);
+export function evaluate(context: LookContext): Look {
+  return context.operation.state === "SENT" ? evaluateSent(context) : evaluateUnknown(context);
 }
 
-function judgeUnknown({ operation, action, instance, pollIntervalMs }: LookContext): Look {
+function evaluateUnknown({ operation, action, instance, pollIntervalMs }: LookContext): Look {
   const { evidence } = operation;
   const againMs = Math.min(pollIntervalMs, CATCH_MS);
   if (instance === undefined) {
@@ -75,7 +75,7 @@ function judgeUnknown({ operation, action, instance, pollIntervalMs }: LookConte
 export const hasBegun = (baseline: JsonObject, action: DcsAction, { status }: DcsInstance): boolean =>
   status === WHILE[action] && baseline.status !== status;
 
-function judgeTaken(context: LookContext): Look {
+function evaluateSent(context: LookContext): Look {
   const { operation, action, instance, now, pollIntervalMs } = context;
   const { idle: _, idle_since: __, gone: seenGone, ...recorded } = operation.evidence;
   if (instance === undefined) {

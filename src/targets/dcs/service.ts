@@ -46,15 +46,15 @@ export function createInstanceService(options: ServiceOptions): ServiceImpl<type
     async listInstances({ projectId, pageSize, pageToken }, { signal, values }) {
       values.get(callKey).target = askedAboutAll(projectId).target;
       const project = projects.find(projectId);
-      const asked = ["dcs", projectId];
-      const offset = readPageToken(pageToken, asked, readOffset) ?? 0;
+      const query = ["dcs", projectId];
+      const offset = readPageToken(pageToken, query, readOffset) ?? 0;
       const limit = pageSize || DEFAULT_PAGE_SIZE;
       const { instances, total } = await createClient(project).instances({ offset, limit }, signal);
       const next = offset + instances.length;
       const more = total === undefined ? instances.length >= limit : next < total && instances.length > 0;
       return create(ListInstancesResponseSchema, {
         instances: instances.map((instance) => create(InstanceSchema, shown(instance))),
-        nextPageToken: more ? writePageToken(next, asked) : "",
+        nextPageToken: more ? writePageToken(next, query) : "",
       });
     },
   };

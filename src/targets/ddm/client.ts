@@ -84,11 +84,11 @@ export interface DdmClient {
 export function createDdmClient(project: Project): DdmClient {
   const send = async (
     request: Pick<HuaweiRequest, "method" | "operation" | "path" | "signal" | "query" | "body" | "onSend">,
-    asked: RequestSubject,
+    subject: RequestSubject,
   ): Promise<Answer> => {
-    const answer = await ask(project, { ...request, headers: HEADERS }, asked);
+    const answer = await ask(project, { ...request, headers: HEADERS }, subject);
     if (answer.status < 200 || answer.status > 299) {
-      throw refused(answer, asked);
+      throw refused(answer, subject);
     }
     return answer;
   };
@@ -97,32 +97,32 @@ export function createDdmClient(project: Project): DdmClient {
     ref: InstanceRef,
     request: Pick<HuaweiRequest, "path" | "body" | "signal" | "onSend">,
   ): Promise<Restarted> => {
-    const asked = aboutInstance(ref, true);
-    const answer = await send({ method: "POST", operation: "restart", ...request }, asked);
+    const subject = aboutInstance(ref, true);
+    const answer = await send({ method: "POST", operation: "restart", ...request }, subject);
     // Next to nothing makes a success here: an error has to be told from it, whatever its status.
-    const said = vendorWords(answer).code === undefined ? readRestarted(answer.json, ref.instanceId) : undefined;
-    return whole(said, answer, asked);
+    const restarted = vendorWords(answer).code === undefined ? readRestarted(answer.json, ref.instanceId) : undefined;
+    return whole(restarted, answer, subject);
   };
 
   return {
     async instance(ref, signal) {
-      const asked = aboutInstance(ref, false);
-      const answer = await send({ method: "GET", path: `${instances}/${ref.instanceId}`, signal }, asked);
-      return whole(readInstance(answer.json), answer, asked);
+      const subject = aboutInstance(ref, false);
+      const answer = await send({ method: "GET", path: `${instances}/${ref.instanceId}`, signal }, subject);
+      return whole(readInstance(answer.json), answer, subject);
     },
 
     async job(ref, jobId, signal) {
-      const asked = aboutJob(ref);
+      const subject = aboutJob(ref);
       const path = `/v3/${project.projectId}/jobs/${jobId}`;
-      const answer = await send({ method: "GET", operation: "job", path, signal }, asked);
-      return whole(readJob(answer.json), answer, asked);
+      const answer = await send({ method: "GET", operation: "job", path, signal }, subject);
+      return whole(readJob(answer.json), answer, subject);
     },
 
     async instances(offset, limit, signal) {
-      const asked = aboutInstances(project.projectId);
+      const subject = aboutInstances(project.projectId);
       const query = { offset: String(offset), limit: String(limit) };
-      const answer = await send({ method: "GET", operation: "list", path: instances, query, signal }, asked);
-      return whole(readList(answer.json), answer, asked);
+      const answer = await send({ method: "GET", operation: "list", path: instances, query, signal }, subject);
+      return whole(readList(answer.json), answer, subject);
     },
 
     restart: (ref, type, options) =>
@@ -134,9 +134,9 @@ export function createDdmClient(project: Project): DdmClient {
 }
 
 /** What was read of an answer, which is not what it should be when nothing was. */
-function whole<Read>(read: Read | undefined, answer: Answer, asked: RequestSubject): Read {
+function whole<Read>(read: Read | undefined, answer: Answer, subject: RequestSubject): Read {
   if (read === undefined) {
-    throw refused(answer, asked);
+    throw refused(answer, subject);
   }
   return read;
 }
@@ -182,10 +182,10 @@ function readList(json: unknown): InstanceList | undefined {
 }
 
 /** Older documents answer `{}`, the service took the request all the same (contracts: huaweicloud §C.1). Another's id is no answer. */
-function readRestarted(json: unknown, asked: string): Restarted | undefined {
+function readRestarted(json: unknown, requested: string): Restarted | undefined {
   const fields = fieldsOf(json);
-  const instanceId = textOf(fields?.instanceId) ?? asked;
-  return fields === undefined || instanceId.toLowerCase() !== asked.toLowerCase()
+  const instanceId = textOf(fields?.instanceId) ?? requested;
+  return fields === undefined || instanceId.toLowerCase() !== requested.toLowerCase()
     ? undefined
     : {
         instanceId,

@@ -138,8 +138,8 @@ export const aboutInstances = (projectId: string): RequestSubject => ({
 });
 
 /** The failure that an answer of DDM's without a result stands for. */
-export const refused = (answer: Answer, asked: RequestSubject): Failure =>
-  refusal(answer, asked, [...DDM_CODES, unknownForbidden(vendorWords(answer).code ?? "")]);
+export const refused = (answer: Answer, subject: RequestSubject): Failure =>
+  refusal(answer, subject, [...DDM_CODES, unknownForbidden(vendorWords(answer).code ?? "")]);
 
 /** The DBS framework says 403 of an instance that is busy, or in the wrong state, as it does of a permission: the code tells them apart. */
 const unknownForbidden = (code: string): CodeRule => ({

@@ -69,7 +69,7 @@ export async function observeRestart(
     return { kind: "unclear", againMs };
   }
   const job = view.vendorJob === "" ? undefined : await readJob(options, view.vendorJob, signal);
-  const byJob = job && judgeJob(options, job);
+  const byJob = job && evaluateJob(options, job);
   if (byJob !== undefined) {
     return { ...byJob, againMs };
   }
@@ -81,7 +81,7 @@ export async function observeRestart(
       ? { ...details, kind: "running", response: responseOf(options.ref, {}) }
       : { ...details, kind: "unclear" };
   }
-  return { ...details, ...judgeStatus(options, seen) };
+  return { ...details, ...evaluateStatus(options, seen) };
 }
 
 /** The job, where it can be read and is about this instance. */
@@ -96,7 +96,7 @@ async function readJob({ client, ref }: LookOptions, jobId: string, signal: Abor
 }
 
 /** By its job a restart runs, or has ended; a status that is not known says neither. */
-function judgeJob({ ref }: LookOptions, { id, status, process }: Job): RestartObservation | undefined {
+function evaluateJob({ ref }: LookOptions, { id, status, process }: Job): RestartObservation | undefined {
   switch (status.toUpperCase()) {
     case "COMPLETED":
       return { kind: "succeeded", progress: status };
@@ -119,7 +119,7 @@ async function readStatus({ client, ref }: LookOptions, signal: AbortSignal): Pr
   }
 }
 
-function judgeStatus(
+function evaluateStatus(
   { ref, now, pollIntervalMs }: LookOptions,
   { restarting, last, looks, sentAt }: RestartEvidence,
 ): { kind: "running" | "succeeded" | "unclear" } | { kind: "failed"; failure: Failure } {
@@ -137,5 +137,9 @@ function judgeStatus(
 }
 
 /** The rpc's answer, where the vendor's says less, or did not come. */
-export const responseOf = ({ instanceId }: InstanceRef, said: Partial<Restarted>): RestartInstanceResponse =>
-  create(RestartInstanceResponseSchema, { instanceId, instanceName: said.instanceName ?? "", jobId: said.jobId ?? "" });
+export const responseOf = ({ instanceId }: InstanceRef, restarted: Partial<Restarted>): RestartInstanceResponse =>
+  create(RestartInstanceResponseSchema, {
+    instanceId,
+    instanceName: restarted.instanceName ?? "",
+    jobId: restarted.jobId ?? "",
+  });

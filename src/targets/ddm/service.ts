@@ -33,15 +33,15 @@ export function createInstanceService(options: ServiceOptions): ServiceImpl<type
 
     async listInstances({ projectId, pageSize, pageToken }, { signal }) {
       const client = clientOf(projectId);
-      const asked = ["ddm", projectId];
+      const query = ["ddm", projectId];
       const limit = pageSize || DEFAULT_PAGE_SIZE;
-      const begin = readPageToken(pageToken, asked, readOffset) ?? 0;
+      const begin = readPageToken(pageToken, query, readOffset) ?? 0;
       const { instances, total } = await client.instances(begin, limit, signal);
       const end = begin + instances.length;
       const more = instances.length > 0 && (total === undefined ? instances.length >= limit : end < total);
       return create(ListInstancesResponseSchema, {
         instances: instances.map(toMessage),
-        nextPageToken: more ? writePageToken(end, asked) : "",
+        nextPageToken: more ? writePageToken(end, query) : "",
       });
     },
   };

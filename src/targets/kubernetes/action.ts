@@ -64,11 +64,11 @@ export function createRestartAction(options: RestartActionOptions): RestartActio
   const contextOf = (
     found: Found,
     ref: WorkloadRef,
-    asking: Omit<PrepareContext, "principal">,
+    context: Omit<PrepareContext, "principal">,
     permit: SendContext["permit"],
   ): RestartContext => ({
     ...found,
-    ...asking,
+    ...context,
     ref,
     fieldManager,
     now,
@@ -86,22 +86,22 @@ export function createRestartAction(options: RestartActionOptions): RestartActio
     verbs: ["restart"],
     actionOf: () => "restart",
 
-    async prepare(request, asking) {
+    async prepare(request, context) {
       const ref = toRef(request);
-      const found = await find(clusters, ref, asking);
-      asking.call.impersonatedUser = found.cluster.client.as?.user;
-      const context = contextOf(found, ref, asking, async () => () => {});
-      const preflight = await check(context);
-      if (asking.validateOnly) {
-        await restart(context, preflight);
+      const found = await find(clusters, ref, context);
+      context.call.impersonatedUser = found.cluster.client.as?.user;
+      const restartContext = contextOf(found, ref, context, async () => () => {});
+      const preflight = await check(restartContext);
+      if (context.validateOnly) {
+        await restart(restartContext, preflight);
       }
       return { ...found, preflight };
     },
 
-    async send(request, { preflight, cluster, kind }, sending) {
-      const asking = { ...sending, validateOnly: false };
-      const context = contextOf({ cluster, kind }, toRef(request), asking, sending.permit);
-      const { value, evidence } = await restart(context, preflight);
+    async send(request, { preflight, cluster, kind }, context) {
+      const found = { cluster, kind };
+      const restartContext = contextOf(found, toRef(request), { ...context, validateOnly: false }, context.permit);
+      const { value, evidence } = await restart(restartContext, preflight);
       return { response: create(EmptySchema), vendorJob: value, evidence };
     },
 

@@ -76,7 +76,7 @@ export function createClient(
   const run = <Result extends Answer | AsyncIterable<string>>(
     operation: VendorOperation,
     options: Request,
-    judge: (response: Response, connection: Connection) => Promise<Result>,
+    readResponse: (response: Response, connection: Connection) => Promise<Result>,
   ): Promise<Result> => {
     let connection: Connection;
     let sent = clock.moment();
@@ -101,7 +101,7 @@ export function createClient(
         if (isOfServer(response)) {
           clock.learn(response.headers.date?.toString(), sent);
         }
-        return judge(response, connection);
+        return readResponse(response, connection);
       },
     );
   };
@@ -155,12 +155,12 @@ function headersOf(connection: Connection, { as, body, contentType, headers }: R
  * @throws Failure INTERNAL: nothing is sent.
  */
 function requireNamed(headers: readonly Header[], { user, groups }: As, { http1 }: Connection): void {
-  const said = headers
+  const impersonation = headers
     .filter(([name]) => /^impersonate-/i.test(name))
     .map(([name, value]) => [name.toLowerCase(), value]);
   const wanted = [["impersonate-user", user], ...(groups.length > 0 ? [["impersonate-group", groups]] : [])];
   const sound = [user, ...groups].every(isHeaderValue) && (http1 || groups.length < 2);
-  if (!sound || !isDeepStrictEqual(said, wanted)) {
+  if (!sound || !isDeepStrictEqual(impersonation, wanted)) {
     const cause = new Error("a request would not have been made in its caller's name");
     throw new Failure("INTERNAL", "internal error", { cause });
   }

@@ -27,12 +27,12 @@ interface Rule {
   /** Default both. A read meets no admission. */
   readonly of?: "reads" | "writes";
   readonly matches: (answer: Answer, status: Status) => boolean;
-  readonly sentence: (asked: RequestSubject, message: string) => string;
+  readonly sentence: (subject: RequestSubject, message: string) => string;
   /** Dynamic parts that are names and safe to show. */
-  readonly metadata?: (message: string, answer: Answer, asked: RequestSubject) => Record<string, string>;
+  readonly metadata?: (message: string, answer: Answer, subject: RequestSubject) => Record<string, string>;
   /** Milliseconds after which the same call may succeed, where the server does not say. */
   readonly retryMs?: number;
-  readonly details?: (asked: RequestSubject, status: Status, sentence: string) => Detail[];
+  readonly details?: (subject: RequestSubject, status: Status, sentence: string) => Detail[];
 }
 
 const WEBHOOK_DENIED = /^admission webhook "([^"]+)" denied the request/;
@@ -51,12 +51,12 @@ const first = (pattern: RegExp, text: string): string => pattern.exec(text)?.[1]
 
 const precondition =
   (reason: Reason) =>
-  (asked: RequestSubject, _status: Status, description: string): Detail[] => [
-    preconditionFailure([{ type: reason, subject: asked.what, description }]),
+  (subject: RequestSubject, _status: Status, description: string): Detail[] => [
+    preconditionFailure([{ type: reason, subject: subject.what, description }]),
   ];
 
-const target = (asked: RequestSubject): Detail[] => [
-  resourceInfo("kubernetes.workload", asked.ref === undefined ? asked.what : targetName(asked.ref)),
+const target = (subject: RequestSubject): Detail[] => [
+  resourceInfo("kubernetes.workload", subject.ref === undefined ? subject.what : targetName(subject.ref)),
 ];
 
 /** In order: what a message gives away comes before what a status says (contracts: kubernetes §6.2, §6.3, §6.5). */
@@ -252,8 +252,8 @@ function ruleOf(answer: Answer, { verb }: Pick<RequestSubject, "verb">): Rule | 
 }
 
 /** What is safe to show of an answer that a failure comes from. */
-export const evidence = (answer: Answer, asked: RequestSubject): Record<string, string> => ({
-  cluster: asked.cluster,
+export const evidence = (answer: Answer, subject: RequestSubject): Record<string, string> => ({
+  cluster: subject.cluster,
   vendor: "kubernetes",
   vendor_http_status: String(answer.status),
   ...entry("vendor_code", statusIn(answer)?.reason),
@@ -289,19 +289,19 @@ export function asCause(answer: Answer): Error {
  * A refusal that surely changed nothing, or undefined when the answer proves neither: an HTTP 5xx that no rule knows, a 422 of which
  * nothing is said, what something in front of the API server answered, a 2xx.
  */
-export function refusalOf(answer: Answer, asked: RequestSubject): Failure | undefined {
+export function refusalOf(answer: Answer, subject: RequestSubject): Failure | undefined {
   const status = statusIn(answer) ?? {};
   const message = messageOf(answer);
-  const rule = ruleOf(answer, asked);
+  const rule = ruleOf(answer, subject);
   if (rule === undefined) {
     return undefined;
   }
-  const sentence = rule.sentence(asked, message);
+  const sentence = rule.sentence(subject, message);
   const retry = rule.retryMs === undefined ? undefined : (retryAfterMs(answer) ?? rule.retryMs);
-  const extra = Object.entries(rule.metadata?.(message, answer, asked) ?? {}).filter(([, value]) => value !== "");
-  return new Failure(rule.reason, `cluster ${asked.cluster}: ${sentence}`, {
-    metadata: { ...evidence(answer, asked), ...Object.fromEntries(extra) },
-    details: [...(rule.details?.(asked, status, sentence) ?? []), ...(retry === undefined ? [] : [retryInfo(retry)])],
+  const extra = Object.entries(rule.metadata?.(message, answer, subject) ?? {}).filter(([, value]) => value !== "");
+  return new Failure(rule.reason, `cluster ${subject.cluster}: ${sentence}`, {
+    metadata: { ...evidence(answer, subject), ...Object.fromEntries(extra) },
+    details: [...(rule.details?.(subject, status, sentence) ?? []), ...(retry === undefined ? [] : [retryInfo(retry)])],
     cause: asCause(answer),
   });
 }
@@ -311,21 +311,21 @@ export const isGuardRefusal = (answer: Answer): boolean =>
   answer.status === 422 && statusIn(answer) !== undefined && ruleOf(answer, { verb: "patch" }) === undefined;
 
 /** Why a read, or a dry run, has no result. It changed nothing, whatever happened. */
-export function failureOfRead(evidenceOrError: unknown, asked: RequestSubject): Failure {
+export function failureOfRead(evidenceOrError: unknown, subject: RequestSubject): Failure {
   if (evidenceOrError instanceof Failure) {
     return evidenceOrError;
   }
   if (!isAnswer(evidenceOrError)) {
-    return unreachable(evidenceOrError, asked);
+    return unreachable(evidenceOrError, subject);
   }
   const answer = evidenceOrError;
-  const refusal = refusalOf(answer, asked);
+  const refusal = refusalOf(answer, subject);
   if (refusal !== undefined) {
     return refusal;
   }
   const { reason, sentence, retryMs } = unusable(answer);
-  return new Failure(reason, `cluster ${asked.cluster}: ${sentence}`, {
-    metadata: evidence(answer, asked),
+  return new Failure(reason, `cluster ${subject.cluster}: ${sentence}`, {
+    metadata: evidence(answer, subject),
     details: retryMs === undefined ? [] : [retryInfo(retryAfterMs(answer) ?? retryMs)],
     cause: asCause(answer),
   });
@@ -351,13 +351,13 @@ function unusable(answer: Answer): { reason: Reason; sentence: string; retryMs?:
 }
 
 /** The cluster was not reached, or its answer did not come: surely nothing changed where nothing was sent, or only a read was. */
-export function unreachable(error: unknown, asked: RequestSubject): Failure {
+export function unreachable(error: unknown, subject: RequestSubject): Failure {
   const cause = error instanceof NoAnswer ? error.cause : error;
   if (cause instanceof Failure) {
     return cause; // what kept it from being sent
   }
-  const metadata = { cluster: asked.cluster, vendor: "kubernetes" };
-  const context = { place: `cluster ${asked.cluster}`, who: "its API server", metadata };
+  const metadata = { cluster: subject.cluster, vendor: "kubernetes" };
+  const context = { place: `cluster ${subject.cluster}`, who: "its API server", metadata };
   const obstacle = isExhausted(codeOf(cause) ?? "") ? obstacleOf(cause, context) : undefined;
   if (obstacle !== undefined) {
     return obstacle;
@@ -365,13 +365,13 @@ export function unreachable(error: unknown, asked: RequestSubject): Failure {
   if (cause instanceof CredentialsError) {
     return new Failure(
       "CLUSTER_CREDENTIALS_REJECTED",
-      `cluster ${asked.cluster}: restartd's own credentials cannot be read; its operator has to renew them`,
+      `cluster ${subject.cluster}: restartd's own credentials cannot be read; its operator has to renew them`,
       { metadata, cause },
     );
   }
   return new Failure(
     "CLUSTER_UNREACHABLE",
-    `cluster ${asked.cluster}: its API server cannot be reached (${nature(cause)})`,
+    `cluster ${subject.cluster}: its API server cannot be reached (${nature(cause)})`,
     {
       metadata,
       details: [retryInfo(1_000)],

@@ -1,6 +1,6 @@
 import type { Impersonation as Section } from "../../../gen/restart/config/v1/kubernetes_pb.ts";
 import { deniedInfo } from "../../core/authorize.ts";
-import type { Judged } from "../../core/call.ts";
+import type { Authorization } from "../../core/call.ts";
 import { callerPattern } from "../../core/caller-pattern.ts";
 import { Failure, resourceInfo } from "../../core/errors.ts";
 import type { Principal } from "../../core/principal.ts";
@@ -57,14 +57,14 @@ export function readImpersonation(
 }
 
 function readNames(authenticator: string, section: Section, path: FieldPath, reader: SectionReader): Names {
-  const judgePrefix = (prefix: string, at: FieldPath): void => {
+  const checkPrefix = (prefix: string, at: FieldPath): void => {
     const wrong = wrongPrefix(prefix, section.unprefixed);
     if (wrong !== undefined) reader.problem(at, wrong);
   };
-  judgePrefix(section.userPrefix, [...path, "user_prefix"]);
+  checkPrefix(section.userPrefix, [...path, "user_prefix"]);
   const { groups } = section;
   if (groups === undefined) return { userPrefix: section.userPrefix, groups: undefined };
-  judgePrefix(groups.prefix, [...path, "groups", "prefix"]);
+  checkPrefix(groups.prefix, [...path, "groups", "prefix"]);
   const only = groups.only.map((text, index): Matches => {
     const pattern = callerPattern(text);
     const wrong =
@@ -91,7 +91,7 @@ function wrongPrefix(prefix: string, unprefixed: boolean): string | undefined {
 /**
  * Who a caller is to a cluster.
  *
- * @param judged what the caller's call asks for, for its refusal; undefined where nothing is asked for.
+ * @param authorization what the caller's call asks for, for its refusal; undefined where nothing is asked for.
  * @throws Failure PERMISSION_DENIED where it is nobody there, or would be a part of the cluster itself; IDENTITY_NOT_ENCODABLE where a
  *   header cannot say it exactly. Nobody ever becomes restartd's own account instead.
  */
@@ -99,10 +99,10 @@ export function identify(
   cluster: string,
   impersonation: Impersonation,
   { id, authenticator, username, groups }: Principal,
-  judged?: Judged,
+  authorization?: Authorization,
 ): As {
   const denied = (identity: "not_impersonated" | "reserved", sentence: string): Failure => {
-    const { metadata, details } = deniedInfo(id, judged?.permission, judged?.targets ?? []);
+    const { metadata, details } = deniedInfo(id, authorization?.permission, authorization?.targets ?? []);
     return new Failure("PERMISSION_DENIED", sentence, { metadata: { ...metadata, cluster, identity }, details });
   };
   const names = impersonation.get(authenticator);
@@ -110,10 +110,10 @@ export function identify(
     throw denied("not_impersonated", `cluster ${cluster} knows nobody by the authenticator of ${id}`);
   }
   const user = names.userPrefix + username;
-  const told = (names.groups === undefined ? [] : groups.filter(names.groups.isTold)).map(
+  const named = (names.groups === undefined ? [] : groups.filter(names.groups.isTold)).map(
     (group) => (names.groups?.prefix ?? "") + group.slice(authenticator.length + 1),
   );
-  const unique = [...new Set(told)];
+  const unique = [...new Set(named)];
   if ([user, ...unique].some((name) => name.startsWith(RESERVED))) {
     throw denied("reserved", `${id} would be to cluster ${cluster} what only its own parts are called`);
   }

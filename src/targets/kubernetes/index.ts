@@ -11,11 +11,11 @@ import type { ConfiguredCluster, OpenCluster } from "./cluster/cluster.ts";
 import { openCredentials } from "./cluster/credentials.ts";
 import { createDiscovery } from "./cluster/discovery.ts";
 import { createMemory } from "./cluster/memory.ts";
+import { createPodProblems } from "./cluster/pod-problems.ts";
 import { createServerClock } from "./cluster/server-clock.ts";
 import { createShared } from "./cluster/shared.ts";
 import { createSideList } from "./cluster/side-list.ts";
 import { createTemplateUser } from "./cluster/template-users.ts";
-import { createTroubles } from "./cluster/troubles.ts";
 import { createWatchHub } from "./cluster/watch.ts";
 import { type ClusterSettings, type KubernetesSettings, readKubernetes } from "./config.ts";
 import { actingAs, identify } from "./impersonate.ts";
@@ -82,7 +82,7 @@ function openCluster({ name, source, impersonation }: ClusterSettings, runtime: 
     const sideList = createSideList(name, reader, monotonic);
     return {
       client: reader,
-      troubles: createTroubles(sideList, monotonic),
+      podProblems: createPodProblems(sideList, monotonic),
       templateUser: createTemplateUser(sideList, monotonic),
       reads: createShared<WorkloadObject>(),
     };
@@ -98,7 +98,7 @@ function openCluster({ name, source, impersonation }: ClusterSettings, runtime: 
   const callers = createMemory<OpenCluster>(CALLERS);
   const forCaller = ({ call, principal }: Caller): OpenCluster => {
     if (impersonation === undefined) return own;
-    const as = identify(name, impersonation, principal, call.judged);
+    const as = identify(name, impersonation, principal, call.authorization);
     const key = JSON.stringify(as);
     const known = callers.get(key);
     if (known !== undefined) return known;

@@ -2,7 +2,7 @@ import type { EmptySchema } from "@bufbuild/protobuf/wkt";
 import { describe, expect, it } from "vitest";
 import type { Observation } from "../../../src/core/operation.ts";
 import { parseFailure } from "../../../src/core/status.ts";
-import { judge } from "../../../src/operations/reconcile/observe.ts";
+import { applyObservation } from "../../../src/operations/reconcile/observe.ts";
 import type { OperationRecord } from "../../../src/operations/store/record.ts";
 import { createFakeAction, createFakeVendor } from "../../support/fake-action.ts";
 import { createMemoryDatabase } from "../../support/memory-store.ts";
@@ -29,7 +29,7 @@ async function looking(part: Partial<OperationRecord>) {
     audit: () => database.audit.map(({ event, detail }) => [event, detail]),
     /** What one look makes of it. */
     async look(seen: Seen): Promise<OperationRecord> {
-      await judge(known(), action as unknown as Parameters<typeof judge>[1], seen, clock.upMs, {
+      await applyObservation(known(), action as unknown as Parameters<typeof applyObservation>[1], seen, clock.upMs, {
         store,
         now: () => clock.wallMs,
         failpoint: () => {},

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { DcsAction } from "../../../src/targets/dcs/client.ts";
 import type { DcsInstance } from "../../../src/targets/dcs/instance.ts";
-import { baselineOf, judge, type LookContext, takenEvidence } from "../../../src/targets/dcs/observe.ts";
+import { baselineOf, evaluate, type LookContext, takenEvidence } from "../../../src/targets/dcs/observe.ts";
 import { CLUSTER, nameOf } from "./support.ts";
 
 const POLL_MS = 10_000;
@@ -28,7 +28,7 @@ const look = (
   seconds: number,
   action: DcsAction = "restart",
 ) =>
-  judge({
+  evaluate({
     operation: { state, evidence, target: nameOf(CLUSTER) },
     action,
     instance: seen,

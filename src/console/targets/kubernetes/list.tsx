@@ -33,21 +33,21 @@ export function Workloads({ segments: [, cluster = ""] }: { readonly segments: r
   const get = (name: string): string => query.get(name) ?? "";
   const [namespace, kind, selector, name] = [get("namespace"), get("kind"), get("selector"), get("name")];
   const [resource = "", ...group] = kind.split(".");
-  const asked = {
+  const request = {
     cluster,
     namespace,
     labelSelector: selector,
     ...(kind !== "" && { resource, group: group.join("."), version: KINDS[kind] ?? "v1" }),
     pageSize: PAGE,
   };
-  const key = JSON.stringify(asked);
+  const key = JSON.stringify(request);
   const more = useMore<Workload>(key, async (pageToken, signal) => {
-    const page = await workloads.listWorkloads({ ...asked, pageToken }, { signal });
+    const page = await workloads.listWorkloads({ ...request, pageToken }, { signal });
     return { rows: page.workloads, next: page.nextPageToken };
   });
   const polled = usePoll(`workloads ${key}`, {
     everyMs: more.rows.length > 0 ? undefined : 10_000,
-    ask: (signal) => workloads.listWorkloads(asked, { signal }),
+    ask: (signal) => workloads.listWorkloads(request, { signal }),
   });
   const all = polled.value && [...polled.value.workloads, ...more.rows];
   const rows = all?.filter((row) => row.name.includes(name));

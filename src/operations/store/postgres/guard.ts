@@ -19,8 +19,8 @@ export async function guardedQuery(
   try {
     return text === "commit" ? await commit(client, { text }) : await client.query(text, [...values]);
   } catch (error) {
-    const said = error instanceof UncertainCommit ? error.cause : error;
-    if (!(said instanceof pg.DatabaseError) || endsConnection(said) || error instanceof UncertainCommit) {
+    const reported = error instanceof UncertainCommit ? error.cause : error;
+    if (!(reported instanceof pg.DatabaseError) || endsConnection(reported) || error instanceof UncertainCommit) {
       broken.now = true;
       client.connection.stream.destroy();
     }

@@ -46,7 +46,7 @@ const setMeta = (key: string, value: string): string =>
 
 /** What the migrations would say to a database. */
 async function statementsFrom(from: number): Promise<string[]> {
-  const said: string[] = [];
+  const statements: string[] = [];
   const db = new Kysely<Tables>({
     dialect: {
       createAdapter: () => new PostgresAdapter(),
@@ -56,13 +56,13 @@ async function statementsFrom(from: number): Promise<string[]> {
     },
     log: ({ query }) => {
       if (query.parameters.length > 0) throw new Error("a migration defines, and reads and writes no rows");
-      said.push(dedent(query.sql));
+      statements.push(dedent(query.sql));
     },
   });
   await db.transaction().execute(async (trx) => {
     for (const migration of MIGRATIONS.slice(from)) await migration(trx, DIALECT);
   });
-  return said;
+  return statements;
 }
 
 /** Lines as deep as they stand in a program are less deep by themselves. */

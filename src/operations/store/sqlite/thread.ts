@@ -42,7 +42,11 @@ interface Waiting {
 }
 
 /** A request without its number. */
-type Asked = ThreadRequest extends infer Request ? (Request extends unknown ? Omit<Request, "id"> : never) : never;
+type UnnumberedRequest = ThreadRequest extends infer Request
+  ? Request extends unknown
+    ? Omit<Request, "id">
+    : never
+  : never;
 
 /**
  * Opens the store in a SQLite file as {@link openSqliteStore} does, in a thread of its own: whoever waits for a disk there holds nobody
@@ -120,13 +124,13 @@ export async function openSqliteThread({
     worker.postMessage({ time: now().getTime(), requests } satisfies ThreadRequests);
   };
   /** @param patient whether it may wait a moment for the next one. */
-  const ask = (asked: Asked, patient = false): Promise<unknown> => {
+  const ask = (request: UnnumberedRequest, patient = false): Promise<unknown> => {
     if (over !== undefined) return Promise.reject(over);
     const id = ++count;
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     if (waiting.size === 0) worker.ref();
     waiting.set(id, { resolve, reject });
-    outgoing.push({ ...asked, id } as ThreadRequest);
+    outgoing.push({ ...request, id } as ThreadRequest);
     // With everything that is asked for in the same turn: a message costs more than what is in it.
     if (patient && !leaving) {
       patience ??= setTimeout(send, PATIENCE_MS);

@@ -5,10 +5,10 @@ import type { Known } from "../workload/known.ts";
 import type { WorkloadObject } from "../workload/object.ts";
 import type { Discovery } from "./discovery.ts";
 import type { Memory } from "./memory.ts";
+import type { PodProblems } from "./pod-problems.ts";
 import type { ServerClock } from "./server-clock.ts";
 import type { Shared } from "./shared.ts";
 import type { TemplateUser } from "./template-users.ts";
-import type { Troubles } from "./troubles.ts";
 import type { WatchHub } from "./watch.ts";
 
 /** One configured cluster, open. */
@@ -22,7 +22,7 @@ export interface OpenCluster {
   /** What is remembered of objects, by their path. */
   readonly known: Memory<Known>;
   /** Why rollouts hang. */
-  readonly troubles: Troubles;
+  readonly podProblems: PodProblems;
   /** Who takes a Deployment's pod template. */
   readonly templateUser: TemplateUser;
   /** Reads of objects that many want at once, by their path. */

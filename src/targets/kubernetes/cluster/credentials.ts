@@ -97,7 +97,7 @@ export function openCredentials(source: ClusterSource, options: CredentialsOptio
   let look: { at: number; connection: Promise<Connection> } | undefined;
   let last: { at: number; connection: Connection } | undefined;
   let refused = false;
-  let told = false;
+  let warned = false;
   let turn: Promise<unknown> = Promise.resolve();
   const stop = new AbortController();
   const retired = new Set<Dispatcher>();
@@ -141,12 +141,12 @@ export function openCredentials(source: ClusterSource, options: CredentialsOptio
     try {
       const connection = await connect();
       last = { at, connection };
-      told = false;
+      warned = false;
       return connection;
     } catch (error) {
       const failure = asCredentialsError(error);
-      if (!told && !stop.signal.aborted) tell(failure.message);
-      told = true;
+      if (!warned && !stop.signal.aborted) tell(failure.message);
+      warned = true;
       if (last !== undefined && at - last.at <= GRACE_MS) {
         return last.connection;
       }

@@ -142,9 +142,9 @@ export function requirePatchable(resource: Resource, ref: WorkloadRef): void {
 }
 
 function notRecognized(ref: WorkloadRef, served: readonly Resource[]): Failure {
-  const asked = ref.resource.toLowerCase();
+  const wanted = ref.resource.toLowerCase();
   const synonym = served.find(({ kind, singularName, shortNames }) =>
-    [kind.toLowerCase(), singularName, ...shortNames].includes(asked),
+    [kind.toLowerCase(), singularName, ...shortNames].includes(wanted),
   );
   const near =
     synonym?.name ??

@@ -97,8 +97,8 @@ async function run(config: ExecConfig, folder: string, { signal, cluster }: Exec
     }
     // Its code is an exit code or a system error's; its message and its properties hold what the plugin printed.
     const what = signal.aborted ? late : `${name} failed with ${error.code ?? error.signal}`;
-    const said = stderr.trim().slice(0, STDERR_LIMIT);
-    reject(new CredentialsError(`${what}${said && `; it says: ${said}`}`));
+    const output = stderr.trim().slice(0, STDERR_LIMIT);
+    reject(new CredentialsError(`${what}${output && `; it says: ${output}`}`));
   });
   // A plugin that prompts reads the end of its input at once.
   child.stdin?.on("error", () => {}).end();

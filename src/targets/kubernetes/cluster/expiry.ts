@@ -12,7 +12,7 @@ const BY_MACHINE_S = 7 * 24 * 3600;
  */
 export function createExpiry(tell: (at: number | undefined) => void) {
   let known: { readonly cert: string | undefined; readonly authorization: string | undefined } | undefined;
-  let told: number | undefined;
+  let reported: number | undefined;
   /** @param isWritten whether the token stands in the kubeconfig itself. */
   return ({ transport, authorization }: Material, isWritten: boolean): void => {
     const cert = transport.certificate?.cert;
@@ -21,8 +21,8 @@ export function createExpiry(tell: (at: number | undefined) => void) {
     const ends = [cert && endOfCertificate(cert), authorization && endOfToken(authorization, isWritten)];
     const first = Math.min(...ends.filter((end) => typeof end === "number"));
     const at = Number.isFinite(first) ? first : undefined;
-    if (at !== told) tell(at);
-    told = at;
+    if (at !== reported) tell(at);
+    reported = at;
   };
 }
 

@@ -77,7 +77,7 @@ interface Page {
 export async function feed(
   client: Client,
   path: string,
-  asked: RequestSubject,
+  subject: RequestSubject,
   sink: Sink,
   signal: AbortSignal,
   options: FeedOptions,
@@ -90,8 +90,8 @@ export async function feed(
   let refusals = 0;
   for (;;) {
     try {
-      resourceVersion ??= await list(client, path, asked, sink, signal);
-      const lines = await open(client, path, asked, resourceVersion, signal, options);
+      resourceVersion ??= await list(client, path, subject, sink, signal);
+      const lines = await open(client, path, subject, resourceVersion, signal, options);
       worked = true;
       refusals = 0;
       const begin = resourceVersion;
@@ -112,7 +112,7 @@ export async function feed(
         resourceVersion = undefined;
       }
       again = error instanceof ListAgain;
-      const failure = failureOfRead(error, asked);
+      const failure = failureOfRead(error, subject);
       refusals = REFUSED.has(failure.reason) ? refusals + 1 : 0;
       const limit = failure.reason === "CLUSTER_CREDENTIALS_REJECTED" ? MAX_REFUSALS : MAX_DENIALS;
       if (refusals >= limit || (FINAL.has(failure.reason) && !worked)) {
@@ -132,7 +132,7 @@ class ListAgain extends Error {
 async function list(
   client: Client,
   path: string,
-  asked: RequestSubject,
+  subject: RequestSubject,
   sink: Sink,
   signal: AbortSignal,
 ): Promise<string> {
@@ -155,7 +155,7 @@ async function list(
       throw new ListAgain("the list took longer than the server keeps its pages");
     }
     if (answer.status !== 200 || resourceVersion === undefined) {
-      throw failureOfRead(answer, { ...asked, verb: "list" });
+      throw failureOfRead(answer, { ...subject, verb: "list" });
     }
     for (const object of page?.items?.map(asWorkload) ?? []) {
       if (object !== undefined) {
@@ -176,7 +176,7 @@ async function list(
 async function open(
   client: Client,
   path: string,
-  asked: RequestSubject,
+  subject: RequestSubject,
   resourceVersion: string,
   signal: AbortSignal,
   { random, silenceMs = SILENCE_MS }: FeedOptions,
@@ -194,7 +194,7 @@ async function open(
     timeoutMs: silenceMs,
   });
   if ("status" in opened) {
-    throw isExpired(opened) ? new ListAgain("the server forgot that version") : failureOfRead(opened, asked);
+    throw isExpired(opened) ? new ListAgain("the server forgot that version") : failureOfRead(opened, subject);
   }
   return opened;
 }

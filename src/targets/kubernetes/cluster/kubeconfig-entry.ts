@@ -253,11 +253,11 @@ function readExec(exec: Value, problems: Problem[]): Proof {
 function readActor(account: Value | undefined, problems: Problem[]): Entry["as"] {
   if (account === undefined) return undefined;
   const text = (value: Value): string => {
-    const said = textIn(value);
-    if (!isHeaderValue(said)) {
+    const name = textIn(value);
+    if (!isHeaderValue(name)) {
       problems.push(problemAt(value, "must be a name that a header can hold: ASCII letters, no blank at an end"));
     }
-    return said;
+    return name;
   };
   const named = (key: string): string | undefined => {
     const field = fieldOf(account, key);
@@ -272,8 +272,8 @@ function readActor(account: Value | undefined, problems: Problem[]): Entry["as"]
     return values.length === 0 ? [] : [[`Impersonate-Extra-${escapeKey(key)}`, values]];
   });
   if (user === undefined) {
-    const said = { "as-groups": groups.length > 0, "as-uid": uid !== undefined, "as-user-extra": extras.length > 0 };
-    for (const [key] of Object.entries(said).filter(([, alone]) => alone)) {
+    const lone = { "as-groups": groups.length > 0, "as-uid": uid !== undefined, "as-user-extra": extras.length > 0 };
+    for (const [key] of Object.entries(lone).filter(([, alone]) => alone)) {
       problems.push(problemIn(account, key, "must have as beside it: it is said of somebody to act as"));
     }
     return undefined;

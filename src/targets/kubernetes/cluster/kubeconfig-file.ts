@@ -110,10 +110,10 @@ const IS = { apiVersion: "v1", kind: "Config" } as const;
 /** Refuses a file that says that it is something else. */
 function refuseOtherKind(root: Value | undefined, problems: Problem[]): void {
   for (const [field, wanted] of Object.entries(IS)) {
-    const said = problemsOf(problems, () => textOf(root, field));
+    const value = problemsOf(problems, () => textOf(root, field));
     const at = fieldOf(root, field);
-    if (said === undefined || said === "" || said === wanted || at === undefined) continue;
-    problems.push(problemAt(at, `must be ${wanted}, but is ${quote(said)}: this is no kubeconfig`));
+    if (value === undefined || value === "" || value === wanted || at === undefined) continue;
+    problems.push(problemAt(at, `must be ${wanted}, but is ${quote(value)}: this is no kubeconfig`));
   }
 }
 

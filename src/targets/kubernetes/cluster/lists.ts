@@ -102,7 +102,7 @@ export async function listWorkloads(
   request: ListWorkloadsRequest,
   signal: AbortSignal,
 ): Promise<ListWorkloadsResponse> {
-  const asked = [
+  const query = [
     request.cluster,
     request.group,
     request.version,
@@ -114,7 +114,7 @@ export async function listWorkloads(
   const workloads: Workload[] = [];
   const failures: Failure[] = [];
   let listed = request.pageToken !== "";
-  let position = readPageToken(request.pageToken, asked, positionAmong(kinds.length)) ?? { kind: 0, continue: "" };
+  let position = readPageToken(request.pageToken, query, positionAmong(kinds.length)) ?? { kind: 0, continue: "" };
   for (let entry = kinds[position.kind]; entry !== undefined && workloads.length < size; entry = kinds[position.kind]) {
     const limit = size - workloads.length;
     try {
@@ -147,7 +147,7 @@ export async function listWorkloads(
   }
   return create(ListWorkloadsResponseSchema, {
     workloads,
-    nextPageToken: more ? writePageToken([position.kind, position.continue], asked) : "",
+    nextPageToken: more ? writePageToken([position.kind, position.continue], query) : "",
     unavailable: failures.map(statusOf),
   });
 }
@@ -165,14 +165,14 @@ async function listPage(
     return undefined;
   }
   const where = namespace === "" ? "" : `namespaces/${namespace}/`;
-  const asked: RequestSubject = { cluster, verb: "list", what: `${resource}.${group}`, as: client.as };
+  const subject: RequestSubject = { cluster, verb: "list", what: `${resource}.${group}`, as: client.as };
   const query = { limit: String(limit), continue: token || undefined, labelSelector: labelSelector || undefined };
   const path = `${apiPath(group, version)}/${where}${resource}`;
   const answer = await client
     .request({ method: "GET", operation: "list", path, query, signal, timeoutMs: LIST_TIMEOUT_MS })
     .catch((error: unknown) => {
       signal.throwIfAborted();
-      throw failureOfRead(error, asked);
+      throw failureOfRead(error, subject);
     });
   const refusedAsWrong = answer.status === 400 && statusIn(answer) !== undefined;
   if (isExpired(answer) || (refusedAsWrong && token !== "" && answer.text.includes("continue"))) {
@@ -183,7 +183,7 @@ async function listPage(
   }
   const list = answer.json as { items?: unknown[]; metadata?: { continue?: string } } | undefined;
   if (answer.status !== 200 || !Array.isArray(list?.items)) {
-    throw failureOfRead(answer, asked);
+    throw failureOfRead(answer, subject);
   }
   const objects = list.items.map(asWorkload).filter((object) => object !== undefined);
   return {

@@ -32,7 +32,7 @@ async function fetchWorkload(
   timeoutMs: number,
   verb: "get" | "patch",
 ): Promise<WorkloadObject> {
-  const asked: RequestSubject = { cluster: ref.cluster, verb, what: subjectOf(ref), ref, as: client.as };
+  const subject: RequestSubject = { cluster: ref.cluster, verb, what: subjectOf(ref), ref, as: client.as };
   const request = {
     path: objectPath(ref),
     signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
@@ -48,11 +48,11 @@ async function fetchWorkload(
         body: [],
       })
   ).catch((error: unknown) => {
-    throw failureOfRead(error, asked);
+    throw failureOfRead(error, subject);
   });
   const object = answer.status === 200 ? asWorkload(answer.json) : undefined;
   if (object === undefined) {
-    throw failureOfRead(answer, asked);
+    throw failureOfRead(answer, subject);
   }
   return object;
 }

@@ -44,7 +44,7 @@ const CUT_MS = 1_000;
 /** Makes a {@link ServerClock} that has learned nothing. */
 export function createServerClock({ cluster, monotonic, now, warn }: ServerClockOptions): ServerClock {
   let learned: { readonly date: number; readonly sent: Moment } | undefined;
-  let told = false;
+  let warned = false;
 
   const moment = (): Moment => ({ monotonic: monotonic(), wall: now().getTime() });
   const compare = (date: number, sent: Moment): void => {
@@ -52,7 +52,7 @@ export function createServerClock({ cluster, monotonic, now, warn }: ServerClock
     const behind = date - now().getTime();
     const ahead = sent.wall - (date + CUT_MS);
     const skewMs = Math.max(behind, ahead);
-    if (skewMs > TOLD_FROM_MS && !told) {
+    if (skewMs > TOLD_FROM_MS && !warned) {
       const direction = behind > 0 ? "behind" : "ahead of";
       const seconds = Math.round(skewMs / 1_000);
       warn(`our clock is ${seconds} s ${direction} the API server's: one of the two machines needs its time set`, {
@@ -60,7 +60,7 @@ export function createServerClock({ cluster, monotonic, now, warn }: ServerClock
         skew_seconds: behind > 0 ? -seconds : seconds,
       });
     }
-    told = skewMs > TOLD_FROM_MS;
+    warned = skewMs > TOLD_FROM_MS;
   };
   return {
     learn(header, sent) {

@@ -82,11 +82,11 @@ export function createWatchHub(cluster: string, client: Client, options: FeedOpt
   };
   const open = (path: string, wide: string, { group, resource }: WorkloadRef): Channel => {
     const channel: Channel = { wide, stop: new AbortController(), readers: new Map(), recent: createMemory(RECENT) };
-    const asked: RequestSubject = { cluster, verb: "watch", what: `${resource}${group && `.${group}`}` };
+    const subject: RequestSubject = { cluster, verb: "watch", what: `${resource}${group && `.${group}`}` };
     channels.set(path, channel);
     // Not before all who join together have: the first list tells those who are there which objects are gone.
     Promise.resolve()
-      .then(() => feed(client, path, asked, sinkOf(channel), channel.stop.signal, options))
+      .then(() => feed(client, path, subject, sinkOf(channel), channel.stop.signal, options))
       .catch((cause: unknown) => new Failure("INTERNAL", "internal error", { cause }))
       .then((failure) => channel.stop.signal.aborted || ended(path, channel, failure));
     return channel;

@@ -20,10 +20,10 @@ export interface Ending {
 }
 
 /** The end of a write by an answer that is no refusal of the API server's own, or undefined where it can still be under way. */
-export function endingOf(answer: Answer, asked: RequestSubject): Ending | undefined {
+export function endingOf(answer: Answer, subject: RequestSubject): Ending | undefined {
   const end = (reason: Reason, sentence: string, refused = false): Ending => ({
-    failure: new Failure(reason, `cluster ${asked.cluster}: ${sentence}; the restart was not applied`, {
-      metadata: evidence(answer, asked),
+    failure: new Failure(reason, `cluster ${subject.cluster}: ${sentence}; the restart was not applied`, {
+      metadata: evidence(answer, subject),
       cause: asCause(answer),
     }),
     refused,

@@ -4,11 +4,11 @@ import type { OpenCluster } from "../cluster/cluster.ts";
 import type { Change } from "../cluster/feed.ts";
 import type { WorkloadObject } from "../workload/object.ts";
 import { readEvidence } from "./evidence.ts";
-import { judgeApplied, lookFor, type ObserveContext } from "./observe.ts";
+import { evaluateApplied, lookFor, type ObserveContext } from "./observe.ts";
 
 /** What is followed, and with what. */
 export interface FollowContext extends ObserveContext {
-  readonly cluster: Pick<OpenCluster, "client" | "clock" | "troubles" | "watches">;
+  readonly cluster: Pick<OpenCluster, "client" | "clock" | "podProblems" | "watches">;
 }
 
 /** Bounds (ms) the read that makes sure of what a watch says. */
@@ -42,13 +42,13 @@ export function followRestart(
   const { kind, ref } = context;
   const ended = new AbortController();
   let quiet: NodeJS.Timeout | undefined;
-  const tell = (object: WorkloadObject | undefined, troubles?: string, quietMs = QUIET_MS): void => {
+  const tell = (object: WorkloadObject | undefined, problems?: string, quietMs = QUIET_MS): void => {
     clearTimeout(quiet);
-    const judged = { kind, ref, now: context.cluster.clock.latest() };
-    const observation = judgeApplied(judged, evidence, object, troubles);
+    const subject = { kind, ref, now: context.cluster.clock.latest() };
+    const observation = evaluateApplied(subject, evidence, object, problems);
     if (object !== undefined && observation.kind === "running" && !ended.signal.aborted) {
       const asked = setTimeout(async () => {
-        const why = await context.cluster.troubles.look(kind, ref, object, context.cluster.clock.latest(), QUIET_MS);
+        const why = await context.cluster.podProblems.look(kind, ref, object, context.cluster.clock.latest(), QUIET_MS);
         if (why !== undefined && quiet === asked && !ended.signal.aborted) {
           tell(object, why, Math.min(2 * quietMs, MAX_QUIET_MS));
         }

@@ -15,13 +15,13 @@ import { refusalByGuards } from "./state.ts";
 
 /** What is looked at, and with what. */
 export interface ObserveContext {
-  readonly cluster: Pick<OpenCluster, "client" | "clock" | "troubles">;
+  readonly cluster: Pick<OpenCluster, "client" | "clock" | "podProblems">;
   readonly kind: Kind;
   readonly ref: WorkloadRef;
 }
 
-/** What a restart is judged by, beside what was seen. */
-export interface Judged {
+/** What a restart is subject by, beside what was seen. */
+export interface Subject {
   readonly kind: Kind;
   readonly ref: WorkloadRef;
   /** What the API server's clock shows (epoch ms). */
@@ -46,29 +46,29 @@ export async function observeRestart(
   const { cluster, kind, ref } = context;
   const object = await lookFor(context, signal);
   const now = cluster.clock.latest();
-  const troubles = object && (await cluster.troubles.look(kind, ref, object, now, AGAIN_MS));
-  return judgeRestart({ kind, ref, now }, operation, object, troubles);
+  const problems = object && (await cluster.podProblems.look(kind, ref, object, now, AGAIN_MS));
+  return evaluateRestart({ kind, ref, now }, operation, object, problems);
 }
 
 /**
  * What became of a restart that was sent, by what was seen.
  *
  * @param object as it is now; undefined: it does not exist.
- * @param troubles what its pods say of why its rollout hangs.
+ * @param problems what its pods say of why its rollout hangs.
  */
-export function judgeRestart(
-  judged: Judged,
+export function evaluateRestart(
+  subject: Subject,
   operation: OperationView,
   object: WorkloadObject | undefined,
-  troubles: string | undefined,
+  problems: string | undefined,
 ): RestartObservation {
   const evidence = readEvidence(operation.evidence);
   if (evidence === undefined) {
     return { kind: "unclear", progress: "what was sent was not recorded" };
   }
   return operation.state === "SENT"
-    ? judgeApplied(judged, evidence, object, troubles)
-    : judgeUnknown(judged, evidence, operation, object, troubles);
+    ? evaluateApplied(subject, evidence, object, problems)
+    : evaluateUnknown(subject, evidence, operation, object, problems);
 }
 
 /** The object as it is now, or undefined where there is none. */
@@ -92,35 +92,35 @@ export async function lookFor(
 }
 
 /** A restart of which nobody knows whether it was applied. Its value, which no other restart has, proves that it was. */
-function judgeUnknown(
-  judged: Judged,
+function evaluateUnknown(
+  subject: Subject,
   evidence: RestartEvidence,
   operation: OperationView,
   object: WorkloadObject | undefined,
-  troubles: string | undefined,
+  problems: string | undefined,
 ): RestartObservation {
-  const doubt = doubtOf(judged, evidence, object);
+  const doubt = doubtOf(subject, evidence, object);
   if (doubt !== undefined) {
     return { kind: "unclear", againMs: AGAIN_MS, progress: doubt };
   }
-  if (object === undefined || restartedAt(judged.kind, object) !== evidence.restartedAt) {
-    return { kind: "absent", againMs: AGAIN_MS, progress: `${subjectOf(judged.ref)} shows no trace of it` };
+  if (object === undefined || restartedAt(subject.kind, object) !== evidence.restartedAt) {
+    return { kind: "absent", againMs: AGAIN_MS, progress: `${subjectOf(subject.ref)} shows no trace of it` };
   }
   return {
-    ...judge(judged, object, troubles),
+    ...evaluateStatus(subject, object, problems),
     vendorJob: evidence.restartedAt,
     evidence: appliedEvidence(operation.evidence, object),
   };
 }
 
 /** A restart that was applied: how far its rollout has come, as long as it is its own. */
-export function judgeApplied(
-  judged: Judged,
+export function evaluateApplied(
+  subject: Subject,
   evidence: RestartEvidence,
   object: WorkloadObject | undefined,
-  troubles: string | undefined,
+  problems: string | undefined,
 ): RestartObservation {
-  const { kind, ref } = judged;
+  const { kind, ref } = subject;
   const options = {
     outcome: "applied" as const,
     details: [resourceInfo("kubernetes.workload", targetName(ref))],
@@ -148,15 +148,19 @@ export function judgeApplied(
     });
     return { kind: "failed", failure };
   }
-  return judge(judged, object, troubles);
+  return evaluateStatus(subject, object, problems);
 }
 
 /** How far the rollout of the restart in place has come, by kubectl's rules. */
-function judge({ kind, ref, now }: Judged, object: WorkloadObject, troubles: string | undefined): RestartObservation {
+function evaluateStatus(
+  { kind, ref, now }: Subject,
+  object: WorkloadObject,
+  problems: string | undefined,
+): RestartObservation {
   const response = create(EmptySchema);
   try {
     const status = kind.status(object, now);
-    const progress = inARow(status.message, status.detail, troubles);
+    const progress = inARow(status.message, status.detail, problems);
     switch (status.state) {
       case Rollout_State.COMPLETE:
         return { kind: "succeeded", response, progress };

@@ -172,14 +172,14 @@ async function write(context: RestartContext, { known, readNow }: Preflight): Pr
     if (error.sent) {
       return { value, evidence, answer: undefined, cause: error.cause };
     }
-    throw left(signal) ?? unreachable(error, asked(context));
+    throw left(signal) ?? unreachable(error, subjectOfPatch(context));
   }
 }
 
 /** Judges what came of a request that was not held back by its guards. */
 async function settle(context: RestartContext, written: Written, preflight: Preflight): Promise<Applied> {
   const { answer, value } = written;
-  const refusal = answer && refusalOf(answer, asked(context));
+  const refusal = answer && refusalOf(answer, subjectOfPatch(context));
   if (refusal !== undefined) {
     settled(context, "not_applied");
     forget(context, refusal);
@@ -196,7 +196,7 @@ async function settle(context: RestartContext, written: Written, preflight: Pref
   const { known } = preflight;
   if (object.metadata.uid === known.uid && (object.metadata.generation ?? 0) <= (known.generation ?? 0)) {
     throw context.validateOnly
-      ? failureOfRead(answer, asked(context))
+      ? failureOfRead(answer, subjectOfPatch(context))
       : outcomeUnknown(context, value, "the API server took the value, but its generation did not move");
   }
   const serverWarning = answer?.headers.warning;
@@ -218,7 +218,7 @@ async function settle(context: RestartContext, written: Written, preflight: Pref
 async function settleUnknown(context: RestartContext, written: Written, { blind }: Preflight): Promise<Applied> {
   const { answer, value, cause } = written;
   if (context.validateOnly) {
-    throw failureOfRead(answer ?? cause, asked(context));
+    throw failureOfRead(answer ?? cause, subjectOfPatch(context));
   }
   context.cluster.known.delete(objectPath(context.ref));
   const reason = cause ?? (answer && asCause(answer));
@@ -230,7 +230,7 @@ async function settleUnknown(context: RestartContext, written: Written, { blind 
     );
   });
   if (restartedAt(context.kind, object) !== value) {
-    const ending = answer && endingOf(answer, asked(context));
+    const ending = answer && endingOf(answer, subjectOfPatch(context));
     if (
       ending !== undefined &&
       (ending.refused || doubtOf(context, readEvidence(written.evidence), object) === undefined)
@@ -303,7 +303,7 @@ function forget({ cluster, ref }: RestartContext, refusal: Failure): void {
   }
 }
 
-const asked = ({ cluster, ref }: RestartContext): RequestSubject => ({
+const subjectOfPatch = ({ cluster, ref }: RestartContext): RequestSubject => ({
   cluster: ref.cluster,
   verb: "patch",
   what: subjectOf(ref),

@@ -19,21 +19,21 @@ const LOOK_AGAIN_MS = 2_000;
 /**
  * How far a workload's rollout has come, when the API server's clock shows `now`. Throws where kubectl does not judge it either.
  *
- * @param troubles what its pods say of why it hangs.
+ * @param problems what its pods say of why it hangs.
  */
 export function rolloutOf(
   kind: Kind,
   ref: WorkloadRef,
   object: WorkloadObject,
   now: number,
-  troubles: string | undefined,
+  problems: string | undefined,
 ): Rollout {
   try {
     const status = kind.status(object, now);
     return create(RolloutSchema, {
       ...ref,
       ...status,
-      detail: inARow(status.detail, troubles),
+      detail: inARow(status.detail, problems),
       restartedAt: restartedAt(kind, object) ?? "",
       generation: BigInt(object.metadata.generation ?? 0),
       observedGeneration: BigInt(observedGeneration(object)),
@@ -50,19 +50,19 @@ export function rolloutOf(
 /** For so long (ms) a rollout stands as it was judged, while its object does. */
 const SHARED_MS = 1_000;
 
-const judged = new WeakMap<
+const sharedRollouts = new WeakMap<
   WorkloadObject,
-  { readonly now: number; readonly rollout: Rollout; readonly troubles: string | undefined }
+  { readonly now: number; readonly rollout: Rollout; readonly problems: string | undefined }
 >();
 
 /** {@link rolloutOf}, made once for all who watch an object: thousands do, and then each has the one message, which is written once. */
-function sharedRollout(...[kind, ref, object, now, troubles]: Parameters<typeof rolloutOf>): Rollout {
-  const known = judged.get(object);
-  if (known !== undefined && known.troubles === troubles && Math.abs(now - known.now) < SHARED_MS) {
+function sharedRollout(...[kind, ref, object, now, problems]: Parameters<typeof rolloutOf>): Rollout {
+  const known = sharedRollouts.get(object);
+  if (known !== undefined && known.problems === problems && Math.abs(now - known.now) < SHARED_MS) {
     return known.rollout;
   }
-  const rollout = rolloutOf(kind, ref, object, now, troubles);
-  judged.set(object, { now, rollout, troubles });
+  const rollout = rolloutOf(kind, ref, object, now, problems);
+  sharedRollouts.set(object, { now, rollout, problems });
   return rollout;
 }
 
@@ -75,7 +75,7 @@ export async function getRollout(
 ): Promise<Rollout> {
   const object = await readWorkload(cluster, ref, signal, READ_TIMEOUT_MS);
   const now = cluster.clock.latest();
-  return rolloutOf(kind, ref, object, now, await cluster.troubles.look(kind, ref, object, now));
+  return rolloutOf(kind, ref, object, now, await cluster.podProblems.look(kind, ref, object, now));
 }
 
 /**
@@ -100,9 +100,9 @@ export async function* watchRollout(
     let last: Rollout | undefined;
     for (;;) {
       const now = cluster.clock.latest();
-      const troubles = await cluster.troubles.look(kind, ref, object, now, LOOK_AGAIN_MS);
+      const problems = await cluster.podProblems.look(kind, ref, object, now, LOOK_AGAIN_MS);
       signal.throwIfAborted();
-      const rollout = sharedRollout(kind, ref, object, now, troubles);
+      const rollout = sharedRollout(kind, ref, object, now, problems);
       if (rollout.restartedAt !== restart) {
         throw superseded(ref, restart, rollout.restartedAt);
       }
@@ -117,7 +117,7 @@ export async function* watchRollout(
         throw failed("PROGRESS_DEADLINE_EXCEEDED", ref, inARow(rollout.message, rollout.detail), countsOf(rollout));
       }
       // Nothing of the workload itself changes when one of its pods begins to crash.
-      object = await nextObject(object, troubles === undefined ? undefined : LOOK_AGAIN_MS);
+      object = await nextObject(object, problems === undefined ? undefined : LOOK_AGAIN_MS);
     }
   } finally {
     subscription.close();

@@ -22,8 +22,8 @@ export const isDegraded = (object: WorkloadObject): boolean =>
 export function rolloutWords(object: WorkloadObject, restarting: boolean): string {
   const { phase = "", message = "" } = object.status ?? {};
   const isWell = phase === "" || phase === "Healthy";
-  const said = isWell ? invalidSpec(object) : told(message === "" ? phase : `${phase}: ${message}`);
-  return inARow(said, restarting && !isDegraded(object) ? evictsNone(object) : undefined);
+  const problem = isWell ? invalidSpec(object) : told(message === "" ? phase : `${phase}: ${message}`);
+  return inARow(problem, restarting && !isDegraded(object) ? evictsNone(object) : undefined);
 }
 
 /** Argo evicts a pod only where enough others are available (argo-rollouts rollout/restart.go); another one's crash stops it for good. */

@@ -46,7 +46,7 @@ interface ContainerState {
 }
 
 /** What keeps a pod from running: the gravest has the lowest rank. */
-interface Trouble {
+interface PodProblem {
   readonly rank: number;
   readonly sentence: string;
 }
@@ -55,12 +55,12 @@ interface Trouble {
 const ON_ITS_WAY: ReadonlySet<string> = new Set(["ContainerCreating", "PodInitializing"]);
 
 /** The first thing that keeps one of a workload's pods from running, with its name; of the gravest kind, of the newest pod. Empty for none. */
-export function troubleOf(workload: WorkloadObject, pods: readonly Pod[]): string {
+export function podProblem(workload: WorkloadObject, pods: readonly Pod[]): string {
   const found = pods
     .filter((pod) => belongsTo(workload, pod))
     .flatMap((pod) => {
-      const trouble = troubleOfPod(pod);
-      return trouble === undefined ? [] : [{ pod, ...trouble }];
+      const problem = problemOf(pod);
+      return problem === undefined ? [] : [{ pod, ...problem }];
     })
     .sort((left, right) => left.rank - right.rank || compareAge(left.pod, right.pod));
   const [first, ...others] = found;
@@ -99,13 +99,13 @@ function compareAge({ metadata: left }: Pod, { metadata: right }: Pod): number {
   return before === after ? (left.name < right.name ? -1 : 1) : before > after ? -1 : 1;
 }
 
-function troubleOfPod({ metadata, status = {} }: Pod): Trouble | undefined {
+function problemOf({ metadata, status = {} }: Pod): PodProblem | undefined {
   if (metadata.deletionTimestamp !== undefined) {
     const held = metadata.finalizers ?? [];
     return held.length === 0 ? undefined : { rank: 3, sentence: `it does not end: finalizers ${held.join(", ")}` };
   }
   const containers = [...(status.initContainerStatuses ?? []), ...(status.containerStatuses ?? [])];
-  const [inContainer] = containers.flatMap((container) => troubleOfContainer(container) ?? []);
+  const [inContainer] = containers.flatMap((container) => containerProblem(container) ?? []);
   if (inContainer !== undefined && inContainer.rank === 1) {
     return inContainer;
   }
@@ -127,7 +127,13 @@ function troubleOfPod({ metadata, status = {} }: Pod): Trouble | undefined {
 }
 
 /** What a container says about the end of another one, its own text, stays where it is: it can hold anything. */
-function troubleOfContainer({ name, ready, restartCount = 0, state, lastState }: ContainerStatus): Trouble | undefined {
+function containerProblem({
+  name,
+  ready,
+  restartCount = 0,
+  state,
+  lastState,
+}: ContainerStatus): PodProblem | undefined {
   const { waiting, running, terminated } = state ?? {};
   const restarts = restartCount === 0 ? "" : `, restarted ${restartCount} times`;
   if (waiting?.reason !== undefined && !ON_ITS_WAY.has(waiting.reason)) {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
+import { createPodProblems } from "../../../../src/targets/kubernetes/cluster/pod-problems.ts";
 import { createSideList } from "../../../../src/targets/kubernetes/cluster/side-list.ts";
 import { createTemplateUser } from "../../../../src/targets/kubernetes/cluster/template-users.ts";
-import { createTroubles } from "../../../../src/targets/kubernetes/cluster/troubles.ts";
 import { findKind, type Kind } from "../../../../src/targets/kubernetes/workload/kinds.ts";
 import { answer, type Reply, refusal, scriptedClient } from "../scripted-client.ts";
 
@@ -65,14 +65,14 @@ describe("createSideList()", () => {
   });
 });
 
-describe("createTroubles()", () => {
+describe("createPodProblems()", () => {
   test("does not ask about a rollout that is complete, or that nobody has seen yet", async () => {
     const { list, monotonic, asked } = scripted(() => answer(200, { items: [] }));
-    const troubles = createTroubles(list, monotonic);
-    expect(await troubles.look(kind, ref, complete, 0)).toBeUndefined();
-    expect(await troubles.look(kind, ref, { ...object, status: {} }, 0)).toBeUndefined();
+    const problems = createPodProblems(list, monotonic);
+    expect(await problems.look(kind, ref, complete, 0)).toBeUndefined();
+    expect(await problems.look(kind, ref, { ...object, status: {} }, 0)).toBeUndefined();
     expect(asked).toEqual([]);
-    expect(await troubles.look(kind, ref, object, 0)).toBe("");
+    expect(await problems.look(kind, ref, object, 0)).toBe("");
     expect(asked.map(({ path, query }) => [path, query])).toEqual([
       ["/api/v1/namespaces/shop/pods", { resourceVersion: "0", labelSelector: "app in (web)" }],
     ]);
@@ -80,24 +80,24 @@ describe("createTroubles()", () => {
 
   test("shares a look with who comes meanwhile, and with who takes an old one", async () => {
     const { list, monotonic, asked, pass } = scripted(() => answer(200, { items: [] }));
-    const troubles = createTroubles(list, monotonic);
-    await Promise.all([1, 2, 3].map(() => troubles.look(kind, ref, object, 0)));
+    const problems = createPodProblems(list, monotonic);
+    await Promise.all([1, 2, 3].map(() => problems.look(kind, ref, object, 0)));
     expect(asked).toHaveLength(1);
     pass(1_999);
-    await troubles.look(kind, ref, object, 0, 2_000);
+    await problems.look(kind, ref, object, 0, 2_000);
     expect(asked).toHaveLength(1);
-    await troubles.look(kind, ref, object, 0);
+    await problems.look(kind, ref, object, 0);
     expect(asked).toHaveLength(2);
     pass(2_000);
-    await troubles.look(kind, ref, object, 0, 2_000);
+    await problems.look(kind, ref, object, 0, 2_000);
     expect(asked).toHaveLength(3);
   });
 
   test("says nothing where nobody may look, and that it could not look where that failed", async () => {
     const denied = scripted(() => forbidden);
-    expect(await createTroubles(denied.list, denied.monotonic).look(kind, ref, object, 0)).toBeUndefined();
+    expect(await createPodProblems(denied.list, denied.monotonic).look(kind, ref, object, 0)).toBeUndefined();
     const failing = scripted(() => new Error("cut"));
-    expect(await createTroubles(failing.list, failing.monotonic).look(kind, ref, object, 0)).toBe(
+    expect(await createPodProblems(failing.list, failing.monotonic).look(kind, ref, object, 0)).toBe(
       "its pods could not be looked at (CLUSTER_UNREACHABLE)",
     );
   });
@@ -129,11 +129,11 @@ describe("a budget that lets no pod of a Rollout be evicted", () => {
     const { client, asked } = scriptedClient(({ path }) =>
       answer(200, { items: path.endsWith("/pods") ? pods : budgets }),
     );
-    const troubles = createTroubles(
+    const problems = createPodProblems(
       createSideList("c", client, () => 0),
       () => 0,
     );
-    const found = await troubles.look(rollouts, { ...ref, group: "argoproj.io", resource: "rollouts" }, restarting, 0);
+    const found = await problems.look(rollouts, { ...ref, group: "argoproj.io", resource: "rollouts" }, restarting, 0);
     const sentence = `PodDisruptionBudget ${name} lets no pod be evicted (disruptionsAllowed is 0)`;
     expect(found).toBe(name === undefined ? "" : sentence);
     expect(asked.map(({ query }) => query.labelSelector)).toEqual(["app=web", undefined]);

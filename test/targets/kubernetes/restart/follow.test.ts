@@ -112,7 +112,7 @@ function following(
   look: (count: number) => string | undefined = () => undefined,
 ) {
   let looks = 0;
-  const troubles = { look: async () => look(looks++) };
+  const podProblems = { look: async () => look(looks++) };
   const streams: Stream[] = [];
   const { client, asked } = scriptedClient((request) => {
     if (request.type === "get") return get();
@@ -124,7 +124,7 @@ function following(
   const watches = createWatchHub("prod", client, { random: () => 0, wait: async () => void (await turn()) });
   const seen: Observation[] = [];
   let lost = 0;
-  const cluster = { client, clock: testClock(), troubles, watches };
+  const cluster = { client, clock: testClock(), podProblems, watches };
   const begin = (view = operation) =>
     followRestart({ cluster, kind: kind as NonNullable<typeof kind>, ref: REF }, view, {
       seen: (observation) => void seen.push(observation),

@@ -6,7 +6,7 @@ import { RestartRequestSchema } from "../../../../gen/restart/kubernetes/v1/work
 import type { OperationState, OperationView } from "../../../../src/core/operation.ts";
 import type { RunningTarget } from "../../../../src/core/target.ts";
 import type { RestartAction } from "../../../../src/targets/kubernetes/action.ts";
-import { judgeRestart } from "../../../../src/targets/kubernetes/restart/observe.ts";
+import { evaluateRestart } from "../../../../src/targets/kubernetes/restart/observe.ts";
 import { findKind } from "../../../../src/targets/kubernetes/workload/kinds.ts";
 import { type SimulatorBackend, startSimulatorBackend } from "../../../support/simulator-backend.ts";
 import {
@@ -211,7 +211,7 @@ describe("observe() of a restart that was sent", () => {
     if (kind === undefined) throw new Error("StatefulSets are no kind");
     const ref = { cluster: "patcher", ...object.ref };
     const judged = { ...rest, spec: { ...spec, updateStrategy: { type: "Recreate" } } };
-    expect(judgeRestart({ kind, ref, now: Date.now() }, view("SENT", ref, evidence), judged, undefined)).toEqual({
+    expect(evaluateRestart({ kind, ref, now: Date.now() }, view("SENT", ref, evidence), judged, undefined)).toEqual({
       kind: "succeeded",
       response,
       progress: "the restart was applied; rollout status is only available for RollingUpdate strategy type",

@@ -22,12 +22,12 @@ interface World {
   readonly last?: WorkloadObject;
   /** What the watch brings next. */
   readonly next: (withinMs: number | undefined) => Promise<Change | undefined>;
-  readonly troubles?: () => string | undefined;
+  readonly podProblems?: () => string | undefined;
   readonly now?: () => number;
 }
 
 /** A watch of the Deployment. */
-function watch({ read, last, next, troubles = () => undefined, now = () => 0 }: World) {
+function watch({ read, last, next, podProblems = () => undefined, now = () => 0 }: World) {
   const kind = findKind("apps", "deployments");
   if (kind === undefined) throw new Error("no such kind");
   const cluster = {
@@ -35,7 +35,7 @@ function watch({ read, last, next, troubles = () => undefined, now = () => 0 }: 
     clock: { latest: now },
     watches: { subscribe: () => ({ next, last: () => last, close: () => {} }) },
     reads: async () => read(),
-    troubles: { look: async () => troubles() },
+    podProblems: { look: async () => podProblems() },
   } as unknown as OpenCluster;
   return watchRollout(cluster, kind, ref, undefined, never);
 }
@@ -67,7 +67,7 @@ describe("watchers of one workload", () => {
     const shared = object(10);
     const world = { read: () => shared, next: silent };
     const first = async (more: Partial<World>) => (await watch({ ...world, ...more }).next()).value;
-    expect(await first({ troubles: () => "a pod crashes" })).toMatchObject({ detail: "a pod crashes" });
+    expect(await first({ podProblems: () => "a pod crashes" })).toMatchObject({ detail: "a pod crashes" });
     expect(await first({})).toMatchObject({ detail: "" });
     const before = await first({});
     expect(await first({ now: () => 999 })).toBe(before);
@@ -84,7 +84,7 @@ describe("watchers of one workload", () => {
       let looks = 0;
       const watching = watch({
         read: () => object(10),
-        troubles: () => `look ${++looks}`,
+        podProblems: () => `look ${++looks}`,
         next: async (withinMs) => {
           asked.push(withinMs);
           vi.advanceTimersByTime(500);

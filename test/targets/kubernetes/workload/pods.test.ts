@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { WorkloadObject } from "../../../../src/targets/kubernetes/workload/object.ts";
-import { missingOf, type Pod, troubleOf } from "../../../../src/targets/kubernetes/workload/pods.ts";
+import { missingOf, type Pod, podProblem } from "../../../../src/targets/kubernetes/workload/pods.ts";
 
 const web: WorkloadObject = { metadata: { name: "web", uid: "u", resourceVersion: "1" } };
 const ownerReferences = [{ controller: true, kind: "ReplicaSet", name: "web-7d9", uid: "r" }];
@@ -123,7 +123,7 @@ describe("troubleOf()", () => {
       "it does not end: finalizers example.com/f",
     ],
   ])("%s", (_what, one, sentence) => {
-    expect(troubleOf(web, [one])).toBe(`pod web-7d9-x: ${sentence}`);
+    expect(podProblem(web, [one])).toBe(`pod web-7d9-x: ${sentence}`);
   });
 
   it.each<readonly [string, Pod]>([
@@ -143,7 +143,7 @@ describe("troubleOf()", () => {
       },
     ],
   ])("says nothing of one that %s", (_what, one) => {
-    expect(troubleOf(web, [one])).toBe("");
+    expect(podProblem(web, [one])).toBe("");
   });
 
   it("names the gravest, of the newest pod, and how many there are", () => {
@@ -157,13 +157,13 @@ describe("troubleOf()", () => {
       named(unscheduled, "web-c", "2026-01-03T00:00:00Z"),
       named(crashing, "web-b", "2026-01-02T00:00:00Z"),
     ];
-    expect(troubleOf(web, pods)).toMatch(/^pod web-c: Unschedulable: .* \(and 3 more of its pods do not run\)$/);
+    expect(podProblem(web, pods)).toMatch(/^pod web-c: Unschedulable: .* \(and 3 more of its pods do not run\)$/);
   });
 
   it("knows the pods of a StatefulSet by its uid", () => {
     const own = [{ controller: true, kind: "StatefulSet", name: "db", uid: "u" }];
     const one = { ...crashing, metadata: { name: "db-0", ownerReferences: own } };
-    expect(troubleOf({ metadata: { ...web.metadata, name: "db" } }, [one])).toContain("pod db-0: container c");
+    expect(podProblem({ metadata: { ...web.metadata, name: "db" } }, [one])).toContain("pod db-0: container c");
   });
 });
 

@@ -3,19 +3,19 @@ import { type Ask, type Intent, isLost, type Refused, sendAndAsk } from "../api/
 import { newRequestId, type Pending, pending, remember, settle } from "../api/pending.ts";
 import { navigate, urlOf } from "../router.ts";
 
-/** How the deed stands. */
+/** How the submission stands. */
 export type Sending =
   | { readonly kind: "idle" | "sending" | "asking" }
   | ({ readonly kind: "refused" | "lost" } & Refused);
 
 /** One intention: what is sent for it, and under which id. */
-export interface Deed {
+export interface Submission {
   readonly sending: Sending;
   readonly busy: boolean;
   /** Told when something that is sent has changed: after a refusal that is a new call. */
   renew(): void;
   /** Sends it once; where its answer was lost, asks what became of it. Neither while it is under way. */
-  submit(said: Pick<Ask, "acknowledged" | "overrideFreeze" | "reason">): Promise<void>;
+  submit(choices: Pick<Ask, "acknowledged" | "overrideFreeze" | "reason">): Promise<void>;
 }
 
 /**
@@ -23,7 +23,7 @@ export interface Deed {
  *
  * @param onClose is called when there is nothing more to say here.
  */
-export function useDeed(intent: Intent, onClose: () => void): Deed {
+export function useSubmission(intent: Intent, onClose: () => void): Submission {
   const [sending, setSending] = useState<Sending>({ kind: "idle" });
   const requestId = useRef<string>(undefined);
   requestId.current ??= newRequestId();
@@ -44,14 +44,14 @@ export function useDeed(intent: Intent, onClose: () => void): Deed {
     requestId.current = newRequestId();
     setSending({ kind: "idle" });
   };
-  const submit: Deed["submit"] = async (said) => {
+  const submit: Submission["submit"] = async (choices) => {
     if (busy) return;
     if (sending.kind === "refused") requestId.current = newRequestId();
     const id = requestId.current ?? newRequestId();
     setSending({ kind: sending.kind === "lost" ? "asking" : "sending" });
     unanswered.current = { requestId: id, title: intent.title };
     remember(unanswered.current);
-    const ask = { validateOnly: false, requestId: id, ...said };
+    const ask = { validateOnly: false, requestId: id, ...choices };
     const answer = await sendAndAsk(intent, ask, () => setSending({ kind: "asking" }));
     if (!open.current) return;
     if (!isLost(answer)) {

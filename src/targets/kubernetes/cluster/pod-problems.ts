@@ -2,7 +2,7 @@ import { Rollout_State } from "../../../../gen/restart/kubernetes/v1/workload_pb
 import { Failure } from "../../../core/errors.ts";
 import { desiredReplicas, type Kind } from "../workload/kinds.ts";
 import { objectPath, type WorkloadObject, type WorkloadRef } from "../workload/object.ts";
-import { belongsTo, missingOf, type Pod, troubleOf } from "../workload/pods.ts";
+import { belongsTo, missingOf, type Pod, podProblem } from "../workload/pods.ts";
 import { formatSelector, type LabelSelector, selects } from "../workload/selector.ts";
 import { NoRolloutError } from "../workload/status.ts";
 import { inARow } from "../workload/words.ts";
@@ -10,7 +10,7 @@ import { createMemory } from "./memory.ts";
 import type { Looked, SideList } from "./side-list.ts";
 
 /** Finds out what the pods of a workload, and what guards them, say of why its rollout hangs. */
-export interface Troubles {
+export interface PodProblems {
   /**
    * What is seen, in a sentence; empty where nothing is. Undefined where restartd may not look, or there is nothing to look at. Callers
    * at the same time share one look.
@@ -43,8 +43,8 @@ const UNDER_WAY: ReadonlySet<Rollout_State> = new Set<Rollout_State>([
   Rollout_State.PAUSED,
 ]);
 
-/** Makes a cluster's {@link Troubles}. `monotonic` is a clock in milliseconds that never goes back. */
-export function createTroubles(list: SideList, monotonic: () => number): Troubles {
+/** Makes a cluster's {@link PodProblems}. `monotonic` is a clock in milliseconds that never goes back. */
+export function createPodProblems(list: SideList, monotonic: () => number): PodProblems {
   const looks = createMemory<{ at: number; done: boolean; result: Promise<string | undefined> }>(REMEMBERED);
 
   const find = async (kind: Kind, ref: WorkloadRef, object: WorkloadObject): Promise<string | undefined> => {
@@ -62,7 +62,7 @@ export function createTroubles(list: SideList, monotonic: () => number): Trouble
       return undefined;
     }
     return inARow(
-      tell(pods, "pods", (found) => troubleOf(object, found) || lackOf(kind, object, found)),
+      tell(pods, "pods", (found) => podProblem(object, found) || lackOf(kind, object, found)),
       tell(budgets, "PodDisruptionBudgets", (found) => budgetOf(object, found, Array.isArray(pods) ? pods : [])),
     );
   };
