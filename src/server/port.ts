@@ -264,7 +264,7 @@ export class Port implements AsyncDisposable {
     const { maxConcurrentStreams, maxHeaderBytes } = this.#limits;
     const server = createHttp2Server({ settings: { maxConcurrentStreams, maxHeaderListSize: maxHeaderBytes } });
     server.on("stream", (stream, headers, _flags, rawHeaders) => {
-      if (headers.expect === "100-continue" && !stream.destroyed) stream.additionalHeaders({ ":status": 100 });
+      if (headers.expect === "100-continue" && !stream.closed) stream.additionalHeaders({ ":status": 100 });
       this.#handlers.request(new Http2Request(stream, headers, rawHeaders), new Http2Response(stream));
     });
     server.on("sessionError", (error) => this.#log.debug({ detail: String(error) }, "http/2 session"));

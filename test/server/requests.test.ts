@@ -214,19 +214,25 @@ describe("HTTP/2", () => {
     expect(asked).toEqual([]);
   });
 
-  it("begins no work for a stream that is reset already", async () => {
+  it.each([
+    ["with CANCEL", {}, constants.NGHTTP2_CANCEL],
+    ["with NO_ERROR", {}, constants.NGHTTP2_NO_ERROR],
+    ["with CANCEL, and expected 100-continue", { expect: "100-continue" }, constants.NGHTTP2_CANCEL],
+    ["with NO_ERROR, and expected 100-continue", { expect: "100-continue" }, constants.NGHTTP2_NO_ERROR],
+  ])("begins no work for a stream that is reset already %s", async (_, expecting, code) => {
     asked = [];
-    const path = "/restart.kubernetes.v1.WorkloadService/Restart";
+    const before = fixture.lines.length;
+    const headers = { ":method": "POST", ":scheme": "http", ":path": "/restart.kubernetes.v1.WorkloadService/Restart" };
     const ids = Array.from({ length: 20 }, (_, at) => 2 * at + 1);
     const streams = ids.flatMap((id) => [
-      headersFrame(id, { ":method": "POST", ":scheme": "http", ":path": path, "content-type": "application/json" }),
+      headersFrame(id, { ...headers, "content-type": "application/json", ...expecting }),
       frame(0x0, 0x1, id, Buffer.from(validJson({ name: "reset" }))),
-      frame(0x3, 0, id, Buffer.from([0, 0, 0, constants.NGHTTP2_CANCEL])),
+      frame(0x3, 0, id, Buffer.from([0, 0, 0, code])),
     ]);
     // In one piece: each stream is gone before anything of it can be begun.
     const socket = connectTo(fixture.server.port, "127.0.0.1");
     socket.write(Buffer.concat([Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), frame(0x4, 0, 0), ...streams]));
-    const cancelled = () => fixture.lines.filter(({ reason }) => reason === "CANCELLED");
+    const cancelled = () => fixture.lines.slice(before).filter(({ reason }) => reason === "CANCELLED");
     while (cancelled().length < ids.length) await new Promise(setImmediate);
     socket.destroy();
     expect(asked).toEqual([]);
