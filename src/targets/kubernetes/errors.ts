@@ -1,6 +1,15 @@
+import { ConnectError } from "@connectrpc/connect";
 import { type Answer, NoAnswer } from "../../clouds/http.ts";
 import { codeOf, isExhausted, obstacleOf } from "../../clouds/obstacles.ts";
-import { type Detail, Failure, preconditionFailure, type Reason, resourceInfo, retryInfo } from "../../core/errors.ts";
+import {
+  type Detail,
+  Failure,
+  preconditionFailure,
+  type Reason,
+  resourceInfo,
+  retryInfo,
+  toFailure,
+} from "../../core/errors.ts";
 import type { As } from "./client.ts";
 import { CredentialsError } from "./cluster/credentials-error.ts";
 import { inFront, isRefusedByApiServer, type Status, statusIn } from "./cluster/who-answered.ts";
@@ -353,8 +362,8 @@ function unusable(answer: Answer): { reason: Reason; sentence: string; retryMs?:
 /** The cluster was not reached, or its answer did not come: surely nothing changed where nothing was sent, or only a read was. */
 export function unreachable(error: unknown, subject: RequestSubject): Failure {
   const cause = error instanceof NoAnswer ? error.cause : error;
-  if (cause instanceof Failure) {
-    return cause; // what kept it from being sent
+  if (cause instanceof Failure || cause instanceof ConnectError) {
+    return toFailure(cause, { outcome: "not_applied", received: true }); // what kept it from being sent, or ended its call
   }
   const metadata = { cluster: subject.cluster, vendor: "kubernetes" };
   const context = { place: `cluster ${subject.cluster}`, who: "its API server", metadata };

@@ -1,3 +1,4 @@
+import { Code, ConnectError } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import { RetryInfoSchema } from "../../../gen/google/rpc/error_details_pb.ts";
 import { type Answer, NoAnswer } from "../../../src/clouds/http.ts";
@@ -162,6 +163,8 @@ describe("failureOfRead()", () => {
   it.each([
     ["a failure", new Failure("CANCELLED", "x"), "CANCELLED"],
     ["no answer", new NoAnswer(true, Object.assign(new Error("x"), { code: "ECONNRESET" })), "CLUSTER_UNREACHABLE"],
+    ["a caller who left", new NoAnswer(true, new ConnectError("the client went away", Code.Canceled)), "CANCELLED"],
+    ["a deadline", new NoAnswer(true, new ConnectError("it has passed", Code.DeadlineExceeded)), "DEADLINE_EXCEEDED"],
     ["a refusal", status(401, "Unauthorized"), "CLUSTER_CREDENTIALS_REJECTED"],
     ["a page", text(200, "<html>"), "VENDOR_BAD_RESPONSE"],
     ["422", status(422, "odd"), "VENDOR_BAD_RESPONSE"],
