@@ -174,7 +174,7 @@ describe("a connection", () => {
           await ended.promise;
         },
       },
-      { limits: { idleTimeoutMs: 500 } },
+      { limits: { idleTimeoutMs: 1_500 } },
     );
     const session = connectHttp2(fixture.server.url);
     const stream = session.request({
@@ -184,7 +184,7 @@ describe("a connection", () => {
     });
     stream.end(FORMS[1]?.frame(validJson()));
     await once(stream, "data");
-    await new Promise((resolve) => setTimeout(resolve, 1_200));
+    await new Promise((resolve) => setTimeout(resolve, 2_500));
     expect(session.closed).toBe(false);
     ended.resolve();
     stream.resume();

@@ -132,8 +132,8 @@ describe("Project.request()", () => {
     await scene.send(); // while nobody knows whether a key is taken, one request at a time shows it
     scene.service.inject({ times: 2, delayBefore: 60_000 });
     const [read, change] = await Promise.all([
-      scene.failure({ timeoutMs: 300 }),
-      scene.failure({ ...RESTART, timeoutMs: 300 }),
+      scene.failure({ timeoutMs: 1_500 }), // for a connection, too
+      scene.failure({ ...RESTART, timeoutMs: 1_500 }),
     ]);
     expect([read.reason, read.outcome]).toEqual(["VENDOR_UNREACHABLE", "not_applied"]);
     expect([change.reason, change.outcome, change.code]).toEqual(["OUTCOME_UNKNOWN", "unknown", 4]);

@@ -237,8 +237,9 @@ describe("watch()", () => {
   });
 
   test("ends in an error when nothing comes for too long", async () => {
-    const { client } = await start();
-    const iterator = await watch(client, { timeoutMs: 300 });
+    const { client, send } = await start();
+    await send(); // the limit is for a connection, too
+    const iterator = await watch(client, { timeoutMs: 1_000 });
     await iterator.next();
     await expect(iterator.next()).rejects.toMatchObject({ code: "UND_ERR_BODY_TIMEOUT" });
   });
