@@ -325,7 +325,7 @@ function cutOff(response: ServerResponse | Http2Response): void {
   response.destroy();
 }
 
-/** A client of HTTP/2 that has its answer has so many milliseconds to end its request; then it is reset. */
+/** A client of HTTP/2 that was sent its answer has so many milliseconds to end its request; then it is reset. */
 const RESET_AFTER_MS = 1000;
 
 /** Gets rid of what is left of a request whose answer did not need all of it, so that its connection can go on. */
@@ -336,9 +336,15 @@ function finishRequest(request: IncomingMessage | Http2Request, response: Server
   }
   body.resume();
   if ("stream" in response) {
-    // Not at once: a reset overtakes the end of the answer. Over HTTP/1.1 Node's requestTimeout sees to it.
     const { stream } = response;
-    const timer = setTimeout(() => stream.close(constants.NGHTTP2_NO_ERROR), RESET_AFTER_MS);
+    let timer: NodeJS.Timeout | undefined;
+    const resetSoon = (): void => {
+      timer = setTimeout(() => stream.close(constants.NGHTTP2_NO_ERROR), RESET_AFTER_MS);
+    };
+    // Not at once: a reset overtakes the end of the answer, and what Node has closed it resets no more, even if nobody reads the answer.
+    // Over HTTP/1.1 Node's requestTimeout sees to it.
+    if (stream.writableFinished) resetSoon();
+    else stream.once("finish", resetSoon);
     stream.once("close", () => clearTimeout(timer));
   }
 }

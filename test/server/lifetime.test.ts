@@ -15,14 +15,14 @@ const CLUSTERS = "/restart.kubernetes.v1.WorkloadService/ListClusters";
 /** As much as no client takes by itself. */
 const LONG = "x".repeat(1024 * 1024);
 
-/** A client of HTTP/2 that takes nothing of what is sent to it. */
-async function deaf(url: string, path: string, headers: Record<string, string>, body: string | Uint8Array) {
+/** A client of HTTP/2 that takes nothing of what is sent to it, and without a body does not end its request either. */
+async function deaf(url: string, path: string, headers: Record<string, string>, body?: string | Uint8Array) {
   const session = connect(url, { settings: { initialWindowSize: 0 } });
   session.on("error", () => {});
   const stream = session.request({ ":method": "POST", ":path": path, ...headers });
   const ended = once(stream, "close").then(() => stream.rstCode);
   stream.on("error", () => {});
-  stream.end(body);
+  if (body !== undefined) stream.end(body);
   await once(stream, "response");
   return { ended, session };
 }
@@ -45,6 +45,13 @@ describe("an answer that nobody reads", () => {
     const { ended, session } = await deaf(fixture.server.url, path, { "content-type": type }, body);
     expect(await ended).toBe(constants.NGHTTP2_CANCEL);
     expect(await fixture.line(({ msg }) => msg === "call")).toMatchObject({ reason: "CANCELLED" });
+    session.destroy();
+  });
+
+  it("is reset when its request does not end either, though the answer needs no more of it", async () => {
+    await using fixture = await serve({}, { limits: { stallMs: 1_200 } });
+    const { ended, session } = await deaf(fixture.server.url, "/nothing", { "content-type": "application/json" });
+    expect(await ended).toBe(constants.NGHTTP2_CANCEL);
     session.destroy();
   });
 
