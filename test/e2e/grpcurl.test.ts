@@ -122,7 +122,7 @@ describe.skipIf(tool.missing)("grpcurl", () => {
     expect(JSON.parse(all.stdout)).toEqual({ statuses: Object.fromEntries(HEALTHY.map((name) => [name, serving])) });
     const unknown = await call("grpc.health.v1.Health/Check", { service: "nobody" }, "-format-error");
     expect(JSON.parse(unknown.stderr)).toMatchObject({ code: 5, message: 'no service "nobody" is served here' });
-    const watch = await call("grpc.health.v1.Health/Watch", {}, "-max-time", "2");
+    const watch = await call("grpc.health.v1.Health/Watch", {}, "-max-time", "5");
     expect(JSON.parse(watch.stdout)).toEqual(serving);
     expect(watch.code).toBe(64 + 4); // it lasts until the deadline
   });
