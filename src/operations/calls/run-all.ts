@@ -122,16 +122,16 @@ async function acceptAll<Input extends DescMessage, Output extends DescMessage, 
     return repeatAll(environment, inserted.duplicate, parent, batch, request, context);
   }
   const { blocked } = inserted;
-  const sendable = children.map((child) => {
+  const checked = children.map((child) => {
     const blocking = blocked.get(child.record.name);
     return blocking === undefined ? child : { ...child, plan: inProgress(blocking, parent.createTime) };
   });
-  if (sendable.every(({ plan }) => plan instanceof Failure)) {
+  if (checked.every(({ plan }) => plan instanceof Failure)) {
     finish();
-    return batch.combine(request, unsent(sendable));
+    return batch.combine(request, unsent(checked));
   }
   name(context, parent);
-  const answered = sendAll(environment, batch, parent, sendable, prepareContext, override, finish).then((results) =>
+  const answered = sendAll(environment, batch, parent, checked, prepareContext, override, finish).then((results) =>
     batch.combine(request, results),
   );
   const response = await whileWanted(parent, context, answered, environment);

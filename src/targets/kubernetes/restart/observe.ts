@@ -20,7 +20,7 @@ export interface ObserveContext {
   readonly ref: WorkloadRef;
 }
 
-/** What a restart is subject by, beside what was seen. */
+/** What a restart is evaluated by, beside what was seen. */
 export interface Subject {
   readonly kind: Kind;
   readonly ref: WorkloadRef;
