@@ -1,6 +1,28 @@
+import { subscribe } from "node:diagnostics_channel";
 import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import { formOf } from "./answer.ts";
+
+/** Holds the handle of a stream's connection until that of the stream is collected. */
+const connections = new FinalizationRegistry<object>(() => {});
+
+// Where a client breaks the protocol, headers of a stream can be left that Node (24.21, 26.10) has not given to anybody, and that lie in
+// the memory of the connection. A connection that is collected before such a stream, in one go, ends the process by an assertion: a few
+// frames of anybody would be enough.
+subscribe("http2.server.stream.created", (created) => {
+  const { stream } = created as { readonly stream: ServerHttp2Stream };
+  const handle = handleOf(stream);
+  const connection = stream.session && handleOf(stream.session);
+  if (handle !== undefined && connection !== undefined) connections.register(handle, connection);
+});
+
+let handleKey: symbol | undefined;
+
+/** What Node's own code in C++ knows something by. It has no name that is public. */
+function handleOf(owner: object): object | undefined {
+  handleKey ??= Object.getOwnPropertySymbols(owner).find(({ description }) => description === "kHandle");
+  return handleKey && Reflect.get(owner, handleKey);
+}
 
 /**
  * A request of HTTP/2: its stream, as far as a request of HTTP/1.1 has the same. Node's compatibility layer makes two more streams for

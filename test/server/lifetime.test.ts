@@ -8,6 +8,7 @@ import { connectionsFor } from "../../src/server/descriptors.ts";
 import { createPatience } from "../../src/server/patience.ts";
 import { NODE, ROOT } from "../support/command.ts";
 import { FORMS, send, serve, summary, validJson } from "./fixture.ts";
+import { END_STREAM, FRAME, frame, headersFrame, PREFACE, resetFrame } from "./frames.ts";
 
 const WATCH = "/restart.kubernetes.v1.WorkloadService/WatchRollout";
 const CLUSTERS = "/restart.kubernetes.v1.WorkloadService/ListClusters";
@@ -153,6 +154,34 @@ describe("a process", () => {
     const killer = setTimeout(() => child.kill("SIGKILL"), 60_000);
     expect(await ended).toEqual([0, null]);
     clearTimeout(killer);
+  });
+
+  it("outlives clients that break the protocol, whenever garbage is collected", async () => {
+    const server = join(ROOT, "test/server/lifetime-server.ts");
+    const child = spawn(NODE, ["--stress-scavenge=50", server], { stdio: ["pipe", "pipe", "inherit"] });
+    const ended = once(child, "exit");
+    const { port } = new URL(String(await once(child.stdout, "data")).trim());
+    const headers = { ":method": "POST", ":scheme": "http", ":path": "/nothing" };
+    const broken = Buffer.concat([
+      PREFACE,
+      frame(FRAME.settings, 0, 0),
+      headersFrame(1, { ...headers, ":authority": "" }, END_STREAM),
+      resetFrame(1, constants.NGHTTP2_CANCEL),
+      headersFrame(3, { ...headers, ":authority": "localhost" }, END_STREAM),
+      headersFrame(3, { "after-the-end": "1" }, END_STREAM),
+    ]);
+    const breakIt = async (): Promise<void> => {
+      const socket = connectTo(Number(port), "127.0.0.1").on("error", () => {});
+      const closed = new Promise((resolve) => socket.once("close", resolve));
+      socket.write(broken.subarray(0, 60)); // within the first headers
+      socket.once("data", () => socket.write(broken.subarray(60)));
+      await closed;
+    };
+    for (let round = 0; round < 30 && child.exitCode === null && child.signalCode === null; round++) {
+      await Promise.all(Array.from({ length: 40 }, breakIt));
+    }
+    child.stdin.end();
+    expect(await ended).toEqual([0, null]);
   });
 });
 

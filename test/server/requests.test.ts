@@ -7,6 +7,7 @@ import { EngineService } from "../../gen/restart/cse/v1/engine_service_pb.ts";
 import { route } from "../../src/core/route.ts";
 import { createGate } from "../../src/server/gate.ts";
 import { type Fixture, FORMS, ORIGIN, send, serve, summary, validJson } from "./fixture.ts";
+import { END_STREAM, FRAME, frame, headersFrame, PREFACE, resetFrame } from "./frames.ts";
 
 let fixture: Fixture;
 /** Names of what handlers were asked for. */
@@ -222,16 +223,21 @@ describe("HTTP/2", () => {
   ])("begins no work for a stream that is reset already %s", async (_, expecting, code) => {
     asked = [];
     const before = fixture.lines.length;
-    const headers = { ":method": "POST", ":scheme": "http", ":path": "/restart.kubernetes.v1.WorkloadService/Restart" };
+    const headers = {
+      ":method": "POST",
+      ":scheme": "http",
+      ":authority": "localhost",
+      ":path": "/restart.kubernetes.v1.WorkloadService/Restart",
+    };
     const ids = Array.from({ length: 20 }, (_, at) => 2 * at + 1);
     const streams = ids.flatMap((id) => [
       headersFrame(id, { ...headers, "content-type": "application/json", ...expecting }),
-      frame(0x0, 0x1, id, Buffer.from(validJson({ name: "reset" }))),
-      frame(0x3, 0, id, Buffer.from([0, 0, 0, code])),
+      frame(FRAME.data, END_STREAM, id, Buffer.from(validJson({ name: "reset" }))),
+      resetFrame(id, code),
     ]);
     // In one piece: each stream is gone before anything of it can be begun.
     const socket = connectTo(fixture.server.port, "127.0.0.1");
-    socket.write(Buffer.concat([Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), frame(0x4, 0, 0), ...streams]));
+    socket.write(Buffer.concat([PREFACE, frame(FRAME.settings, 0, 0), ...streams]));
     const cancelled = () => fixture.lines.slice(before).filter(({ reason }) => reason === "CANCELLED");
     while (cancelled().length < ids.length) await new Promise(setImmediate);
     socket.destroy();
@@ -239,25 +245,6 @@ describe("HTTP/2", () => {
     expect(new Set(cancelled().map(({ outcome }) => outcome))).toEqual(new Set(["not_applied"]));
   });
 });
-
-/** A frame of HTTP/2 (RFC 9113, 4.1). */
-function frame(type: number, flags: number, stream: number, payload = Buffer.alloc(0)): Buffer {
-  const head = Buffer.alloc(9);
-  head.writeUIntBE(payload.length, 0, 3);
-  head.writeUInt8(type, 3);
-  head.writeUInt8(flags, 4);
-  head.writeUInt32BE(stream, 5);
-  return Buffer.concat([head, payload]);
-}
-
-/** Headers of a request whose body follows, each a literal that is not indexed (RFC 7541, 6.2.2). */
-function headersFrame(stream: number, headers: Record<string, string>): Buffer {
-  const text = (value: string) => Buffer.concat([Buffer.from([value.length]), Buffer.from(value)]);
-  const fields = Object.entries({ ...headers, ":authority": "localhost" })
-    .sort(([a], [b]) => Number(b.startsWith(":")) - Number(a.startsWith(":")))
-    .map(([name, value]) => Buffer.concat([Buffer.from([0]), text(name), text(value)]));
-  return frame(0x1, 0x4, stream, Buffer.concat(fields));
-}
 
 describe("a preflight", () => {
   it("from the public web lets pages of allowed origins into the private network, and no others", () => {
