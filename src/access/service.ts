@@ -53,13 +53,13 @@ export const createAccessRoute = (
         );
       }
       const principal = values.get(principalKey);
-      const judge = values.get(authorizerKey);
+      const authorizer = values.get(authorizerKey);
       const frozen = await freezes.onEach(checks.map(({ target }) => target));
       return create(TestPermissionsResponseSchema, {
         results: checks.map(({ permission, target }, index) => {
           const request = emptyRequest(catalog, permission);
-          const { allowed } = judge.authorize({ principal, permission, target, request });
-          const reasonRequired = judge.wrongReasons(permission, [target], "").length > 0;
+          const { allowed } = authorizer.authorize({ principal, permission, target, request });
+          const reasonRequired = authorizer.wrongReasons(permission, [target], "").length > 0;
           return {
             permission,
             target,

@@ -126,7 +126,7 @@ export const EVERYTHING_ALLOWED: Authorizer = {
 
 /** Where handlers and interceptors find who judges the call. */
 export const authorizerKey: ContextKey<Authorizer> = createContextKey<Authorizer>(EVERYTHING_ALLOWED, {
-  description: "judge",
+  description: "authorizer",
 });
 
 /** Where they find how a call that changes something is taken of its caller's share: it throws when nothing is left. */

@@ -25,10 +25,10 @@ export function requirePermission(
   request?: Question["request"],
 ): void {
   const principal = values.get(principalKey);
-  const judge = values.get(authorizerKey);
+  const authorizer = values.get(authorizerKey);
   const decisions = targets.map((target) => ({
     target,
-    ...judge.authorize({ principal, permission, target, request }),
+    ...authorizer.authorize({ principal, permission, target, request }),
   }));
   const denied = decisions.filter(({ allowed }) => !allowed);
   const decisive = denied[0] ?? decisions[0];

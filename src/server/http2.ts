@@ -42,16 +42,16 @@ export class Http2Request {
   }
 
   get method(): string | undefined {
-    return this.headers[":method"]?.toString();
+    return this.headers[":method"];
   }
 
   get url(): string | undefined {
-    return this.headers[":path"]?.toString();
+    return this.headers[":path"];
   }
 
   /** What its connection goes over; undefined when that has ended. */
   get socket(): Socket | undefined {
-    return this.stream.session?.socket as Socket | undefined;
+    return this.stream.session?.socket;
   }
 }
 

@@ -75,7 +75,7 @@ const call = (rpc: string, message: object, flags: readonly string[]) => callOf(
 
 describe.skipIf(buf.missing).each(WIRES)("buf curl: $name", (wire) => {
   const { protocol, http } = wire;
-  const flags = wire.schema ? () => [...wire.flags, "--schema", schema] : () => wire.flags;
+  const flags = () => (wire.schema ? [...wire.flags, "--schema", schema] : wire.flags);
   const curl = (rpc: string, message: object) => call(rpc, message, flags());
 
   it("restarts, and watches until it is complete", async () => {

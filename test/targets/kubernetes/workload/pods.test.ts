@@ -31,7 +31,7 @@ const crashing = running({
   lastState: { terminated: { reason: "Error", exitCode: 1 } },
 });
 
-describe("troubleOf()", () => {
+describe("podProblem()", () => {
   it.each<readonly [string, Pod, string]>([
     ["a crash loop", crashing, "container c: CrashLoopBackOff, Error with exit code 1, restarted 5 times"],
     [
